@@ -1,0 +1,73 @@
+"""Audits of the inventory and the calendar."""
+
+import datetime as dt
+from collections.abc import Iterable
+
+import duckdb
+
+from capsim_dagster.audits.relations import Relation, rows_of, statement
+from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.errors import listed
+from capsim_dagster.schemas import VARIETIES
+
+
+def behavioral_diversity(varieties: Iterable[tuple[str | None, str | None, int]], *, where: str) -> AuditReport:
+    """Report whether all ten varieties are there.
+
+    Args:
+        varieties: Scenario, variant and hosts of each variety found; a None scenario = hosts that nobody knows.
+        where: What was looked at, e.g. `the inventory`.
+    """
+    found = {(scenario, variant): hosts for scenario, variant, hosts in varieties}
+    missing = [str(v) for v in VARIETIES if not found.get((v.scenario.value, v.variant.value))]
+    known = {(v.scenario.value, v.variant.value) for v in VARIETIES}
+    strange = sum(hosts for pair, hosts in found.items() if pair not in known)
+    problems = [f"no host of {variety}" for variety in missing]
+    if strange:
+        problems.append(f"{strange:,} hosts whose behaviour the inventory does not know")
+    return AuditReport(
+        claim=f"{where} holds all {len(VARIETIES)} behavioural varieties",
+        problems=problems,
+        counts={"varieties": len(VARIETIES) - len(missing), "hosts": sum(found.values())},
+        table=[
+            {"variety": str(v), "hosts": found.get((v.scenario.value, v.variant.value), 0)} for v in VARIETIES
+        ],
+    )
+
+
+def present_varieties(connection: duckdb.DuckDBPyConnection, relation: Relation) -> list[tuple[str | None, str | None, int]]:
+    """Return scenario, variant and hosts of each variety that has rows in a relation."""
+    return [(scenario, variant, hosts) for scenario, variant, hosts in rows_of(connection, statement("varieties", relation=relation))]
+
+
+def fleet_size(hosts: int, distinct: int, expected: int) -> AuditReport:
+    """Report whether the inventory holds the configured number of hosts, each once."""
+    problems = []
+    if hosts != expected:
+        problems.append(f"{hosts:,} hosts, expected data_generation.num_servers = {expected:,}")
+    if distinct != hosts:
+        problems.append(f"{hosts - distinct:,} host ids stand more than once")
+    return AuditReport(
+        claim="the inventory holds the configured number of hosts, each once",
+        problems=problems,
+        counts={"hosts": hosts, "expected_hosts": expected},
+    )
+
+
+def contiguous_calendar(days: list[dt.date], *, start: dt.date, end: dt.date) -> AuditReport:
+    """Report whether the calendar holds each day once, without a gap, from `start` to `end` or later.
+
+    Args:
+        days: The days, in ascending order.
+        start: First day it must hold, and hold nothing before.
+        end: Last day it must reach.
+    """
+    problems = []
+    if not days or days[0] != start:
+        problems.append(f"starts on {days[0] if days else 'no day'}, expected {start}")
+    if days and days[-1] < end:
+        problems.append(f"ends on {days[-1]}, expected {end} or later")
+    breaks = [f"{a} to {b}" for a, b in zip(days, days[1:], strict=False) if (b - a).days != 1]
+    if breaks:
+        problems.append(f"{len(breaks)} gaps or repeats: {listed(breaks)}")
+    return AuditReport(claim="the calendar is contiguous", problems=problems, counts={"days": len(days)})

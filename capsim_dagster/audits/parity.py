@@ -1,0 +1,133 @@
+"""Audits of content: is every row of one relation in another, once and unchanged?"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import duckdb
+
+from capsim_dagster.audits.relations import Fingerprint, PieceKey, Relation, rows_of, statement
+from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.errors import listed
+from capsim_dagster.schemas import FULL_UTILIZATION, Resource
+
+
+def expected_grid(connection: duckdb.DuckDBPyConnection) -> dict[PieceKey, Fingerprint]:
+    """Return rows and key checksum that each month and resource must have: every host on every day."""
+    return {
+        (month, resource.value): Fingerprint(rows, 0, int(key_checksum), 0)
+        for month, rows, key_checksum in rows_of(connection, statement("expected_grid"))
+        for resource in Resource
+    }
+
+
+def grid_parity(grid: Mapping[PieceKey, Fingerprint], found: Mapping[PieceKey, Fingerprint]) -> AuditReport:
+    """Report whether a relation has exactly one row for each host x resource x day."""
+    problems = _missing_and_strange(grid, found)
+    for piece in sorted(grid.keys() & found.keys()):
+        if found[piece].rows != grid[piece].rows:
+            problems.append(f"{named(piece)} has {found[piece].rows:,} rows instead of {grid[piece].rows:,}")
+        elif found[piece].key_checksum != grid[piece].key_checksum:
+            problems.append(f"{named(piece)} has other hosts or days, or one of them twice")
+    return AuditReport(
+        claim="the master has exactly one row for each host x resource x day",
+        problems=problems,
+        counts={"rows": _rows(found), "expected_rows": _rows(grid), "months": len({month for month, _ in grid})},
+    )
+
+
+def within_bounds(found: Mapping[PieceKey, Fingerprint]) -> AuditReport:
+    """Report whether all values lie between 0 and 100 percent."""
+    problems = [
+        f"{named(piece)} spans {f.low:g} to {f.high:g}"
+        for piece, f in sorted(found.items())
+        if f.low is not None and f.high is not None and not (0 <= f.low and f.high <= FULL_UTILIZATION)
+    ]
+    reported = [f for f in found.values() if f.low is not None and f.high is not None]
+    return AuditReport(
+        claim="every utilization lies between 0 and 100 percent",
+        problems=problems,
+        counts={
+            "values": sum(f.reported for f in found.values()),
+            "lowest": min((f.low for f in reported if f.low is not None), default=0.0),
+            "highest": max((f.high for f in reported if f.high is not None), default=0.0),
+        },
+    )
+
+
+def content_parity(
+    source: Mapping[PieceKey, Fingerprint],
+    found: Mapping[PieceKey, Fingerprint],
+    *,
+    claim: str,
+    expected_months: Iterable[int],
+    resources: Sequence[Resource] = tuple(Resource),
+) -> AuditReport:
+    """Report whether each expected month, and each that is there, holds just what its source holds.
+
+    Args:
+        source: Fingerprints of the source.
+        found: Fingerprints of the copy.
+        claim: The claim in one sentence.
+        expected_months: Months that must be there; months of the source beyond them may still be missing.
+        resources: Resources to look at.
+    """
+    wanted = {resource.value for resource in resources}
+    present = {piece for piece in found if piece[1] in wanted}
+    months = set(expected_months) | {month for month, _ in present}
+    due = {(month, resource) for month in months for resource in wanted}
+    problems = [f"{named(piece)} is missing" for piece in sorted(due - present)]
+    for piece in sorted(present):
+        difference = found[piece].differs_from(source[piece]) if piece in source else "no such month in the source"
+        if difference:
+            problems.append(f"{named(piece)} has {difference}")
+    absent = sorted({month for month, resource in source if resource in wanted} - months)
+    return AuditReport(
+        claim=claim,
+        problems=problems,
+        counts={
+            "rows": sum(found[piece].rows for piece in present),
+            "source_rows": sum(source[piece].rows for piece in due if piece in source),
+            "months": len(months),
+            "months_not_yet_there": len(absent),
+        },
+    )
+
+
+def unique_keys(connection: duckdb.DuckDBPyConnection, relation: Relation) -> AuditReport:
+    """Report whether each host has each day of each resource at most once."""
+    rows = rows_of(connection, statement("duplicate_keys", relation=relation))
+    return AuditReport(
+        claim="each host, resource and day stands at most once",
+        problems=[f"{host} {resource} has {extra:,} rows too many in {month}" for host, resource, month, extra in rows],
+        counts={"duplicate_rows": sum(extra for *_, extra in rows)},
+    )
+
+
+def known_hosts(connection: duckdb.DuckDBPyConnection, relation: Relation) -> AuditReport:
+    """Report whether every row belongs to a host of the inventory."""
+    rows = rows_of(connection, statement("unknown_hosts", relation=relation))
+    return AuditReport(
+        claim="every row belongs to a host of the inventory",
+        problems=[f"{host} with {count:,} rows is not in the inventory" for host, count in rows],
+        counts={"unknown_hosts": len(rows), "rows_of_unknown_hosts": sum(count for _, count in rows)},
+    )
+
+
+def named(piece: PieceKey) -> str:
+    """Return e.g. `2024-01 cpu`."""
+    month, resource = piece
+    return f"{month // 100:04d}-{month % 100:02d} {resource}"
+
+
+def months_named(months: Iterable[int]) -> str:
+    """Return months as a short list for a message."""
+    return listed(f"{month // 100:04d}-{month % 100:02d}" for month in sorted(months))
+
+
+def _missing_and_strange(expected: Mapping[PieceKey, Fingerprint], found: Mapping[PieceKey, Fingerprint]) -> list[str]:
+    missing = [f"{named(piece)} is missing" for piece in sorted(expected.keys() - found.keys())]
+    strange = [f"{named(piece)} is not in the calendar" for piece in sorted(found.keys() - expected.keys())]
+    return missing + strange
+
+
+def _rows(fingerprints: Mapping[PieceKey, Fingerprint]) -> int:
+    return sum(fingerprint.rows for fingerprint in fingerprints.values())

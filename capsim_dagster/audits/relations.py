@@ -1,0 +1,147 @@
+"""Fingerprints of relations: rows and order-independent checksums by month and resource.
+
+Master, feed and table differ in names and types; here each is seen as `(date, host_id, resource, util, capacity)`, so
+that equal content has equal fingerprints. Percentages are compared as the doubles nearest to their two decimals.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import duckdb
+
+Relation = Literal["master_rows", "table_rows", "table_month_rows"]
+"""Temporary views that the functions here make."""
+PieceKey = tuple[int, str]
+"""Month as YYYYMM, and resource."""
+
+_CREATE_VIEW: Final = "CREATE OR REPLACE TEMP VIEW {name} AS {query}"
+_MASTER_QUERY: Final = (
+    "SELECT date, host_id, resource, round(p95_util::DOUBLE * 100) / 100 AS util, capacity FROM read_parquet({path})"
+)
+_TABLE_QUERY: Final = "SELECT ds::DATE AS date, host_id, resource, y AS util, capacity FROM processed_data"
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Rows and checksums of one month of one resource.
+
+    Attributes:
+        rows: Rows.
+        reported: Rows with a value.
+        key_checksum: Order-independent checksum over host and day.
+        checksum: Order-independent checksum over host, day, value and capacity.
+        low: Lowest value [%], where known.
+        high: Highest value [%], where known.
+    """
+
+    rows: int
+    reported: int
+    key_checksum: int
+    checksum: int
+    low: float | None = None
+    high: float | None = None
+
+    def differs_from(self, other: "Fingerprint") -> str:
+        """Return in words how the content differs from another; empty = it is the same."""
+        if self.rows != other.rows:
+            return f"{self.rows:,} rows instead of {other.rows:,}"
+        if self.key_checksum != other.key_checksum:
+            return "other hosts or days"
+        if self.reported != other.reported:
+            return f"{self.reported:,} values instead of {other.reported:,}"
+        return "" if self.checksum == other.checksum else "other values or capacities"
+
+
+def statement(name: str, **identifiers: str) -> str:
+    """Return the SQL of this package's file `name`, with identifiers of ours put in."""
+    text = files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+    return text.format(**identifiers) if identifiers else text
+
+
+def rows_of(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+    """Run a query and return its rows."""
+    return connection.execute(sql, dict(parameters or {})).fetchall()
+
+
+def view_master(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Make the master file visible as `master_rows`."""
+    quoted = "'" + str(path).replace("'", "''") + "'"
+    connection.execute(_CREATE_VIEW.format(name="master_rows", query=_MASTER_QUERY.format(path=quoted)))
+
+
+def view_table(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make `processed_data` visible as `table_rows`."""
+    connection.execute(_CREATE_VIEW.format(name="table_rows", query=_TABLE_QUERY))
+
+
+def view_table_month(connection: duckdb.DuckDBPyConnection, month: int) -> None:
+    """Make one month of `processed_data` visible as `table_month_rows`."""
+    connection.execute(_CREATE_VIEW.format(name="table_month_rows", query=_month_query(month)))
+
+
+def fingerprints(connection: duckdb.DuckDBPyConnection, relation: Relation) -> dict[PieceKey, Fingerprint]:
+    """Return the fingerprint of each month and resource of a view made here."""
+    return _as_fingerprints(rows_of(connection, statement("fingerprint", relation=relation)))
+
+
+def table_month_fingerprints(connection: duckdb.DuckDBPyConnection, month: int) -> dict[PieceKey, Fingerprint]:
+    """Return the fingerprints of one month of `processed_data`, as this transaction sees it."""
+    view_table_month(connection, month)
+    return fingerprints(connection, "table_month_rows")
+
+
+def master_fingerprints(path: Path) -> dict[PieceKey, Fingerprint]:
+    """Return the fingerprint of each month and resource of a master file.
+
+    The result is kept for as long as the file stays the same (inode, size and time of change), because several
+    audits of one run compare with it.
+    """
+    status = path.stat()
+    return _master_fingerprints(path, (status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+def feed_fingerprints(paths: Iterable[Path]) -> tuple[dict[Path, Fingerprint], dict[Path, list[str]]]:
+    """Return the fingerprint of each feed file, and the lines that do not parse, as they lie on disk.
+
+    Args:
+        paths: Files whose headers were inspected.
+    """
+    names = [str(path) for path in paths]
+    if not names:
+        return {}, {}
+    with duckdb.connect() as connection:
+        found = rows_of(connection, statement("feed_fingerprint"), {"paths": names})
+        rejected = rejected_lines(connection)
+    return {Path(name): Fingerprint(rows, reported, int(key), int(checksum)) for name, rows, reported, key, checksum in found}, rejected
+
+
+def rejected_lines(connection: duckdb.DuckDBPyConnection) -> dict[Path, list[str]]:
+    """Return, by file, the lines that DuckDB could not parse in this connection, in words."""
+    rejected: dict[Path, list[str]] = {}
+    for path, line, column, error, text in rows_of(connection, statement("rejected_lines")):
+        where = f"line {line}" + (f", column {column}" if column else "")
+        rejected.setdefault(Path(path), []).append(f"{where}: {error.splitlines()[0]} in '{text.strip()}'")
+    return rejected
+
+
+@lru_cache(maxsize=4)
+def _master_fingerprints(path: Path, _identity: tuple[int, int, int]) -> dict[PieceKey, Fingerprint]:
+    with duckdb.connect() as connection:
+        view_master(connection, path)
+        return fingerprints(connection, "master_rows")
+
+
+def _as_fingerprints(rows: list[tuple[Any, ...]]) -> dict[PieceKey, Fingerprint]:
+    return {
+        (month, resource): Fingerprint(count, reported, int(key_checksum), int(checksum), low, high)
+        for month, resource, count, reported, low, high, key_checksum, checksum in rows
+    }
+
+
+def _month_query(month: int) -> str:
+    first_day = f"DATE '{month // 100:04d}-{month % 100:02d}-01'"
+    return f"{_TABLE_QUERY} WHERE ds >= {first_day} AND ds < {first_day} + INTERVAL 1 MONTH"

@@ -1,0 +1,70 @@
+"""The exceptions that capsim raises on purpose.
+
+Each message says what was expected, what was found (a count, then at most five examples) and what to do. A
+command prints it as one block; a traceback means a defect in capsim.
+
+    CapsimError
+    ├── SettingsError       a setting is unknown, contradictory or out of range
+    ├── WarehouseError      the DuckDB file is missing, locked or of an older schema
+    ├── MasterError         the master Parquet is missing, torn or made with other settings
+    ├── FeedError           a feed file is missing, renamed, truncated or unreadable
+    ├── PartitionError      a month lies outside the calendar
+    └── GateError           a hard invariant does not hold: nothing was published
+"""
+
+from collections.abc import Iterable
+
+MAX_EXAMPLES = 5
+"""Examples shown in a message: enough to see the pattern, few enough to read."""
+
+
+class CapsimError(Exception):
+    """A failure that a user can act on.
+
+    Attributes:
+        found: What was found, without the remedy.
+        remedy: The next thing to do.
+    """
+
+    def __init__(self, found: str, *, remedy: str) -> None:
+        super().__init__(f"{found}\n  -> {remedy}")
+        self.found = found
+        self.remedy = remedy
+
+
+class SettingsError(CapsimError):
+    """A setting is unknown, contradictory or out of range."""
+
+
+class WarehouseError(CapsimError):
+    """The DuckDB warehouse is missing, locked by another process or of an older schema."""
+
+
+class MasterError(CapsimError):
+    """The master Parquet file is missing, torn or made with other settings."""
+
+
+class FeedError(CapsimError):
+    """A legacy feed file is missing, renamed, truncated or holds something unreadable."""
+
+
+class PartitionError(CapsimError):
+    """A month lies outside the calendar."""
+
+
+class GateError(CapsimError):
+    """A hard invariant does not hold, so nothing was published."""
+
+
+def listed(examples: Iterable[object]) -> str:
+    """Join at most five examples for a message and say how many more there are.
+
+    >>> listed(["a", "b"])
+    'a, b'
+    >>> listed(range(7))
+    '0, 1, 2, 3, 4 and 2 more'
+    """
+    items = [str(example) for example in examples]
+    shown = ", ".join(items[:MAX_EXAMPLES])
+    hidden = len(items) - MAX_EXAMPLES
+    return f"{shown} and {hidden} more" if hidden > 0 else shown

@@ -1,0 +1,179 @@
+"""The five stages of the main job, each a plain function from settings to files and tables, with its gates.
+
+Each returns what a person wants to see beside it. Audits of what is then on disk are in `checks`.
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from capsim_dagster.audits import fleet as fleet_audits
+from capsim_dagster.audits.relations import master_fingerprints
+from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.errors import GateError
+from capsim_dagster.legacy_feed.contract import FeedPiece
+from capsim_dagster.legacy_feed.export import export_piece, retire_strays
+from capsim_dagster.legacy_feed.inspect import InspectedFile
+from capsim_dagster.master import Advance, open_master, write_master
+from capsim_dagster.pipeline.entrance import (
+    CALENDAR_HASH,
+    INVENTORY_HASH,
+    calendar_days,
+    require_calendar,
+    require_hosts,
+    require_months,
+)
+from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.refinery.load import LoadedMonth, load_month, retire_months
+from capsim_dagster.schemas import Resource
+from capsim_dagster.simulation import fleet, telemetry, time_dimension
+from capsim_dagster.storage import StoredFile
+from capsim_dagster.warehouse import fact, replace_tables, set_fact
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """The inventory that was written.
+
+    Attributes:
+        hosts: One row a host.
+        varieties: Hosts by variety.
+    """
+
+    hosts: pl.DataFrame
+    varieties: AuditReport
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """The calendar that was written.
+
+    Attributes:
+        start: First day.
+        end: Last day.
+        days: Number of days.
+        bank_holidays: Number of bank holidays, over all regions.
+    """
+
+    start: dt.date
+    end: dt.date
+    days: int
+    bank_holidays: int
+
+
+def host_inventory(platform: Platform) -> Inventory:
+    """Write the tables `hosts` and `business_hierarchy`.
+
+    Raises:
+        GateError: If one of the ten varieties is missing; the old tables stay.
+    """
+    generation = platform.generation
+    hosts = fleet.host_inventory(generation)
+    counts = hosts.group_by("scenario", "variant").len().iter_rows()
+    varieties = fleet_audits.behavioral_diversity(counts, where="the inventory")
+    _hold(varieties)
+    with platform.writing() as connection:
+        replace_tables(connection, {"hosts": hosts, "business_hierarchy": fleet.business_hierarchy(generation)})
+        set_fact(connection, INVENTORY_HASH, telemetry.fleet_hash(generation))
+    return Inventory(hosts=hosts, varieties=varieties)
+
+
+def time_calendar(platform: Platform, *, through: int | None = None) -> Calendar:
+    """Write the tables `time_periods` and `bank_holidays`.
+
+    The calendar holds the configured window, the month asked for, and every month that it already held with the same
+    settings: it never shrinks while the fleet lives on.
+
+    Args:
+        platform: Settings and paths.
+        through: Month to reach, as YYYYMM; None = the configured window.
+
+    Raises:
+        GateError: If the calendar has a gap; the old tables stay.
+    """
+    generation = platform.generation
+    with platform.writing() as connection:
+        is_same = fact(connection, CALENDAR_HASH) == telemetry.fleet_hash(generation)
+        ends = [generation.end_date, *(calendar_days(connection)[-1:] if is_same else [])]
+        if through is not None:
+            ends.append(time_dimension.month_end(dt.date(through // 100, through % 100, 1)))
+        end = max(ends)
+        days = time_dimension.time_periods(generation.start_date, end)
+        holidays = time_dimension.bank_holidays(generation.metadata.regions, generation.start_date, end)
+        _hold(fleet_audits.contiguous_calendar(days["date"].to_list(), start=generation.start_date, end=end))
+        replace_tables(connection, {"time_periods": days, "bank_holidays": holidays})
+        set_fact(connection, CALENDAR_HASH, telemetry.fleet_hash(generation))
+    return Calendar(generation.start_date, end, days.height, holidays.height)
+
+
+def master_parquet(platform: Platform, *, advance: Advance = lambda _rows: None) -> StoredFile:
+    """Simulate the inventory's hosts over the calendar's days and write the master file.
+
+    Raises:
+        WarehouseError: If inventory or calendar are missing or made with other settings.
+        GateError: If the file does not hold hosts x resources x days rows; the old file stays.
+    """
+    with platform.reading() as connection:
+        hosts = require_hosts(platform, connection)
+        days = require_calendar(platform, connection)
+    return write_master(platform.generation, hosts, platform.layout.master, end=days[-1], advance=advance)
+
+
+def calendar_months(platform: Platform) -> list[int]:
+    """Return the months of the calendar as YYYYMM."""
+    with platform.reading() as connection:
+        return sorted({time_dimension.yearmonth(day) for day in require_calendar(platform, connection)})
+
+
+def monthly_csv(
+    platform: Platform, months: Sequence[int], resources: Sequence[Resource] = tuple(Resource)
+) -> Iterator[InspectedFile]:
+    """Write and yield the feed files of some months and resources, month by month.
+
+    Files of months that the calendar no longer holds are removed first.
+
+    Raises:
+        MasterError: If the master is missing, torn or made with other settings.
+        PartitionError: If the calendar or the master does not hold a month.
+        GateError: If a file does not hold every row; the old file stays.
+    """
+    with platform.reading() as connection:
+        days = require_calendar(platform, connection)
+    require_months(days, months)
+    master = open_master(platform.layout.master, platform.generation)
+    retire_strays(platform.contract, master.footer.months)
+    for month in months:
+        for resource in resources:
+            yield export_piece(master, platform.contract, FeedPiece(month, resource))
+
+
+def processed_data(platform: Platform, months: Sequence[int]) -> Iterator[LoadedMonth]:
+    """Load and yield months of the feed into `processed_data`, one transaction each.
+
+    Raises:
+        WarehouseError: If inventory or calendar are missing or made with other settings.
+        MasterError: If the master is missing, torn or made with other settings.
+        PartitionError: If the calendar does not hold a month.
+        FeedError: If a file cannot be read; the month keeps its previous rows.
+        GateError: If a claim about the month does not hold; the month keeps its previous rows.
+    """
+    open_master(platform.layout.master, platform.generation)
+    source = master_fingerprints(platform.layout.master)
+    with platform.writing() as connection:
+        require_hosts(platform, connection)
+        require_months(require_calendar(platform, connection), months)
+        retire_months(connection)
+        for month in months:
+            yield load_month(connection, platform.contract, month, source=source)
+
+
+def _hold(report: AuditReport) -> None:
+    """Stop before publishing if a claim does not hold.
+
+    Raises:
+        GateError: If it does not.
+    """
+    if not report.passed:
+        raise GateError(str(report), remedy="nothing was published; the previous version is untouched")

@@ -1,0 +1,6 @@
+-- Rows of one month whose utilization is not between 0 and 100 percent; NaN compares above every number.
+SELECT resource, count(*) AS rows, min(y) AS low, max(y) AS high
+FROM processed_data
+WHERE ds >= $first_day AND ds < $first_day + INTERVAL 1 MONTH AND NOT y BETWEEN 0 AND 100
+GROUP BY ALL
+ORDER BY ALL

@@ -1,0 +1,157 @@
+"""Files on disk: where each artifact lives, and writes that are whole or absent.
+
+A file is written beside its final path, flushed to the disk and renamed, so a kill at any instant leaves the previous
+good version in place. What belongs elsewhere: what the files mean (`master`, `legacy_feed`) and the DuckDB file
+(`warehouse`).
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+_DICTIONARY_PAGE_BYTES: Final = 4 << 20
+"""Above the dictionary of any row group that is written here: a fallback to plain values doubles the file."""
+_HASH_CHUNK_BYTES: Final = 1 << 20
+_TEMPORARY_SUFFIX: Final = ".tmp"
+
+
+@dataclass(frozen=True)
+class DataLayout:
+    """Where each artifact lives under the data directory.
+
+    Attributes:
+        root: The data directory.
+    """
+
+    root: Path
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file with inventory, calendar and the table for forecasting."""
+        return self.root / "warehouse" / "capsim.duckdb"
+
+    @property
+    def master(self) -> Path:
+        """The master Parquet file."""
+        return self.root / "master" / "master_daily.parquet"
+
+    @property
+    def legacy(self) -> Path:
+        """The root of the legacy CSV feed."""
+        return self.root / "legacy"
+
+    @property
+    def dagster_home(self) -> Path:
+        """The Dagster instance: run history, event log, schedule state."""
+        return self.root / ".dagster"
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that was written whole.
+
+    Attributes:
+        path: Where it is.
+        rows: Data rows in it.
+        bytes: Its size.
+        sha256: Hex digest of its content.
+    """
+
+    path: Path
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path; on success it replaces `path`, durably; on any failure it is removed.
+
+    Temporary files that a killed process left beside `path` are swept first; those of live processes stay.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY_SUFFIX}")
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.replace(path)
+        _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_parquet(
+    path: Path,
+    batches: Iterable[pa.RecordBatch],
+    *,
+    schema: pa.Schema,
+    gate: Callable[[pq.FileMetaData], None] = lambda _metadata: None,
+) -> StoredFile:
+    """Write record batches as one snappy Parquet file, one row group a batch, atomically.
+
+    Every column is dictionary-encoded: rounded percentages repeat, which halves the file. Pages carry checksums.
+
+    Args:
+        path: The final path.
+        batches: Batches of `schema`; only one is held at a time.
+        schema: Columns, and the metadata of the footer.
+        gate: Looks at the footer of the finished file and raises to keep it from replacing the old one.
+    """
+    rows = 0
+    with atomic_path(path) as temporary:
+        with pq.ParquetWriter(
+            temporary,
+            schema,
+            compression="snappy",
+            use_dictionary=True,
+            dictionary_pagesize_limit=_DICTIONARY_PAGE_BYTES,
+            store_schema=False,
+            write_page_checksum=True,
+        ) as writer:
+            writer.add_key_value_metadata(_text_metadata(schema))
+            for batch in batches:
+                writer.write_batch(batch, row_group_size=max(batch.num_rows, 1))
+                rows += batch.num_rows
+        gate(pq.read_metadata(temporary))
+        digest = sha256(temporary)
+        size = temporary.stat().st_size
+    return StoredFile(path=path, rows=rows, bytes=size, sha256=digest)
+
+
+def sha256(path: Path) -> str:
+    """Return the hex SHA-256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_HASH_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _text_metadata(schema: pa.Schema) -> Mapping[str, str]:
+    return {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
+
+
+def _sweep(path: Path) -> None:
+    """Remove temporary files beside `path` whose process is gone."""
+    for leftover in path.parent.glob(f".{path.name}.*{_TEMPORARY_SUFFIX}"):
+        pid = leftover.name.removesuffix(_TEMPORARY_SUFFIX).rpartition(".")[2]
+        if not (pid.isdigit() and psutil.pid_exists(int(pid))):
+            leftover.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Flush a file or a folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

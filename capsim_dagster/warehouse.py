@@ -1,0 +1,163 @@
+"""The DuckDB warehouse file: opening it safely, its schema version, and replacing whole tables.
+
+One process writes at a time and a writer excludes readers, so connections open late, close early and wait a bounded
+time for the lock. What the tables hold is decided elsewhere; their columns come from `schemas`.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import polars as pl
+
+from capsim_dagster.errors import WarehouseError, listed
+from capsim_dagster.schemas import TABLES, ddl
+
+SCHEMA_VERSION: Final = "1"
+"""Raised whenever a table changes shape."""
+MEMORY_LIMIT: Final = "2GB"
+"""DuckDB's own ceiling; beyond it, it spills beside the file."""
+_POLL_SECONDS: Final = 0.2
+
+
+@contextmanager
+def open_for_writing(path: Path, *, lock_timeout_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the warehouse read-write, making the file and its tables where they are missing.
+
+    Args:
+        path: The DuckDB file.
+        lock_timeout_s: How long to wait for another process [s].
+
+    Raises:
+        WarehouseError: If another process keeps the lock, the file is no DuckDB file, or its schema is older.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _connected(path, read_only=False, lock_timeout_s=lock_timeout_s) as connection:
+        if not _table_names(connection):
+            _create_tables(connection)
+        _require_version(connection, path)
+        yield connection
+
+
+@contextmanager
+def open_for_reading(path: Path, *, lock_timeout_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an existing warehouse read-only.
+
+    Args:
+        path: The DuckDB file.
+        lock_timeout_s: How long to wait for a writer in another process [s].
+
+    Raises:
+        WarehouseError: If the file is missing, locked, no DuckDB file, or its schema is older.
+    """
+    if not path.exists():
+        raise WarehouseError(
+            f"no warehouse at {path}", remedy="materialize host_inventory and time_dimension first: capsim run"
+        )
+    with _connected(path, read_only=True, lock_timeout_s=lock_timeout_s) as connection:
+        _require_version(connection, path)
+        yield connection
+
+
+@contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Commit on success; on any failure, an interrupt included, roll back and let it pass on."""
+    connection.execute("BEGIN TRANSACTION")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def replace_tables(connection: duckdb.DuckDBPyConnection, frames: Mapping[str, pl.DataFrame]) -> None:
+    """Replace the rows of some tables in one transaction.
+
+    Args:
+        connection: An open read-write connection.
+        frames: Rows by table; each must meet the table's contract.
+
+    Raises:
+        dataframely.exc.ValidationError: If a frame breaks its contract; no table has changed then.
+    """
+    checked = {table: TABLES[table].validate(frame, cast=True) for table, frame in frames.items()}
+    with transaction(connection):
+        for table, frame in checked.items():
+            connection.execute(f"DELETE FROM {table}")
+            columns = ", ".join(TABLES[table].columns())
+            connection.register("incoming", frame.to_arrow())
+            connection.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM incoming")
+            connection.unregister("incoming")
+
+
+def read_table(connection: duckdb.DuckDBPyConnection, table: str, *, order_by: str) -> pl.DataFrame:
+    """Return all rows of a table in the order given."""
+    columns = ", ".join(TABLES[table].columns())
+    return connection.sql(f"SELECT {columns} FROM {table} ORDER BY {order_by}").pl()
+
+
+def set_fact(connection: duckdb.DuckDBPyConnection, name: str, value: str) -> None:
+    """Record a fact about the warehouse, in place of the one that was there."""
+    with transaction(connection):
+        connection.execute("DELETE FROM warehouse_info WHERE name = ?", [name])
+        connection.execute("INSERT INTO warehouse_info (name, value) VALUES (?, ?)", [name, value])
+
+
+def fact(connection: duckdb.DuckDBPyConnection, name: str) -> str | None:
+    """Return a fact about the warehouse, or None."""
+    rows = connection.execute("SELECT value FROM warehouse_info WHERE name = ?", [name]).fetchall()
+    return str(rows[0][0]) if rows else None
+
+
+@contextmanager
+def _connected(path: Path, *, read_only: bool, lock_timeout_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    connection = _connect(path, read_only=read_only, lock_timeout_s=lock_timeout_s)
+    try:
+        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        yield connection
+    finally:
+        connection.close()
+
+
+def _connect(path: Path, *, read_only: bool, lock_timeout_s: float) -> duckdb.DuckDBPyConnection:
+    deadline = time.monotonic() + lock_timeout_s
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=read_only)
+        except duckdb.IOException as error:
+            if "lock" not in str(error):
+                raise WarehouseError(
+                    f"{path} cannot be opened: {error}", remedy="restore it, or delete it and run: capsim run"
+                ) from None
+            if time.monotonic() >= deadline:
+                raise WarehouseError(
+                    f"{path} is held by another process after {lock_timeout_s:g} s: {error}",
+                    remedy="close the other connection or wait for the other run, then run this again",
+                ) from None
+            time.sleep(_POLL_SECONDS)
+
+
+def _table_names(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    return {str(name) for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+
+
+def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    with transaction(connection):
+        for table in TABLES:
+            connection.execute(ddl(table))
+        connection.execute("INSERT INTO warehouse_info (name, value) VALUES ('schema_version', ?)", [SCHEMA_VERSION])
+
+
+def _require_version(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    missing = sorted(set(TABLES) - _table_names(connection))
+    found = None if "warehouse_info" in missing else fact(connection, "schema_version")
+    if missing or found != SCHEMA_VERSION:
+        problem = f"lacks {listed(missing)}" if missing else f"has schema version {found}"
+        raise WarehouseError(
+            f"{path} {problem}; this version of capsim needs schema version {SCHEMA_VERSION}",
+            remedy="move the file away and run: capsim run (it rebuilds every table)",
+        )
