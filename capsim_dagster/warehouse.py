@@ -88,10 +88,15 @@ def replace_tables(connection: duckdb.DuckDBPyConnection, frames: Mapping[str, p
     with transaction(connection):
         for table, frame in checked.items():
             connection.execute(f"DELETE FROM {table}")
-            columns = ", ".join(TABLES[table].columns())
-            connection.register("incoming", frame.to_arrow())
-            connection.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM incoming")
-            connection.unregister("incoming")
+            append_rows(connection, table, frame)
+
+
+def append_rows(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:
+    """Insert a frame with the columns of a table, within the caller's transaction."""
+    columns = ", ".join(TABLES[table].columns())
+    connection.register("incoming", frame.to_arrow())
+    connection.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM incoming")
+    connection.unregister("incoming")
 
 
 def read_table(connection: duckdb.DuckDBPyConnection, table: str, *, order_by: str) -> pl.DataFrame:
@@ -118,6 +123,9 @@ def _connected(path: Path, *, read_only: bool, lock_timeout_s: float) -> Iterato
     connection = _connect(path, read_only=read_only, lock_timeout_s=lock_timeout_s)
     try:
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        # Merging small row groups at each checkpoint rewrites the whole table: 36 months cost 10 CPU s and 630 MB
+        # instead of 5 CPU s and 270 MB. Blocks of deleted rows are used again without it.
+        connection.execute("SET max_vacuum_tasks = 0")
         yield connection
     finally:
         connection.close()

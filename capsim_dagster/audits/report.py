@@ -29,6 +29,12 @@ class AuditReport:
         """Whether the claim holds."""
         return not self.problems
 
+    @property
+    def verdict(self) -> str:
+        """The first problems in words, or else the note, or the numbers behind the verdict."""
+        numbers = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in self.counts.items())
+        return listed(self.problems) or self.note or numbers
+
     def __str__(self) -> str:
-        """Return the claim with its verdict: the first problems, or `holds`."""
-        return f"{self.claim}: " + (f"{len(self.problems)} problems: {listed(self.problems)}" if self.problems else "holds")
+        """Return the claim, and whether it holds with the verdict behind it."""
+        return f"{self.claim}: {'holds' if self.passed else 'does not hold'} ({self.verdict})"

@@ -36,7 +36,7 @@ class InspectedFile:
 
 
 def inspect_file(contract: FeedContract, piece: FeedPiece, path: Path | None = None) -> InspectedFile:
-    """Read the physical facts of a piece's file.
+    """Read the physical facts of a piece's file, in one pass.
 
     Args:
         contract: Names and headers of the feed.
@@ -47,35 +47,36 @@ def inspect_file(contract: FeedContract, piece: FeedPiece, path: Path | None = N
         FeedError: If it is missing, empty, cut off in a line or has another header.
     """
     source = path or contract.path(piece)
-    if not source.is_file():
-        raise FeedError(f"{piece}: no file {source}{_look_alikes(source)}", remedy=_REMEDY)
-    header, lines, digest, ends_whole = _scan(source)
-    expected = ",".join(contract.header(piece.resource))
-    if not header:
-        raise FeedError(f"{piece}: {source} is empty", remedy=_REMEDY)
-    if header != expected:
-        raise FeedError(f"{piece}: {source} has the header '{header}', expected '{expected}'", remedy=_REMEDY)
-    if not ends_whole:
-        raise FeedError(
-            f"{piece}: {source} is cut off: its last line (line {lines + 2:,}) has no end of line", remedy=_REMEDY
-        )
-    return InspectedFile(piece=piece, path=source, bytes=source.stat().st_size, sha256=digest, lines=lines)
-
-
-def _scan(path: Path) -> tuple[str, int, str, bool]:
-    """Return header, whole data lines, digest and whether the last line is whole, in one pass."""
+    require_header(contract, piece, source)
     digest = hashlib.sha256()
-    ends = 0
-    last = b""
-    with path.open("rb") as stream:
-        header = stream.readline(_CHUNK_BYTES)
-        digest.update(header)
-        last = header
+    ends, last = 0, b""
+    with source.open("rb") as stream:
         while chunk := stream.read(_CHUNK_BYTES):
             digest.update(chunk)
             ends += chunk.count(b"\n")
             last = chunk
-    return header.decode("utf-8", "replace").rstrip("\r\n"), ends, digest.hexdigest(), last.endswith(b"\n")
+    if not last.endswith(b"\n"):
+        raise FeedError(f"{piece}: {source} is cut off: line {ends + 1:,} has no end of line", remedy=_REMEDY)
+    return InspectedFile(
+        piece=piece, path=source, bytes=source.stat().st_size, sha256=digest.hexdigest(), lines=ends - 1
+    )
+
+
+def require_header(contract: FeedContract, piece: FeedPiece, path: Path) -> None:
+    """Make sure that a file is there and starts with the header of its resource.
+
+    Raises:
+        FeedError: If it is missing, empty or has another header.
+    """
+    if not path.is_file():
+        raise FeedError(f"{piece}: no file {path}{_look_alikes(path)}", remedy=_REMEDY)
+    with path.open("rb") as stream:
+        header = stream.readline(_CHUNK_BYTES).decode("utf-8", "replace").rstrip("\r\n")
+    expected = ",".join(contract.header(piece.resource))
+    if not header:
+        raise FeedError(f"{piece}: {path} is empty", remedy=_REMEDY)
+    if header != expected:
+        raise FeedError(f"{piece}: {path} has the header '{header}', expected '{expected}'", remedy=_REMEDY)
 
 
 def _look_alikes(path: Path) -> str:

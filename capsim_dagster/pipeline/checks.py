@@ -23,7 +23,7 @@ from capsim_dagster.audits.relations import (
 )
 from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.errors import FeedError
-from capsim_dagster.legacy_feed.inspect import inspect_file
+from capsim_dagster.legacy_feed.inspect import require_header
 from capsim_dagster.master import open_master
 from capsim_dagster.pipeline.entrance import calendar_days, require_hosts
 from capsim_dagster.pipeline.platform import Platform
@@ -123,16 +123,17 @@ def processed_data(platform: Platform, expected_months: Iterable[int]) -> Report
     source = master_fingerprints(open_master(platform.layout.master, platform.generation).path)
     with platform.reading() as connection:
         view_table(connection)
+        found = fingerprints(connection, "table_rows")
         content = parity.content_parity(
             source,
-            fingerprints(connection, "table_rows"),
+            found,
             claim="the table holds every line of the feed, with the content of the master",
             expected_months=expected_months,
         )
         loaded = rows_of(connection, "SELECT path, sha256, lines, loaded FROM feed_files ORDER BY path")
         return {
             "row_parity": _with_problems(content, _changed_files(platform, loaded)),
-            "keys_are_unique": parity.unique_keys(connection, "table_rows"),
+            "keys_are_unique": parity.unique_keys(connection, "table_rows", found),
             "hosts_are_known": parity.known_hosts(connection, "table_rows"),
             "behavioral_diversity": fleet_audits.behavioral_diversity(
                 fleet_audits.present_varieties(connection, "table_rows"), where="the table"
@@ -149,7 +150,7 @@ def _feed_on_disk(
         if piece.resource not in resources:
             continue
         try:
-            inspect_file(platform.contract, piece)
+            require_header(platform.contract, piece, path)
             files[piece.month, piece.resource.value] = path
         except FeedError as error:
             unreadable.setdefault(piece.resource, []).append(error.found)

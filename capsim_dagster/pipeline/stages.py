@@ -121,6 +121,13 @@ def master_parquet(platform: Platform, *, advance: Advance = lambda _rows: None)
     return write_master(platform.generation, hosts, platform.layout.master, end=days[-1], advance=advance)
 
 
+def master_rows(platform: Platform) -> int:
+    """Return how many rows the master will have: hosts x resources x days."""
+    with platform.reading() as connection:
+        days = require_calendar(platform, connection)
+    return platform.generation.num_servers * len(Resource) * len(days)
+
+
 def calendar_months(platform: Platform) -> list[int]:
     """Return the months of the calendar as YYYYMM."""
     with platform.reading() as connection:

@@ -9,4 +9,4 @@ FROM read_csv(
     auto_detect = false, header = true, delim = ',', quote = '', escape = '', nullstr = [''],
     filename = true, store_rejects = true, rejects_limit = 0
 ) AS lines
-JOIN month_files USING (filename)
+JOIN (SELECT unnest($paths) AS filename, unnest($resources) AS resource) AS month_files USING (filename)

@@ -1,0 +1,274 @@
+"""The command `capsim`: argument parsing and printing; each command calls one plain function of the floors below.
+
+Exit codes: 0 all gates hold, 1 a gate or a step failed, 2 settings or arguments cannot be used, 130 interrupted.
+"""
+
+import datetime as dt
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from capsim_dagster.errors import CapsimError, SettingsError
+from capsim_dagster.settings import CONFIG_ENV, Settings, load_settings
+
+if TYPE_CHECKING:
+    from capsim_dagster.orchestration.launch import RunSummary
+    from capsim_dagster.pipeline.bench import Measurement
+
+LOOPBACK: Final = "127.0.0.1"
+"""The only address that the UI is bound to."""
+DEFAULT_PORT: Final = 3000
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130
+_MEGA: Final = 1_000_000
+_PAGE_WIDTH: Final = 140
+_DATE: Final = click.DateTime(formats=["%Y-%m-%d"])
+_CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="Settings file. Default: $CAPSIM_CONFIG, else config/config.yaml.",
+)
+data_dir_option = click.option(
+    "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder for every output. Default: data."
+)
+
+
+@click.group(context_settings=_CONTEXT)
+@click.version_option(package_name="capsim")
+def capsim() -> None:
+    """Simulate a server fleet with known truth, break it into legacy monthly CSV feeds, refine the feeds into a
+    forecasting-ready table, and prove at each step that nothing was lost.
+
+    \b
+    capsim run                          the main job: 2,000 hosts, three years, every audit
+    capsim run --hosts 50 --end 2023-03-31 --data-dir /tmp/small
+    capsim ui                           the Dagster UI, with the history of every run
+    capsim bench --hosts 2000           what each stage costs
+    """  # noqa: D205, D301 click formats this text
+
+
+@capsim.command()
+@config_option
+@data_dir_option
+@click.option("--hosts", type=int, help="Hosts in the fleet, 10 or more (data_generation.num_servers).")
+@click.option("--start", type=_DATE, help="First day (data_generation.start_date).")
+@click.option("--end", type=_DATE, help="Last day, inclusive (data_generation.end_date).")
+def run(
+    config: Path | None, data_dir: Path | None, hosts: int | None, start: dt.datetime | None, end: dt.datetime | None
+) -> None:
+    """Simulate the fleet, write the feed, load the table, audit everything.
+
+    Running it again changes nothing. The run is recorded: `capsim ui` shows it.
+    """
+    settings = _settings(config, data_dir, hosts=hosts, start=start, end=end)
+    sys.exit(_run_main_job(settings, _console()))
+
+
+@capsim.command()
+@config_option
+@data_dir_option
+@click.option("--port", type=click.IntRange(1, 65_535), help=f"Port. Default: {DEFAULT_PORT}, or a free one.")
+def ui(config: Path | None, data_dir: Path | None, port: int | None) -> None:
+    """Open the Dagster UI on this machine: assets, checks, runs, schedules. Ctrl-C ends it."""
+    from capsim_dagster.orchestration.instance import open_instance
+
+    settings = _settings(config, data_dir)
+    layout = _layout(settings)
+    with open_instance(layout):
+        pass
+    chosen = port or _free_port()
+    click.echo(f"capsim: the UI starts on http://{LOOPBACK}:{chosen} (Ctrl-C ends it)")
+    environment = {**os.environ, "DAGSTER_HOME": str(layout.dagster_home), **_as_environment(config, data_dir)}
+    arguments = ["-m", "capsim_dagster.definitions", "-d", str(Path.cwd()), "-h", LOOPBACK, "-p", str(chosen)]
+    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", *arguments]
+    sys.exit(_wait_for(subprocess.Popen(command, env=environment)))
+
+
+@capsim.command()
+@config_option
+@click.option("--hosts", type=int, multiple=True, help="Fleet size to measure; may be given more than once.")
+@click.option("--start", type=_DATE, help="First day.")
+@click.option("--end", type=_DATE, help="Last day, inclusive.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--with-dagster/--without-dagster", default=True, help="Also measure `capsim run` as a whole process.")
+def bench(
+    config: Path | None,
+    hosts: tuple[int, ...],
+    start: dt.datetime | None,
+    end: dt.datetime | None,
+    as_json: bool,
+    with_dagster: bool,
+) -> None:
+    """Measure CPU seconds, wall time, peak memory and rows a second, stage by stage, in a temporary folder.
+
+    Compare CPU seconds and memory: wall time depends on what else the machine does.
+    """
+    sizes = hosts or (_settings(config, None).data_generation.num_servers,)
+    measured = {size: _measure(config, size, start, end, with_dagster=with_dagster) for size in sizes}
+    if as_json:
+        click.echo(json.dumps({size: [m.as_json() for m in rows] for size, rows in measured.items()}, indent=2))
+        return
+    for size, rows in measured.items():
+        _console().print(_bench_table(size, rows))
+
+
+def main() -> None:
+    """Run the command; errors that a user can act on are printed without a traceback."""
+    try:
+        capsim(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(EXIT_INTERRUPTED)
+    except CapsimError as error:
+        click.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(EXIT_USAGE if isinstance(error, SettingsError) else EXIT_FAILED)
+
+
+def _run_main_job(settings: Settings, console: Console) -> int:
+    """Run `full_refresh` for the configured window and print what happened; return the exit code."""
+    from dagster import DagsterExecutionInterruptedError
+
+    from capsim_dagster.definitions import build_definitions
+    from capsim_dagster.orchestration.instance import open_instance
+    from capsim_dagster.orchestration.launch import BarProgress, full_refresh
+    from capsim_dagster.simulation.time_dimension import months_between, yearmonth
+
+    generation = settings.data_generation
+    months = [yearmonth(month) for month in months_between(generation.start_date, generation.end_date)]
+    layout = _layout(settings)
+    console.print(
+        f"capsim: {generation.num_servers:,} hosts x 4 resources, {generation.start_date} to {generation.end_date} "
+        f"({len(months)} months), seed {generation.random_seed}, into {layout.root}",
+        soft_wrap=True,
+    )
+    progress = BarProgress(console)
+    definitions = build_definitions(settings, today=dt.datetime.now(dt.UTC).date(), progress=progress)
+    try:
+        with open_instance(layout) as instance, progress.shown():
+            summary = full_refresh(definitions, instance, months)
+    except (DagsterExecutionInterruptedError, KeyboardInterrupt):
+        click.secho("interrupted: what was complete stays; run it again to go on", fg="yellow", err=True)
+        return EXIT_INTERRUPTED
+    _print_summary(summary, console)
+    return 0 if summary.succeeded else EXIT_FAILED
+
+
+def _print_summary(summary: "RunSummary", console: Console) -> None:
+    assets = Table("asset", "months", "rows", "MB", title="Assets", title_justify="left")
+    for column in assets.columns[1:]:
+        column.justify = "right"
+    for asset in summary.assets:
+        size = f"{asset.bytes / _MEGA:,.1f}" if asset.bytes else ""
+        assets.add_row(asset.asset, str(asset.partitions or ""), f"{asset.rows:,}", size)
+    checks = Table("", "asset", "check", "detail", title="Checks", title_justify="left")
+    for check in summary.checks:
+        verdict = "[green]✓" if check.passed else "[yellow]![/]" if check.is_warning else "[red]✗"
+        checks.add_row(verdict, check.asset, check.check, check.detail)
+    console.print(assets, checks)
+    passed = sum(check.passed for check in summary.checks)
+    for failure in summary.failures:
+        console.print(f"[red]failed[/] {failure}", soft_wrap=True, highlight=False)
+    verdict = "[green]all gates hold[/]" if summary.succeeded else "[red]a gate failed: later assets were not touched[/]"
+    console.print(f"{passed} of {len(summary.checks)} checks passed; {verdict}. Run {summary.run_id[:8]}; see: capsim ui")
+
+
+def _measure(
+    config: Path | None, hosts: int, start: dt.datetime | None, end: dt.datetime | None, *, with_dagster: bool
+) -> "list[Measurement]":
+    from capsim_dagster.pipeline.bench import measure_command, measure_stages
+
+    with tempfile.TemporaryDirectory(prefix="capsim-bench-") as folder:
+        settings = _settings(config, Path(folder) / "stages", hosts=hosts, start=start, end=end)
+        measured = measure_stages(settings)
+        if with_dagster:
+            window = settings.data_generation
+            arguments = ["run", "--hosts", str(hosts), "--data-dir", str(Path(folder) / "run")]
+            arguments += ["--start", str(window.start_date), "--end", str(window.end_date)]
+            measured.append(measure_command([*arguments, *(["--config", str(config)] if config else [])]))
+    return measured
+
+
+def _bench_table(hosts: int, rows: "list[Measurement]") -> Table:
+    table = Table("stage", "CPU s", "wall s", "peak RSS MiB", "rows", "rows/s", title=f"{hosts:,} hosts")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for m in rows:
+        counted = (f"{m.rows:,}", f"{m.rows_per_s:,.0f}") if m.rows else ("", "")
+        table.add_row(m.stage, f"{m.cpu_s:.2f}", f"{m.wall_s:.2f}", f"{m.peak_rss_mib:,.0f}", *counted)
+    return table
+
+
+def _settings(
+    config: Path | None,
+    data_dir: Path | None,
+    *,
+    hosts: int | None = None,
+    start: dt.datetime | None = None,
+    end: dt.datetime | None = None,
+) -> Settings:
+    """Return the settings with the command's options on top."""
+    generation = {"num_servers": hosts, "start_date": start and start.date(), "end_date": end and end.date()}
+    return load_settings(
+        config, {"data_generation": _given(generation), "storage": _given({"local_base_path": data_dir})}
+    )
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _console() -> Console:
+    """Return the terminal, or a page wide enough for the tables where output goes to a file."""
+    return Console() if sys.stdout.isatty() else Console(width=_PAGE_WIDTH)
+
+
+def _layout(settings: Settings) -> "Any":
+    from capsim_dagster.pipeline.platform import Platform
+
+    return Platform(settings).layout
+
+
+def _as_environment(config: Path | None, data_dir: Path | None) -> dict[str, str]:
+    """Return the options as environment variables, for the processes that the UI starts."""
+    options = {CONFIG_ENV: config, "CAPSIM__STORAGE__LOCAL_BASE_PATH": data_dir}
+    return {name: str(path.absolute()) for name, path in options.items() if path is not None}
+
+
+def _free_port() -> int:
+    """Return the usual port, or any free one where it is taken."""
+    for candidate in (DEFAULT_PORT, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, candidate))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise click.ClickException("no free port")
+
+
+def _wait_for(process: "subprocess.Popen[bytes]") -> int:
+    """Wait for the UI; Ctrl-C reaches it too, so only its end is awaited then."""
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""What Dagster loads: assets, checks, jobs and the schedule, listed by hand."""
+
+import datetime as dt
+import warnings
+
+import dagster as dg
+
+from capsim_dagster.orchestration.assets import build_assets
+from capsim_dagster.orchestration.checks import build_checks
+from capsim_dagster.orchestration.jobs import full_refresh, monthly_refresh, monthly_schedule
+from capsim_dagster.orchestration.partitions import monthly_partitions
+from capsim_dagster.orchestration.progress import LogProgress, Progress
+from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.settings import Settings, load_settings
+
+
+def build_definitions(settings: Settings, *, today: dt.date, progress: Progress | None = None) -> dg.Definitions:
+    """Return the definitions for some settings.
+
+    Args:
+        settings: The settings.
+        today: Today's date, in UTC: which months are complete when the code is loaded.
+        progress: How long work is shown; None = by log lines.
+    """
+    months = monthly_partitions(settings.data_generation, today=today)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # backfill_policy is beta in name only
+        assets = build_assets(months)
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=build_checks(),
+        jobs=[full_refresh(), monthly_refresh()],
+        schedules=[monthly_schedule(settings.data_generation, settings.automation)],
+        resources={"platform": Platform(settings), "progress": progress or LogProgress()},
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Load the settings of this process and build the definitions: nothing is read when the module is imported."""
+    return build_definitions(load_settings(), today=dt.datetime.now(dt.UTC).date())

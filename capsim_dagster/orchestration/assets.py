@@ -1,0 +1,208 @@
+"""The assets of the main job, in the order of the graph. Each calls one stage and says what it wrote."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import dagster as dg
+
+from capsim_dagster.errors import CapsimError
+from capsim_dagster.orchestration import metadata
+from capsim_dagster.orchestration.partitions import key_of, last_month_asked, month_of
+from capsim_dagster.orchestration.progress import Progress
+from capsim_dagster.pipeline import stages
+from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.schemas import Hosts, MasterTelemetry, ProcessedData, Resource, TimePeriods
+from capsim_dagster.simulation.telemetry import MODEL_VERSION
+
+WRITE_POOL: Final = "warehouse_write"
+"""DuckDB takes one writer at a time; dagster.yaml limits the pool to one step."""
+MONTHLY_CSV_KEYS: Final = {resource: dg.AssetKey(["monthly_csv", resource.value]) for resource in Resource}
+"""One asset key a resource."""
+_ONE_RUN: Final = dg.BackfillPolicy.single_run()
+"""A range of months is one run, in order: 36 runs cost ten times as much."""
+
+
+@contextmanager
+def clear_failure() -> Iterator[None]:
+    """Show an error that a user can act on as a failure with its remedy instead of a traceback."""
+    try:
+        yield
+    except CapsimError as error:
+        raise dg.Failure(description=str(error), metadata={"remedy": error.remedy}, allow_retries=False) from error
+
+
+def build_assets(months: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
+    """Return the assets of the main job.
+
+    Args:
+        months: The monthly partitions of feed and table.
+    """
+    return [host_inventory(), time_dimension(), master_parquet(), monthly_csv(months), processed_data(months)]
+
+
+def host_inventory() -> dg.AssetsDefinition:
+    """Return the asset `host_inventory`."""
+
+    @dg.asset(
+        group_name="fleet",
+        kinds={"duckdb"},
+        pool=WRITE_POOL,
+        code_version=MODEL_VERSION,
+        backfill_policy=_ONE_RUN,
+        metadata={"dagster/column_schema": metadata.column_schema(Hosts)},
+    )
+    def host_inventory(platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[None]:
+        """One row a host: identity, organization, capacity and behaviour (tables hosts, business_hierarchy)."""
+        with clear_failure():
+            inventory = stages.host_inventory(platform)
+        return dg.MaterializeResult(
+            metadata={
+                **metadata.relation(platform.layout.warehouse, "hosts"),
+                "dagster/row_count": inventory.hosts.height,
+                "hosts_by_variety": metadata.table(inventory.varieties.table),
+                "sample": metadata.table(inventory.hosts.head(10).to_dicts()),
+            }
+        )
+
+    return host_inventory
+
+
+def time_dimension() -> dg.AssetsDefinition:
+    """Return the asset `time_dimension`."""
+
+    @dg.asset(
+        group_name="fleet",
+        kinds={"duckdb"},
+        pool=WRITE_POOL,
+        code_version=MODEL_VERSION,
+        backfill_policy=_ONE_RUN,
+        metadata={"dagster/column_schema": metadata.column_schema(TimePeriods)},
+    )
+    def time_dimension(
+        context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]
+    ) -> dg.MaterializeResult[None]:
+        """One row a day, and bank holidays by region (tables time_periods, bank_holidays).
+
+        Holds the configured window; a run for later months extends it.
+        """
+        with clear_failure():
+            calendar = stages.time_calendar(platform, through=last_month_asked(context.run.tags))
+        return dg.MaterializeResult(
+            metadata={
+                **metadata.relation(platform.layout.warehouse, "time_periods"),
+                "dagster/row_count": calendar.days,
+                "first_day": calendar.start.isoformat(),
+                "last_day": calendar.end.isoformat(),
+                "bank_holidays": calendar.bank_holidays,
+            }
+        )
+
+    return time_dimension
+
+
+def master_parquet() -> dg.AssetsDefinition:
+    """Return the asset `master_parquet`."""
+
+    @dg.asset(
+        group_name="simulation",
+        kinds={"parquet"},
+        deps=["host_inventory", "time_dimension"],
+        code_version=MODEL_VERSION,
+        backfill_policy=_ONE_RUN,
+        metadata={"dagster/column_schema": metadata.column_schema(MasterTelemetry)},
+    )
+    def master_parquet(
+        context: dg.AssetExecutionContext,
+        platform: dg.ResourceParam[Platform],
+        progress: dg.ResourceParam[Progress],
+    ) -> dg.MaterializeResult[None]:
+        """Every host x resource x day: daily P95 utilization, one Parquet file, with its settings in the footer."""
+        with clear_failure(), progress.stage(
+            context, name="master_parquet", total=stages.master_rows(platform), unit="rows"
+        ) as advance:
+            stored = stages.master_parquet(platform, advance=advance)
+        return dg.MaterializeResult(metadata={**metadata.stored_file(stored), **metadata.footer(stored.path)})
+
+    return master_parquet
+
+
+def monthly_csv(months: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+    """Return the assets `monthly_csv/<resource>`.
+
+    Args:
+        months: Their partitions.
+    """
+
+    @dg.multi_asset(
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=["master_parquet"],
+                group_name="legacy_feed",
+                kinds={"csv"},
+                code_version=MODEL_VERSION,
+                description=f"Legacy feed of {resource}: one CSV a month, as such shops receive it.",
+            )
+            for resource, key in MONTHLY_CSV_KEYS.items()
+        ],
+        name="monthly_csv",
+        partitions_def=months,
+        can_subset=True,
+        backfill_policy=_ONE_RUN,
+    )
+    def monthly_csv(
+        context: dg.AssetExecutionContext,
+        platform: dg.ResourceParam[Platform],
+        progress: dg.ResourceParam[Progress],
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        keys = context.selected_asset_keys
+        resources = [resource for resource, key in MONTHLY_CSV_KEYS.items() if key in keys]
+        asked = [month_of(key) for key in context.partition_keys]
+        with clear_failure(), progress.stage(
+            context, name="monthly_csv", total=len(asked) * len(resources), unit="files"
+        ) as advance:
+            for file in stages.monthly_csv(platform, asked, resources):
+                context.add_asset_metadata(
+                    metadata.feed_file(file), MONTHLY_CSV_KEYS[file.piece.resource], key_of(file.piece.month)
+                )
+                advance(1)
+        for resource in resources:
+            yield dg.MaterializeResult(asset_key=MONTHLY_CSV_KEYS[resource])
+
+    return monthly_csv
+
+
+def processed_data(months: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+    """Return the asset `processed_data`.
+
+    Args:
+        months: Its partitions.
+    """
+
+    @dg.asset(
+        group_name="refinery",
+        kinds={"duckdb"},
+        deps=list(MONTHLY_CSV_KEYS.values()),
+        partitions_def=months,
+        pool=WRITE_POOL,
+        code_version=MODEL_VERSION,
+        backfill_policy=_ONE_RUN,
+        metadata={"dagster/column_schema": metadata.column_schema(ProcessedData)},
+    )
+    def processed_data(
+        context: dg.AssetExecutionContext,
+        platform: dg.ResourceParam[Platform],
+        progress: dg.ResourceParam[Progress],
+    ) -> dg.MaterializeResult[None]:
+        """The table for forecasting: one row a host, resource and day, loaded a month at a time or not at all."""
+        asked = [month_of(key) for key in context.partition_keys]
+        with clear_failure(), progress.stage(
+            context, name="processed_data", total=len(asked), unit="months"
+        ) as advance:
+            for month in stages.processed_data(platform, asked):
+                context.add_asset_metadata(metadata.loaded_month(month), partition_key=key_of(month.month))
+                advance(1)
+        return dg.MaterializeResult(metadata=metadata.relation(platform.layout.warehouse, "processed_data"))
+
+    return processed_data

@@ -1,0 +1,132 @@
+"""The asset checks: one step a stage, so that its audits share one look at the data."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+import dagster as dg
+
+from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.orchestration.assets import MONTHLY_CSV_KEYS, clear_failure
+from capsim_dagster.orchestration.metadata import check_result
+from capsim_dagster.orchestration.partitions import month_of
+from capsim_dagster.pipeline import checks, stages
+from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.schemas import Resource
+
+HOST_INVENTORY: Final = dg.AssetKey("host_inventory")
+TIME_DIMENSION: Final = dg.AssetKey("time_dimension")
+MASTER_PARQUET: Final = dg.AssetKey("master_parquet")
+PROCESSED_DATA: Final = dg.AssetKey("processed_data")
+
+
+def _blocking(asset: dg.AssetKey, name: str, description: str) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(name, asset=asset, blocking=True, description=description)
+
+
+INVENTORY_CHECKS: Final = (
+    _blocking(HOST_INVENTORY, "behavioral_diversity", "The inventory holds all ten behavioural varieties."),
+    _blocking(HOST_INVENTORY, "fleet_has_configured_number_of_hosts", "Each configured host is there, once."),
+)
+CALENDAR_CHECKS: Final = (
+    _blocking(TIME_DIMENSION, "calendar_is_contiguous", "Each day of the window is there, once, without a gap."),
+)
+MASTER_CHECKS: Final = (
+    _blocking(MASTER_PARQUET, "row_parity", "Exactly one row for each host x resource x day."),
+    _blocking(MASTER_PARQUET, "utilization_is_within_bounds", "Every utilization lies between 0 and 100 percent."),
+    _blocking(MASTER_PARQUET, "behavioral_diversity", "All ten varieties survived the simulation."),
+    dg.AssetCheckSpec(
+        "breach_hosts_reach_threshold_on_date",
+        asset=MASTER_PARQUET,
+        description="Each CAPACITY_BREACH host first reaches the threshold within 14 days of its date.",
+    ),
+)
+FEED_CHECKS: Final = tuple(
+    _blocking(key, name, description)
+    for key in MONTHLY_CSV_KEYS.values()
+    for name, description in (
+        ("row_parity", "The feed carries every row of the master, counts and content, in every month that is there."),
+        ("file_names_follow_convention", "Every file is <prefix>_YYYYMM.csv in the folder of its month."),
+    )
+)
+TABLE_CHECKS: Final = (
+    _blocking(PROCESSED_DATA, "row_parity", "The table holds every line of the feed, with the content of the master."),
+    _blocking(PROCESSED_DATA, "keys_are_unique", "Each host, resource and day stands at most once."),
+    _blocking(PROCESSED_DATA, "hosts_are_known", "Every row belongs to a host of the inventory."),
+    _blocking(PROCESSED_DATA, "behavioral_diversity", "All ten varieties survived the refinery."),
+)
+
+
+def build_checks() -> list[dg.AssetChecksDefinition]:
+    """Return the checks of the main job."""
+    return [host_inventory_checks, time_dimension_checks, master_checks, feed_checks, table_checks]
+
+
+@dg.multi_asset_check(specs=INVENTORY_CHECKS, can_subset=True)
+def host_inventory_checks(
+    context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
+) -> Iterator[dg.AssetCheckResult]:
+    """Audit the inventory in the warehouse."""
+    with clear_failure():
+        reports = checks.host_inventory(platform)
+    yield from _results(context, INVENTORY_CHECKS, {HOST_INVENTORY: reports})
+
+
+@dg.multi_asset_check(specs=CALENDAR_CHECKS, can_subset=True)
+def time_dimension_checks(
+    context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
+) -> Iterator[dg.AssetCheckResult]:
+    """Audit the calendar in the warehouse."""
+    with clear_failure():
+        reports = checks.time_dimension(platform)
+    yield from _results(context, CALENDAR_CHECKS, {TIME_DIMENSION: reports})
+
+
+@dg.multi_asset_check(specs=MASTER_CHECKS, can_subset=True)
+def master_checks(
+    context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
+) -> Iterator[dg.AssetCheckResult]:
+    """Audit the master file against inventory and calendar."""
+    with clear_failure():
+        reports = checks.master_parquet(platform)
+    yield from _results(context, MASTER_CHECKS, {MASTER_PARQUET: reports})
+
+
+@dg.multi_asset_check(specs=FEED_CHECKS, can_subset=True)
+def feed_checks(
+    context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
+) -> Iterator[dg.AssetCheckResult]:
+    """Audit the feed files on disk against the master."""
+    audited = {key.asset_key for key in context.selected_asset_check_keys}
+    with clear_failure():
+        known = stages.calendar_months(platform)
+        due = {r: _months_due(context, key, known) for r, key in MONTHLY_CSV_KEYS.items() if key in audited}
+        reports = checks.monthly_csv(platform, due)
+    yield from _results(context, FEED_CHECKS, {MONTHLY_CSV_KEYS[resource]: r for resource, r in reports.items()})
+
+
+@dg.multi_asset_check(specs=TABLE_CHECKS, can_subset=True)
+def table_checks(
+    context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
+) -> Iterator[dg.AssetCheckResult]:
+    """Audit the table against the feed files and the master."""
+    with clear_failure():
+        due = _months_due(context, PROCESSED_DATA, stages.calendar_months(platform))
+        reports = checks.processed_data(platform, due)
+    yield from _results(context, TABLE_CHECKS, {PROCESSED_DATA: reports})
+
+
+def _months_due(context: dg.AssetCheckExecutionContext, asset: dg.AssetKey, known: Iterable[int]) -> set[int]:
+    """Return the months that Dagster believes to be there and that the calendar still holds, as YYYYMM."""
+    return {month_of(key) for key in context.instance.get_materialized_partitions(asset)} & set(known)
+
+
+def _results(
+    context: dg.AssetCheckExecutionContext,
+    specs: Iterable[dg.AssetCheckSpec],
+    reports: Mapping[dg.AssetKey, Mapping[str, AuditReport]],
+) -> Iterator[dg.AssetCheckResult]:
+    """Yield the results of the selected checks; what is not blocking is a warning."""
+    for spec in specs:
+        if spec.key in context.selected_asset_check_keys:
+            severity = dg.AssetCheckSeverity.ERROR if spec.blocking else dg.AssetCheckSeverity.WARN
+            yield check_result(reports[spec.asset_key][spec.name], spec, severity)

@@ -1,0 +1,57 @@
+"""The Dagster instance of a data directory: the same one for `capsim run`, `capsim ui` and a plain `dagster dev`.
+
+`dagster.yaml` says how the instance is kept; its paths are put under the data directory in use.
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+import yaml
+
+from capsim_dagster.storage import DataLayout, atomic_path
+
+TEMPLATE: Final = "dagster.yaml"
+"""Sought in the current folder and then in the checkout."""
+_TEMPLATE_HOME: Final = "data/.dagster"
+"""The home that the template names; replaced by the one in use."""
+
+
+def prepare_home(layout: DataLayout) -> Path:
+    """Write `dagster.yaml` for the data directory and return the folder that holds it (`DAGSTER_HOME`)."""
+    home = layout.dagster_home
+    template = next((path for path in (Path(TEMPLATE), Path(__file__).parents[2] / TEMPLATE) if path.is_file()), None)
+    config = yaml.safe_load(template.read_text(encoding="utf-8")) if template else {"telemetry": {"enabled": False}}
+    text = yaml.safe_dump(_relocated(config, home), sort_keys=False)
+    target = home / TEMPLATE
+    if not target.is_file() or target.read_text(encoding="utf-8") != text:
+        with atomic_path(target) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return home
+
+
+@contextmanager
+def open_instance(layout: DataLayout) -> Iterator[dg.DagsterInstance]:
+    """Open the instance of a data directory, making it where it is missing.
+
+    Two processes that make it at once break each other's database, so the opening is locked.
+    """
+    home = prepare_home(layout)
+    with (home / "opening.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        instance = dg.DagsterInstance.from_config(str(home))
+        instance.get_runs(limit=1)
+    with instance:
+        yield instance
+
+
+def _relocated(value: Any, home: Path) -> Any:  # noqa: ANN401 whatever YAML holds
+    """Return a YAML value with the template's home replaced."""
+    if isinstance(value, dict):
+        return {key: _relocated(item, home) for key, item in value.items()}
+    if isinstance(value, str) and (value == _TEMPLATE_HOME or value.startswith(f"{_TEMPLATE_HOME}/")):
+        return str(home) + value.removeprefix(_TEMPLATE_HOME)
+    return value

@@ -1,0 +1,115 @@
+"""What a person sees beside an asset or a check in the UI: tables, counts, paths and schemas from plain reports."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import dagster as dg
+import dataframely as dy
+
+from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.errors import MAX_EXAMPLES
+from capsim_dagster.legacy_feed.inspect import InspectedFile
+from capsim_dagster.master import MasterFile
+from capsim_dagster.refinery.load import LoadedMonth
+from capsim_dagster.schemas import sql_type
+from capsim_dagster.storage import StoredFile
+
+Metadata = dict[str, dg.MetadataValue]
+
+
+def column_schema(schema: type[dy.Schema]) -> dg.TableSchema:
+    """Return a table contract as the columns, types and descriptions that the UI shows."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=name,
+                type=sql_type(column),
+                description=_described(column),
+                constraints=dg.TableColumnConstraints(nullable=column.nullable, unique=False),
+            )
+            for name, column in schema.columns().items()
+        ]
+    )
+
+
+def table(rows: Sequence[Mapping[str, str | int | float]]) -> dg.MetadataValue:
+    """Return rows as a table."""
+    return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows])
+
+
+def stored_file(stored: StoredFile) -> Metadata:
+    """Return path, size, digest and rows of a file."""
+    return {
+        "path": dg.MetadataValue.path(stored.path),
+        "bytes": dg.MetadataValue.int(stored.bytes),
+        "sha256": dg.MetadataValue.text(stored.sha256),
+        "dagster/row_count": dg.MetadataValue.int(stored.rows),
+    }
+
+
+def footer(path: Path) -> Metadata:
+    """Return what the footer of a master file says about its origin."""
+    facts = MasterFile(path).footer
+    return {
+        "first_day": dg.MetadataValue.text(facts.start.isoformat()),
+        "last_day": dg.MetadataValue.text(facts.end.isoformat()),
+        "hosts": dg.MetadataValue.int(facts.hosts),
+        "seed": dg.MetadataValue.int(facts.seed),
+        "settings_hash": dg.MetadataValue.text(facts.settings_hash),
+    }
+
+
+def feed_file(file: InspectedFile) -> Metadata:
+    """Return path, size, digest and lines of one month's feed file."""
+    return {
+        "path": dg.MetadataValue.path(file.path),
+        "bytes": dg.MetadataValue.int(file.bytes),
+        "sha256": dg.MetadataValue.text(file.sha256),
+        "dagster/partition_row_count": dg.MetadataValue.int(file.lines),
+    }
+
+
+def loaded_month(month: LoadedMonth) -> Metadata:
+    """Return rows, checksum and sources of one month of the table."""
+    return {
+        "dagster/partition_row_count": dg.MetadataValue.int(month.rows),
+        "source_bytes": dg.MetadataValue.int(sum(file.bytes for file in month.files)),
+        "source_lines": dg.MetadataValue.int(sum(file.lines for file in month.files)),
+        "content_checksum": dg.MetadataValue.text(f"{month.checksum:x}"),
+    }
+
+
+def relation(path: Path, name: str) -> Metadata:
+    """Return where a table of the warehouse is."""
+    return {
+        "path": dg.MetadataValue.path(path),
+        "dagster/relation_identifier": dg.MetadataValue.text(f"{path.name}/{name}"),
+    }
+
+
+def check_result(report: AuditReport, spec: dg.AssetCheckSpec, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
+    """Return a report as the result of a check."""
+    metadata: Metadata = {"claim": dg.MetadataValue.text(report.claim)}
+    for name, count in report.counts.items():
+        metadata[name] = dg.MetadataValue.int(count) if isinstance(count, int) else dg.MetadataValue.float(count)
+    metadata["problems"] = dg.MetadataValue.int(len(report.problems))
+    if report.problems:
+        metadata["examples"] = dg.MetadataValue.md("\n".join(f"- {p}" for p in report.problems[:MAX_EXAMPLES]))
+    if report.table:
+        metadata["table"] = table(report.table)
+    if report.note:
+        metadata["note"] = dg.MetadataValue.text(report.note)
+    return dg.AssetCheckResult(
+        passed=report.passed,
+        asset_key=spec.asset_key,
+        check_name=spec.name,
+        severity=severity,
+        metadata=metadata,
+        description=report.verdict,
+    )
+
+
+def _described(column: dy.Column) -> str:
+    unit = (column.metadata or {}).get("unit")
+    description = column.description or ""
+    return f"{description} Unit: {unit}." if unit else description

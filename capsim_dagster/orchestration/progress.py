@@ -1,0 +1,50 @@
+"""Progress of long work as log lines in the UI; the terminal's bars are in `launch`."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final, Protocol
+
+import dagster as dg
+
+Advance = Callable[[int], None]
+"""Called with the amount just done."""
+
+_LOG_INTERVAL_SECONDS: Final = 5.0
+"""A log line costs 5 ms, and a person reads no faster."""
+
+
+class Progress(Protocol):
+    """Shows how far a stage is."""
+
+    def stage(
+        self, context: dg.AssetExecutionContext, *, name: str, total: int, unit: str
+    ) -> AbstractContextManager[Advance]:
+        """Open a stage of `total` units; the function it yields is called as they are done."""
+        ...
+
+
+class LogProgress:
+    """Writes a log line every five seconds: done, of how many, at which rate, and how long it will take."""
+
+    @contextmanager
+    def stage(
+        self, context: dg.AssetExecutionContext, *, name: str, total: int, unit: str
+    ) -> Iterator[Advance]:
+        """Open a stage of `total` units."""
+        began = logged = time.monotonic()
+        done = 0
+
+        def advance(amount: int) -> None:
+            nonlocal done, logged
+            done += amount
+            now = time.monotonic()
+            if now - logged >= _LOG_INTERVAL_SECONDS:
+                logged = now
+                rate = done / (now - began)
+                context.log.info(
+                    f"{name}: {done:,} of {total:,} {unit}, {rate:,.0f} a second, {(total - done) / rate:.0f} s to go"
+                )
+
+        yield advance
+        context.log.info(f"{name}: {done:,} {unit} in {time.monotonic() - began:.1f} s")

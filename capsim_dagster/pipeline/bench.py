@@ -1,0 +1,171 @@
+"""Measurement of the main job, stage by stage, without Dagster around it.
+
+All stages run in one fresh process, as they do in `capsim run`. CPU seconds are user and system time of all threads;
+the peak of resident memory is reset before each stage where the kernel allows it (Linux).
+"""
+
+import multiprocessing
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Final
+
+from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.errors import GateError, listed
+from capsim_dagster.pipeline import checks, stages
+from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.schemas import Resource
+from capsim_dagster.settings import Settings
+
+_RESET_PEAK: Final = Path("/proc/self/clear_refs")
+_STATUS: Final = Path("/proc/self/status")
+_KIB_PER_MIB: Final = 1024
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one stage cost.
+
+    Attributes:
+        stage: Its name.
+        cpu_s: User and system time over all threads [s].
+        wall_s: Elapsed time [s].
+        peak_rss_mib: Peak of resident memory [MiB].
+        rows: Rows it wrote or audited.
+    """
+
+    stage: str
+    cpu_s: float
+    wall_s: float
+    peak_rss_mib: float
+    rows: int
+
+    @property
+    def rows_per_s(self) -> float:
+        """Rows a wall second."""
+        return self.rows / self.wall_s if self.wall_s else 0.0
+
+    def as_json(self) -> Mapping[str, object]:
+        """Return the measurement with its rate, for JSON."""
+        return {**asdict(self), "rows_per_s": round(self.rows_per_s)}
+
+
+def measure_stages(settings: Settings) -> list[Measurement]:
+    """Run and measure all stages and audits in one fresh process; the last measurement is their total.
+
+    Args:
+        settings: The settings; outputs go to their data directory.
+
+    Raises:
+        RuntimeError: If the process ends before it has measured.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_measure_all, args=(settings.model_dump(mode="json"), sender))
+    process.start()
+    sender.close()
+    try:
+        measurements: list[Measurement] = receiver.recv()
+    except EOFError:
+        raise RuntimeError("the measured process ended early; its error is printed above") from None
+    finally:
+        process.join()
+    return measurements
+
+
+def measure_command(arguments: list[str]) -> Measurement:
+    """Run `capsim` with some arguments as a process of its own and measure all of it, start-up included.
+
+    Raises:
+        subprocess.CalledProcessError: If it fails.
+    """
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "capsim_dagster.cli", *arguments]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    wall_s = time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Measurement("capsim run, whole process", cpu_s, wall_s, after.ru_maxrss / _KIB_PER_MIB, 0)
+
+
+def _measure_all(settings: Mapping[str, object], sender: Connection) -> None:
+    platform = Platform(Settings.model_validate(settings))
+    measured: list[Measurement] = []
+    for name, run in _stages(platform).items():
+        measured.append(_measure(name, run))
+    total = Measurement(
+        "all stages",
+        sum(m.cpu_s for m in measured),
+        sum(m.wall_s for m in measured),
+        max(m.peak_rss_mib for m in measured),
+        max(m.rows for m in measured),
+    )
+    sender.send([*measured, total])
+
+
+def _stages(platform: Platform) -> dict[str, Callable[[], int]]:
+    """Return the stages in order; each returns the rows it wrote or audited."""
+
+    def months() -> list[int]:
+        return stages.calendar_months(platform)
+
+    def feed_checks() -> int:
+        reports = checks.monthly_csv(platform, {resource_: months() for resource_ in Resource})
+        return sum(_audited_rows(by_name) for by_name in reports.values())
+
+    return {
+        "host_inventory": lambda: stages.host_inventory(platform).hosts.height,
+        "time_dimension": lambda: stages.time_calendar(platform).days,
+        "fleet checks": lambda: _audited_rows({**checks.host_inventory(platform), **checks.time_dimension(platform)}),
+        "master_parquet": lambda: stages.master_parquet(platform).rows,
+        "master checks": lambda: _audited_rows(checks.master_parquet(platform)),
+        "monthly_csv": lambda: sum(file.lines for file in stages.monthly_csv(platform, months())),
+        "feed checks": feed_checks,
+        "processed_data": lambda: sum(month.rows for month in stages.processed_data(platform, months())),
+        "table checks": lambda: _audited_rows(checks.processed_data(platform, months())),
+    }
+
+
+def _audited_rows(reports: Mapping[str, AuditReport]) -> int:
+    """Return the rows that were audited; a cost means nothing if a claim did not hold.
+
+    Raises:
+        GateError: If a claim did not hold.
+    """
+    failed = [str(report) for report in reports.values() if not report.passed]
+    if failed:
+        raise GateError(listed(failed), remedy="the measurement is void: mend the data, or measure in an empty folder")
+    return max(int(report.counts.get("rows", report.counts.get("hosts", 0))) for report in reports.values())
+
+
+def _measure(stage: str, run: Callable[[], int]) -> Measurement:
+    _reset_peak()
+    cpu, wall = _cpu_seconds(), time.perf_counter()
+    rows = run()
+    return Measurement(stage, _cpu_seconds() - cpu, time.perf_counter() - wall, _peak_rss_mib(), rows)
+
+
+def _cpu_seconds() -> float:
+    times = os.times()
+    return times.user + times.system
+
+
+def _reset_peak() -> None:
+    """Ask the kernel to forget the peak so far; without Linux the peak is that of the process until now."""
+    if _RESET_PEAK.exists():
+        _RESET_PEAK.write_text("5")
+
+
+def _peak_rss_mib() -> float:
+    if _STATUS.exists():
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / _KIB_PER_MIB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _KIB_PER_MIB
