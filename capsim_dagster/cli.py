@@ -22,6 +22,7 @@ from capsim_dagster.errors import CapsimError, SettingsError
 from capsim_dagster.settings import CONFIG_ENV, Settings, load_settings
 
 if TYPE_CHECKING:
+    from capsim_dagster.storage import DataLayout
     from capsim_dagster.orchestration.launch import RunSummary
     from capsim_dagster.pipeline.bench import Measurement
 
@@ -183,8 +184,12 @@ def _print_summary(summary: "RunSummary", console: Console) -> None:
     passed = sum(check.passed for check in summary.checks)
     for failure in summary.failures:
         console.print(f"[red]failed[/] {failure}", soft_wrap=True, highlight=False)
-    verdict = "[green]all gates hold[/]" if summary.succeeded else "[red]a gate failed: later assets were not touched[/]"
-    console.print(f"{passed} of {len(summary.checks)} checks passed; {verdict}. Run {summary.run_id[:8]}; see: capsim ui")
+    verdict = (
+        "[green]all gates hold[/]" if summary.succeeded else "[red]a gate failed: later assets were not touched[/]"
+    )
+    console.print(
+        f"{passed} of {len(summary.checks)} checks passed; {verdict}. Run {summary.run_id[:8]}; see: capsim ui"
+    )
 
 
 def _measure(
@@ -237,7 +242,7 @@ def _console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=_PAGE_WIDTH)
 
 
-def _layout(settings: Settings) -> "Any":
+def _layout(settings: Settings) -> "DataLayout":
     from capsim_dagster.pipeline.platform import Platform
 
     return Platform(settings).layout

@@ -27,6 +27,7 @@ class CapsimError(Exception):
     """
 
     def __init__(self, found: str, *, remedy: str) -> None:
+        """Join what was found and the remedy into the message."""
         super().__init__(f"{found}\n  -> {remedy}")
         self.found = found
         self.remedy = remedy

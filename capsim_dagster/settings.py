@@ -151,9 +151,15 @@ class DataGeneration(Section):
     def _mix_is_whole(self) -> Self:
         _require_all(self.scenario_mix, Scenario, "scenario_mix")
         _require_all(self.metrics, Resource, "metrics")
-        low = [f"{name} {metric.max_clip:g}" for name, metric in self.metrics.items() if metric.max_clip < self.breach_threshold]
+        low = [
+            f"{name} {metric.max_clip:g}"
+            for name, metric in self.metrics.items()
+            if metric.max_clip < self.breach_threshold
+        ]
         if low:
-            raise ValueError(f"max_clip of {', '.join(low)} is below breach_threshold {self.breach_threshold:g}: no host could breach")
+            raise ValueError(
+                f"max_clip of {', '.join(low)} is below breach_threshold {self.breach_threshold:g}: nothing could breach"
+            )
         total = math.fsum(scenario.share for scenario in self.scenario_mix.values())
         if abs(total - 1) > SHARE_TOLERANCE:
             raise ValueError(f"the shares in scenario_mix add up to {total:.6g}; they must add up to 1")
@@ -200,7 +206,11 @@ class Settings(BaseSettings):
     """The whole of the settings."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__", nested_model_default_partial_update=True
+        frozen=True,
+        extra="forbid",
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
     )
 
     general: General = General()
@@ -244,8 +254,9 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Mapping[st
     class FileSettings(Settings):
         model_config = SettingsConfigDict(yaml_file=path, yaml_file_encoding="utf-8")
 
+    strongest: dict[str, Any] = {section: dict(values) for section, values in (overrides or {}).items() if values}
     try:
-        loaded = FileSettings(**{section: dict(values) for section, values in (overrides or {}).items() if values})
+        loaded = FileSettings(**strongest)
     except ValidationError as error:
         raise _explain(error, path) from None
     return Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})
@@ -297,7 +308,8 @@ def _refuse_unknown_environment(environment: Mapping[str, str]) -> None:
     unknown = [
         name
         for name in sorted(environment)
-        if name.upper().startswith(ENV_PREFIX) and not any(name.upper() == k or name.upper().startswith(k + "__") for k in known)
+        if name.upper().startswith(ENV_PREFIX)
+        and not any(name.upper() == k or name.upper().startswith(k + "__") for k in known)
     ]
     if unknown:
         raise SettingsError(

@@ -102,7 +102,8 @@ def append_rows(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.Dat
 def read_table(connection: duckdb.DuckDBPyConnection, table: str, *, order_by: str) -> pl.DataFrame:
     """Return all rows of a table in the order given."""
     columns = ", ".join(TABLES[table].columns())
-    return connection.sql(f"SELECT {columns} FROM {table} ORDER BY {order_by}").pl()
+    frame: pl.DataFrame = connection.sql(f"SELECT {columns} FROM {table} ORDER BY {order_by}").pl()
+    return frame
 
 
 def set_fact(connection: duckdb.DuckDBPyConnection, name: str, value: str) -> None:

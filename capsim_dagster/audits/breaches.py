@@ -54,7 +54,11 @@ def breaches_on_date(
 
 
 def _first_crossings(
-    connection: duckdb.DuckDBPyConnection, relation: Relation, due: Mapping[Series, int], start: dt.date, threshold: float
+    connection: duckdb.DuckDBPyConnection,
+    relation: Relation,
+    due: Mapping[Series, int],
+    start: dt.date,
+    threshold: float,
 ) -> dict[Series, int]:
     parameters = {"start": start, "threshold": threshold, "hosts": sorted({host for host, _ in due})}
     rows = rows_of(connection, statement("first_crossings", relation=relation), parameters)

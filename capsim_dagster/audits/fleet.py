@@ -1,6 +1,7 @@
 """Audits of the inventory and the calendar."""
 
 import datetime as dt
+import itertools
 from collections.abc import Iterable
 
 import duckdb
@@ -29,15 +30,18 @@ def behavioral_diversity(varieties: Iterable[tuple[str | None, str | None, int]]
         claim=f"{where} holds all {len(VARIETIES)} behavioural varieties",
         problems=problems,
         counts={"varieties": len(VARIETIES) - len(missing), "hosts": sum(found.values())},
-        table=[
-            {"variety": str(v), "hosts": found.get((v.scenario.value, v.variant.value), 0)} for v in VARIETIES
-        ],
+        table=[{"variety": str(v), "hosts": found.get((v.scenario.value, v.variant.value), 0)} for v in VARIETIES],
     )
 
 
-def present_varieties(connection: duckdb.DuckDBPyConnection, relation: Relation) -> list[tuple[str | None, str | None, int]]:
+def present_varieties(
+    connection: duckdb.DuckDBPyConnection, relation: Relation
+) -> list[tuple[str | None, str | None, int]]:
     """Return scenario, variant and hosts of each variety that has rows in a relation."""
-    return [(scenario, variant, hosts) for scenario, variant, hosts in rows_of(connection, statement("varieties", relation=relation))]
+    return [
+        (scenario, variant, hosts)
+        for scenario, variant, hosts in rows_of(connection, statement("varieties", relation=relation))
+    ]
 
 
 def fleet_size(hosts: int, distinct: int, expected: int) -> AuditReport:
@@ -67,7 +71,7 @@ def contiguous_calendar(days: list[dt.date], *, start: dt.date, end: dt.date) ->
         problems.append(f"starts on {days[0] if days else 'no day'}, expected {start}")
     if days and days[-1] < end:
         problems.append(f"ends on {days[-1]}, expected {end} or later")
-    breaks = [f"{a} to {b}" for a, b in zip(days, days[1:], strict=False) if (b - a).days != 1]
+    breaks = [f"{a} to {b}" for a, b in itertools.pairwise(days) if (b - a).days != 1]
     if breaks:
         problems.append(f"{len(breaks)} gaps or repeats: {listed(breaks)}")
     return AuditReport(claim="the calendar is contiguous", problems=problems, counts={"days": len(days)})

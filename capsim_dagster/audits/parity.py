@@ -39,7 +39,7 @@ def within_bounds(found: Mapping[PieceKey, Fingerprint]) -> AuditReport:
     problems = [
         f"{named(piece)} spans {f.low:g} to {f.high:g}"
         for piece, f in sorted(found.items())
-        if f.low is not None and f.high is not None and not (0 <= f.low and f.high <= FULL_UTILIZATION)
+        if f.low is not None and f.high is not None and not (f.low >= 0 and f.high <= FULL_UTILIZATION)
     ]
     reported = [f for f in found.values() if f.low is not None and f.high is not None]
     return AuditReport(

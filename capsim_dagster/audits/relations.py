@@ -62,7 +62,9 @@ def statement(name: str, **identifiers: str) -> str:
     return text.format(**identifiers) if identifiers else text
 
 
-def rows_of(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+def rows_of(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, object] | None = None
+) -> list[tuple[Any, ...]]:
     """Run a query and return its rows."""
     return connection.execute(sql, dict(parameters or {})).fetchall()
 
@@ -116,7 +118,10 @@ def feed_fingerprints(paths: Iterable[Path]) -> tuple[dict[Path, Fingerprint], d
     with duckdb.connect() as connection:
         found = rows_of(connection, statement("feed_fingerprint"), {"paths": names})
         rejected = rejected_lines(connection)
-    return {Path(name): Fingerprint(rows, reported, int(key), int(checksum)) for name, rows, reported, key, checksum in found}, rejected
+    return {
+        Path(name): Fingerprint(rows, reported, int(key), int(checksum))
+        for name, rows, reported, key, checksum in found
+    }, rejected
 
 
 def rejected_lines(connection: duckdb.DuckDBPyConnection) -> dict[Path, list[str]]:

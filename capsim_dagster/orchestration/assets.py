@@ -118,9 +118,10 @@ def master_parquet() -> dg.AssetsDefinition:
         progress: dg.ResourceParam[Progress],
     ) -> dg.MaterializeResult[None]:
         """Every host x resource x day: daily P95 utilization, one Parquet file, with its settings in the footer."""
-        with clear_failure(), progress.stage(
-            context, name="master_parquet", total=stages.master_rows(platform), unit="rows"
-        ) as advance:
+        with (
+            clear_failure(),
+            progress.stage(context, name="master_parquet", total=stages.master_rows(platform), unit="rows") as advance,
+        ):
             stored = stages.master_parquet(platform, advance=advance)
         return dg.MaterializeResult(metadata={**metadata.stored_file(stored), **metadata.footer(stored.path)})
 
@@ -159,9 +160,10 @@ def monthly_csv(months: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
         keys = context.selected_asset_keys
         resources = [resource for resource, key in MONTHLY_CSV_KEYS.items() if key in keys]
         asked = [month_of(key) for key in context.partition_keys]
-        with clear_failure(), progress.stage(
-            context, name="monthly_csv", total=len(asked) * len(resources), unit="files"
-        ) as advance:
+        with (
+            clear_failure(),
+            progress.stage(context, name="monthly_csv", total=len(asked) * len(resources), unit="files") as advance,
+        ):
             for file in stages.monthly_csv(platform, asked, resources):
                 context.add_asset_metadata(
                     metadata.feed_file(file), MONTHLY_CSV_KEYS[file.piece.resource], key_of(file.piece.month)
@@ -197,9 +199,10 @@ def processed_data(months: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         """The table for forecasting: one row a host, resource and day, loaded a month at a time or not at all."""
         asked = [month_of(key) for key in context.partition_keys]
-        with clear_failure(), progress.stage(
-            context, name="processed_data", total=len(asked), unit="months"
-        ) as advance:
+        with (
+            clear_failure(),
+            progress.stage(context, name="processed_data", total=len(asked), unit="months") as advance,
+        ):
             for month in stages.processed_data(platform, asked):
                 context.add_asset_metadata(metadata.loaded_month(month), partition_key=key_of(month.month))
                 advance(1)

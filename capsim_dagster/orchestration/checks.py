@@ -11,7 +11,6 @@ from capsim_dagster.orchestration.metadata import check_result
 from capsim_dagster.orchestration.partitions import month_of
 from capsim_dagster.pipeline import checks, stages
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.schemas import Resource
 
 HOST_INVENTORY: Final = dg.AssetKey("host_inventory")
 TIME_DIMENSION: Final = dg.AssetKey("time_dimension")

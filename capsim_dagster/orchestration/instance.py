@@ -11,11 +11,16 @@ from typing import Any, Final
 
 import dagster as dg
 import yaml
+from dagster._core.instance.ref import InstanceRef  # not exported
 
 from capsim_dagster.storage import DataLayout, atomic_path
 
 TEMPLATE: Final = "dagster.yaml"
 """Sought in the current folder and then in the checkout."""
+_TERMINAL: Final = {
+    "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+}
+"""Output belongs to the terminal: capturing it would redirect the progress bars into a file."""
 _TEMPLATE_HOME: Final = "data/.dagster"
 """The home that the template names; replaced by the one in use."""
 
@@ -35,14 +40,14 @@ def prepare_home(layout: DataLayout) -> Path:
 
 @contextmanager
 def open_instance(layout: DataLayout) -> Iterator[dg.DagsterInstance]:
-    """Open the instance of a data directory, making it where it is missing.
+    """Open the instance of a data directory for a run in this terminal, making it where it is missing.
 
     Two processes that make it at once break each other's database, so the opening is locked.
     """
     home = prepare_home(layout)
     with (home / "opening.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        instance = dg.DagsterInstance.from_config(str(home))
+        instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_TERMINAL))
         instance.get_runs(limit=1)
     with instance:
         yield instance

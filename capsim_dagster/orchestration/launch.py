@@ -7,7 +7,14 @@ from typing import Final
 
 import dagster as dg
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.progress import Progress as Bars
 
 from capsim_dagster.orchestration.jobs import FULL_REFRESH
@@ -77,6 +84,7 @@ class BarProgress:
     """Shows each stage as a bar in the terminal, or as a line once it is done where there is no terminal."""
 
     def __init__(self, console: Console) -> None:
+        """Prepare bars on a console; nothing is shown yet."""
         self._console = console
         self._bars = Bars(
             SpinnerColumn(finished_text="[green]✓"),
@@ -114,9 +122,7 @@ def full_refresh(definitions: dg.Definitions, instance: dg.DagsterInstance, mont
         months: Months as YYYYMM; the run covers the range from the first to the last.
     """
     job = definitions.resolve_job_def(FULL_REFRESH)
-    result = job.execute_in_process(
-        instance=instance, tags=range_tags(months), run_config=_QUIET, raise_on_error=False
-    )
+    result = job.execute_in_process(instance=instance, tags=range_tags(months), run_config=_QUIET, raise_on_error=False)
     return RunSummary(
         run_id=result.run_id,
         succeeded=result.success,
@@ -136,7 +142,9 @@ def _assets(result: dg.ExecuteInProcessResult) -> list[AssetSummary]:
         AssetSummary(
             asset=asset,
             partitions=sum(1 for m in materializations if m.partition is not None),
-            rows=sum(_number(m, "dagster/row_count") + _number(m, "dagster/partition_row_count") for m in materializations),
+            rows=sum(
+                _number(m, "dagster/row_count") + _number(m, "dagster/partition_row_count") for m in materializations
+            ),
             bytes=sum(_number(m, "bytes") for m in materializations),
         )
         for asset, materializations in events.items()

@@ -24,7 +24,9 @@ def monthly_partitions(generation: DataGeneration, *, today: dt.date) -> dg.Mont
         today: Today's date, in UTC.
     """
     start = month_start(generation.start_date)
-    ahead = len(months_between(month_start(today), generation.end_date)) if generation.end_date >= month_start(today) else 0
+    ahead = (
+        len(months_between(month_start(today), generation.end_date)) if generation.end_date >= month_start(today) else 0
+    )
     return dg.MonthlyPartitionsDefinition(start_date=start.isoformat(), end_offset=ahead)
 
 

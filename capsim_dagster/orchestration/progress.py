@@ -28,9 +28,7 @@ class LogProgress:
     """Writes a log line every five seconds: done, of how many, at which rate, and how long it will take."""
 
     @contextmanager
-    def stage(
-        self, context: dg.AssetExecutionContext, *, name: str, total: int, unit: str
-    ) -> Iterator[Advance]:
+    def stage(self, context: dg.AssetExecutionContext, *, name: str, total: int, unit: str) -> Iterator[Advance]:
         """Open a stage of `total` units."""
         began = logged = time.monotonic()
         done = 0

@@ -5,6 +5,7 @@ The two that users ask for by name, `row_parity` and `behavioral_diversity`, are
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import polars as pl
 
@@ -84,9 +85,7 @@ def master_parquet(platform: Platform) -> Reports:
     }
 
 
-def monthly_csv(
-    platform: Platform, expected_months: Mapping[Resource, Iterable[int]]
-) -> Mapping[Resource, Reports]:
+def monthly_csv(platform: Platform, expected_months: Mapping[Resource, Iterable[int]]) -> Mapping[Resource, Reports]:
     """Audit the feed files on disk against the master.
 
     Args:
@@ -145,7 +144,8 @@ def _feed_on_disk(
     platform: Platform, resources: set[Resource]
 ) -> tuple[dict[PieceKey, Fingerprint], dict[Resource, list[str]]]:
     """Return fingerprints of the readable files, and by resource what cannot be read."""
-    files, unreadable = {}, {}
+    files: dict[PieceKey, Path] = {}
+    unreadable: dict[Resource, list[str]] = {}
     for piece, path in platform.contract.pieces().items():
         if piece.resource not in resources:
             continue

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 import duckdb
 import polars as pl
 
+from capsim_dagster.audits.parity import months_named
 from capsim_dagster.errors import PartitionError, WarehouseError
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.audits.parity import months_named
 from capsim_dagster.simulation.telemetry import fleet_hash
 from capsim_dagster.simulation.time_dimension import yearmonth
 from capsim_dagster.warehouse import fact, read_table

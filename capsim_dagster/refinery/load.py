@@ -142,9 +142,7 @@ def _differences(
     return problems
 
 
-def _rule_breaks(
-    connection: duckdb.DuckDBPyConnection, month: int, found: Mapping[PieceKey, Fingerprint]
-) -> list[str]:
+def _rule_breaks(connection: duckdb.DuckDBPyConnection, month: int, found: Mapping[PieceKey, Fingerprint]) -> list[str]:
     """Return keys that stand twice, unknown hosts and values out of range among the month's rows."""
     view_table_month(connection, month)
     outside = rows_of(connection, _sql("out_of_range"), {"first_day": _first_day(month)})

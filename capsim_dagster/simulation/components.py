@@ -111,9 +111,10 @@ def breach_growth(rise: Float32Array, breach_day: Float32Array, elapsed_days: In
     >>> breach_growth(np.array([80], dtype="f4"), np.array([100], dtype="f4"), np.array([0, 50, 100])).tolist()
     [[0.0, 17.5, 80.0]]
     """
-    progress = elapsed_days.astype(np.float32) / breach_day[:, np.newaxis]
+    progress: Float32Array = elapsed_days.astype(np.float32) / breach_day[:, np.newaxis]
     early, late = np.float32(EARLY_GROWTH_SHARE), np.float32(1 - EARLY_GROWTH_SHARE)
-    return rise[:, np.newaxis] * (progress * (early + late * progress * progress))
+    grown: Float32Array = rise[:, np.newaxis] * (progress * (early + late * progress * progress))
+    return grown
 
 
 def _stable(values: NDArray[np.float64]) -> Float32Array:

@@ -4,7 +4,7 @@ Every attribute of a host depends on the seed, the attribute's name and the host
 holds the smaller one unchanged. Telemetry is in `telemetry`; the calendar in `time_dimension`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
 import numpy as np
@@ -18,8 +18,18 @@ from capsim_dagster.settings import DataGeneration, Department, Metadata, Weight
 Choice = TypeVar("Choice", bound=Weighted)
 
 _CPU_CORES: Final = {"web": (4, 8, 16), "application": (8, 16, 32), "database": (16, 32, 64), "batch": (16, 32, 48)}
-_MEMORY_GB: Final = {"web": (16, 32, 64), "application": (32, 64, 128), "database": (128, 256, 512), "batch": (64, 128, 256)}
-_STORAGE_GB: Final = {"web": (100, 200), "application": (200, 500), "database": (1_000, 2_000, 4_000), "batch": (500, 1_000)}
+_MEMORY_GB: Final = {
+    "web": (16, 32, 64),
+    "application": (32, 64, 128),
+    "database": (128, 256, 512),
+    "batch": (64, 128, 256),
+}
+_STORAGE_GB: Final = {
+    "web": (100, 200),
+    "application": (200, 500),
+    "database": (1_000, 2_000, 4_000),
+    "batch": (500, 1_000),
+}
 _NETWORK_MBPS: Final = {"web": (1_000, 10_000), "application": (1_000, 10_000), "database": (10_000, 25_000)}
 _ANY_CPU_CORES: Final = (8, 16)
 _ANY_MEMORY_GB: Final = (32, 64)
@@ -129,7 +139,7 @@ class _Attributes:
         return [choices[i] for i in np.minimum(drawn, len(choices) - 1).tolist()]
 
     def size(
-        self, name: str, server_types: Sequence[str], sizes: dict[str, tuple[int, ...]], otherwise: tuple[int, ...]
+        self, name: str, server_types: Sequence[str], sizes: Mapping[str, tuple[int, ...]], otherwise: tuple[int, ...]
     ) -> list[int]:
         options = [sizes.get(server_type, otherwise) for server_type in server_types]
         return [o[int(u * len(o))] for o, u in zip(options, self.uniform(name).tolist(), strict=True)]

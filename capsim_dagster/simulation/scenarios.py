@@ -57,7 +57,11 @@ BEHAVIOURS: Final[dict[Variety, Behaviour]] = {
         level=(9, 19), weekly_amplitude=(0.3, 1), noise_std=(1.6, 2.6)
     ),
     Variety(Scenario.SEASONAL, Variant.BALANCED): Behaviour(
-        level=(34, 50), annual_amplitude=(11, 16), weekly_amplitude=(2, 4), noise_std=(1.5, 3), noise_envelope=(0.2, 0.4)
+        level=(34, 50),
+        annual_amplitude=(11, 16),
+        weekly_amplitude=(2, 4),
+        noise_std=(1.5, 3),
+        noise_envelope=(0.2, 0.4),
     ),
     Variety(Scenario.SEASONAL, Variant.EXTREME): Behaviour(
         level=(42, 52), annual_amplitude=(24, 32), weekly_amplitude=(2, 4), noise_std=(2, 4), noise_envelope=(0.4, 0.7)
@@ -66,7 +70,11 @@ BEHAVIOURS: Final[dict[Variety, Behaviour]] = {
         level=(10, 22), weekly_amplitude=(0.5, 1.5), noise_std=(1, 2), burst_rate=(0.02, 0.03), burst_height=(20, 30)
     ),
     Variety(Scenario.BURST, Variant.EXTREME): Behaviour(
-        level=(12, 24), weekly_amplitude=(0.5, 1.5), noise_std=(1.5, 2.5), burst_rate=(0.04, 0.06), burst_height=(45, 60)
+        level=(12, 24),
+        weekly_amplitude=(0.5, 1.5),
+        noise_std=(1.5, 2.5),
+        burst_rate=(0.04, 0.06),
+        burst_height=(45, 60),
     ),
     Variety(Scenario.CAPACITY_BREACH, Variant.IMMINENT): Behaviour(
         level=(22, 36), weekly_amplitude=(0.2, 0.4), noise_std=(0.3, 0.6), breach_share=(0.75, 0.98)

@@ -140,7 +140,7 @@ def breach_days(generation: DataGeneration, block: HostBlock) -> NDArray[np.int6
     """
     bounds = _ranges([behaviour.breach_share or ZERO for behaviour in BEHAVIOURS.values()], block)
     share = streams(generation.random_seed, "telemetry", "breach_date", hosts=block.numbers).uniform()
-    drawn = bounds[0] + (bounds[1] - bounds[0]) * share
+    drawn: Float64Array = bounds[0] + (bounds[1] - bounds[0]) * share
     return np.rint(drawn * generation.scenario_horizon_days).astype(np.int64)
 
 
@@ -240,7 +240,8 @@ class _Draws:
 
 def _ranges(by_variety: list[Range], block: HostBlock) -> Float64Array:
     """Return the low and high bounds of each host's range, shape `(2, n_hosts)`."""
-    return np.array(by_variety, dtype=np.float64).T[:, block.varieties]
+    bounds: Float64Array = np.array(by_variety, dtype=np.float64)
+    return np.take(bounds.T, block.varieties, axis=1)
 
 
 def _rounded(values: Float64Array) -> Float32Array:

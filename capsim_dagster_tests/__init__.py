@@ -1,0 +1,1 @@
+"""Tests of capsim; they mirror the tree of `capsim_dagster`."""

@@ -1,0 +1,74 @@
+"""Fixtures: a small fleet in a temporary folder; nothing here touches `data/` or the caller's environment."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capsim_dagster.pipeline import stages
+from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.settings import Settings, load_settings
+
+CONFIG = Path(__file__).parents[1] / "config" / "config.yaml"
+SMALL: dict[str, Any] = {"num_servers": 12, "start_date": "2023-01-01", "end_date": "2023-03-31"}
+MONTHS = [202301, 202302, 202303]
+
+MakeSettings = Callable[..., Settings]
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the caller's CAPSIM and DAGSTER variables away from the tests."""
+    for name in list(os.environ):
+        if name.startswith(("CAPSIM", "DAGSTER")):
+            monkeypatch.delenv(name)
+
+
+def small_settings(data_dir: Path, *, storage: dict[str, Any] | None = None, **generation: Any) -> Settings:
+    """Return settings of a small fleet with its data in a folder; keywords override `data_generation`."""
+    return load_settings(
+        CONFIG,
+        {
+            "data_generation": {**SMALL, **generation},
+            "storage": {"local_base_path": data_dir, "lock_timeout_seconds": 0.5, **(storage or {})},
+        },
+    )
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path) -> MakeSettings:
+    """Return a function that makes settings of a small fleet in this test's folder."""
+
+    def make(**generation: Any) -> Settings:
+        return small_settings(tmp_path / "data", **generation)
+
+    return make
+
+
+@pytest.fixture
+def empty_platform(make_settings: MakeSettings) -> Platform:
+    """Return a platform of which nothing has been built yet."""
+    return Platform(make_settings())
+
+
+@pytest.fixture(scope="session")
+def _built_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the small fleet once a worker: inventory, calendar, master, feed and table."""
+    data_dir = tmp_path_factory.mktemp("built") / "data"
+    platform = Platform(small_settings(data_dir))
+    stages.host_inventory(platform)
+    stages.time_calendar(platform)
+    stages.master_parquet(platform)
+    list(stages.monthly_csv(platform, MONTHS))
+    list(stages.processed_data(platform, MONTHS))
+    return data_dir
+
+
+@pytest.fixture
+def platform(_built_data: Path, tmp_path: Path) -> Platform:
+    """Return a platform with everything built, in a copy of its own that a test may break."""
+    shutil.copytree(_built_data, tmp_path / "data")
+    return Platform(small_settings(tmp_path / "data"))
