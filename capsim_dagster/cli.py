@@ -5,9 +5,6 @@ Exit codes: 0 all gates hold, 1 a gate or a step failed, 2 settings or arguments
 
 import datetime as dt
 import json
-import os
-import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -19,16 +16,13 @@ from rich.console import Console
 from rich.table import Table
 
 from capsim_dagster.errors import CapsimError, SettingsError
-from capsim_dagster.settings import CONFIG_ENV, Settings, load_settings
+from capsim_dagster.settings import Settings, find_config, load_settings
 
 if TYPE_CHECKING:
-    from capsim_dagster.storage import DataLayout
     from capsim_dagster.orchestration.launch import RunSummary
     from capsim_dagster.pipeline.bench import Measurement
+    from capsim_dagster.storage import DataLayout
 
-LOOPBACK: Final = "127.0.0.1"
-"""The only address that the UI is bound to."""
-DEFAULT_PORT: Final = 3000
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
@@ -81,21 +75,29 @@ def run(
 @capsim.command()
 @config_option
 @data_dir_option
-@click.option("--port", type=click.IntRange(1, 65_535), help=f"Port. Default: {DEFAULT_PORT}, or a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65_535),
+    help="Port on 127.0.0.1. Default: 3000, or a free one where that is taken.",
+)
 def ui(config: Path | None, data_dir: Path | None, port: int | None) -> None:
     """Open the Dagster UI on this machine: assets, checks, runs, schedules. Ctrl-C ends it."""
+    from capsim_dagster.orchestration import ui as ui_server
     from capsim_dagster.orchestration.instance import open_instance
 
     settings = _settings(config, data_dir)
     layout = _layout(settings)
     with open_instance(layout):
-        pass
-    chosen = port or _free_port()
-    click.echo(f"capsim: the UI starts on http://{LOOPBACK}:{chosen} (Ctrl-C ends it)")
-    environment = {**os.environ, "DAGSTER_HOME": str(layout.dagster_home), **_as_environment(config, data_dir)}
-    arguments = ["-m", "capsim_dagster.definitions", "-d", str(Path.cwd()), "-h", LOOPBACK, "-p", str(chosen)]
-    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", *arguments]
-    sys.exit(_wait_for(subprocess.Popen(command, env=environment)))
+        click.echo(f"capsim: starting the UI on {layout.root} …")
+    environment = ui_server.child_environment(find_config(config), layout.root)
+    sys.exit(
+        ui_server.serve(
+            layout,
+            port=port,
+            environment=environment,
+            announce=lambda address: click.echo(f"capsim: ready on {address} (Ctrl-C ends it)"),
+        )
+    )
 
 
 @capsim.command()
@@ -246,33 +248,6 @@ def _layout(settings: Settings) -> "DataLayout":
     from capsim_dagster.pipeline.platform import Platform
 
     return Platform(settings).layout
-
-
-def _as_environment(config: Path | None, data_dir: Path | None) -> dict[str, str]:
-    """Return the options as environment variables, for the processes that the UI starts."""
-    options = {CONFIG_ENV: config, "CAPSIM__STORAGE__LOCAL_BASE_PATH": data_dir}
-    return {name: str(path.absolute()) for name, path in options.items() if path is not None}
-
-
-def _free_port() -> int:
-    """Return the usual port, or any free one where it is taken."""
-    for candidate in (DEFAULT_PORT, 0):
-        with socket.socket() as probe:
-            try:
-                probe.bind((LOOPBACK, candidate))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise click.ClickException("no free port")
-
-
-def _wait_for(process: "subprocess.Popen[bytes]") -> int:
-    """Wait for the UI; Ctrl-C reaches it too, so only its end is awaited then."""
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            continue
 
 
 if __name__ == "__main__":

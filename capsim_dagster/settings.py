@@ -157,9 +157,8 @@ class DataGeneration(Section):
             if metric.max_clip < self.breach_threshold
         ]
         if low:
-            raise ValueError(
-                f"max_clip of {', '.join(low)} is below breach_threshold {self.breach_threshold:g}: nothing could breach"
-            )
+            threshold = f"breach_threshold {self.breach_threshold:g}"
+            raise ValueError(f"max_clip of {', '.join(low)} is below {threshold}: nothing could breach")
         total = math.fsum(scenario.share for scenario in self.scenario_mix.values())
         if abs(total - 1) > SHARE_TOLERANCE:
             raise ValueError(f"the shares in scenario_mix add up to {total:.6g}; they must add up to 1")
@@ -247,7 +246,7 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Mapping[st
     Raises:
         SettingsError: If the file is missing or not YAML, or any setting is unknown, contradictory or out of range.
     """
-    path = _find_config(config)
+    path = find_config(config)
     _refuse_unknown_environment(os.environ)
     _read_yaml(path)
 
@@ -280,7 +279,12 @@ def _require_all(found: Mapping[Any, object], kind: type[Scenario] | type[Resour
         raise ValueError(f"{name} lacks {', '.join(missing)}; it needs {', '.join(member.value for member in kind)}")
 
 
-def _find_config(config: Path | None) -> Path:
+def find_config(config: Path | None) -> Path:
+    """Return the settings file: the one named, else `CAPSIM_CONFIG`, else the shipped one here or in the checkout.
+
+    Raises:
+        SettingsError: If there is none.
+    """
     named = config or (Path(os.environ[CONFIG_ENV]) if os.environ.get(CONFIG_ENV) else None)
     candidates = [named] if named else [DEFAULT_CONFIG, Path(__file__).parents[1] / DEFAULT_CONFIG]
     for candidate in candidates:

@@ -17,6 +17,8 @@ from capsim_dagster.storage import DataLayout, atomic_path
 
 TEMPLATE: Final = "dagster.yaml"
 """Sought in the current folder and then in the checkout."""
+LOCATION: Final = "capsim_dagster"
+"""Name of the code location; schedules and job history hang on it."""
 _TERMINAL: Final = {
     "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
 }
@@ -31,11 +33,16 @@ def prepare_home(layout: DataLayout) -> Path:
     template = next((path for path in (Path(TEMPLATE), Path(__file__).parents[2] / TEMPLATE) if path.is_file()), None)
     config = yaml.safe_load(template.read_text(encoding="utf-8")) if template else {"telemetry": {"enabled": False}}
     text = yaml.safe_dump(_relocated(config, home), sort_keys=False)
-    target = home / TEMPLATE
-    if not target.is_file() or target.read_text(encoding="utf-8") != text:
-        with atomic_path(target) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    _write_if_changed(home / TEMPLATE, text)
     return home
+
+
+def workspace_file(layout: DataLayout) -> Path:
+    """Write and return the workspace that the UI loads: the same location under the same name from any folder."""
+    path = layout.dagster_home / "workspace.yaml"
+    module = {"module_name": "capsim_dagster.definitions", "location_name": LOCATION}
+    _write_if_changed(path, yaml.safe_dump({"load_from": [{"python_module": module}]}))
+    return path
 
 
 @contextmanager
@@ -51,6 +58,12 @@ def open_instance(layout: DataLayout) -> Iterator[dg.DagsterInstance]:
         instance.get_runs(limit=1)
     with instance:
         yield instance
+
+
+def _write_if_changed(path: Path, text: str) -> None:
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def _relocated(value: Any, home: Path) -> Any:  # noqa: ANN401 whatever YAML holds

@@ -45,4 +45,4 @@ class LogProgress:
                 )
 
         yield advance
-        context.log.info(f"{name}: {done:,} {unit} in {time.monotonic() - began:.1f} s")
+        context.log.info(f"{name}: {done:,} of {total:,} {unit} in {time.monotonic() - began:.1f} s")

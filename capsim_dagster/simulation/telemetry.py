@@ -234,14 +234,16 @@ class _Draws:
 
     def between(self, name: str) -> Float64Array:
         """Draw a parameter from its range in each host's `Behaviour`."""
-        low, high = _ranges([getattr(behaviour, name) for behaviour in BEHAVIOURS.values()], self._block)
-        return low + (high - low) * self.streams(name).uniform()
+        bounds = _ranges([getattr(behaviour, name) for behaviour in BEHAVIOURS.values()], self._block)
+        drawn: Float64Array = bounds[0] + (bounds[1] - bounds[0]) * self.streams(name).uniform()
+        return drawn
 
 
 def _ranges(by_variety: list[Range], block: HostBlock) -> Float64Array:
     """Return the low and high bounds of each host's range, shape `(2, n_hosts)`."""
     bounds: Float64Array = np.array(by_variety, dtype=np.float64)
-    return np.take(bounds.T, block.varieties, axis=1)
+    taken: Float64Array = np.take(bounds.T, block.varieties, axis=1)
+    return taken
 
 
 def _rounded(values: Float64Array) -> Float32Array:

@@ -1,0 +1,121 @@
+"""The Dagster UI with its daemon, as one command that starts, says when it is ready, and ends cleanly."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from capsim_dagster.errors import CapsimError
+from capsim_dagster.orchestration.instance import prepare_home, workspace_file
+from capsim_dagster.storage import DataLayout
+
+LOOPBACK: Final = "127.0.0.1"
+"""The only address that the UI is bound to."""
+DEFAULT_PORT: Final = 3000
+_POLL_SECONDS: Final = 0.25
+_END_SECONDS: Final = 15.0
+"""Dagster ends its four processes within four seconds; what is still there after this is killed."""
+
+
+class UiError(CapsimError):
+    """The UI cannot be started."""
+
+
+def serve(
+    layout: DataLayout, *, port: int | None, environment: Mapping[str, str], announce: Callable[[str], None]
+) -> int:
+    """Run web server and daemon until Ctrl-C or SIGTERM; return the exit code.
+
+    Args:
+        layout: Where the instance lives.
+        port: Port on loopback; None = the usual one, or a free one where it is taken.
+        environment: Variables that carry config file and data directory to the processes started.
+        announce: Called with the address once the UI answers.
+
+    Raises:
+        UiError: If the port is taken.
+    """
+    address = f"http://{LOOPBACK}:{_bindable(port)}"
+    process = _start(layout, address.rpartition(":")[2], environment)
+    ending = _forward_signals(process)
+    is_ready = False
+    while process.poll() is None:
+        if not is_ready and _answers(address):
+            is_ready = True
+            announce(address)
+        time.sleep(_POLL_SECONDS)
+    return 0 if ending else process.returncode
+
+
+def _start(layout: DataLayout, port: str, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    """Start `dagster dev` in a session of its own, so that signals reach it once and from here."""
+    home = prepare_home(layout)
+    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "-w", str(workspace_file(layout))]
+    command += ["-h", LOOPBACK, "-p", port, "--log-level", "warning", "--code-server-log-level", "warning"]
+    return subprocess.Popen(
+        command,
+        # Dagster warns about a dagster.yaml in the current folder that is not the one in use.
+        cwd=home,
+        env={**os.environ, **environment, "DAGSTER_HOME": str(home)},
+        start_new_session=True,
+    )
+
+
+def _forward_signals(process: "subprocess.Popen[bytes]") -> list[int]:
+    """Pass Ctrl-C and SIGTERM on as one interrupt, and kill what does not end; return the signals that came."""
+    received: list[int] = []
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) == 1:
+            os.killpg(process.pid, signal.SIGINT)
+            signal.setitimer(signal.ITIMER_REAL, _END_SECONDS)
+
+    def kill(_number: int, _frame: FrameType | None) -> None:
+        os.killpg(process.pid, signal.SIGKILL)
+
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGALRM, kill)
+    return received
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/server_info", timeout=2) as response:  # noqa: S310 our own loopback
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _bindable(port: int | None) -> int:
+    """Return a port that is free on loopback.
+
+    Raises:
+        UiError: If the port asked for is taken.
+    """
+    for candidate in [port] if port else [DEFAULT_PORT, 0]:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, candidate))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise UiError(f"port {port} on {LOOPBACK} is taken", remedy="name another with --port, or leave it out")
+
+
+def child_environment(config: Path, data_dir: Path) -> dict[str, str]:
+    """Return the variables that give a child process the same settings file and data directory, from any folder."""
+    return {
+        "CAPSIM_CONFIG": str(config.absolute()),
+        "CAPSIM__STORAGE__LOCAL_BASE_PATH": str(data_dir.absolute()),
+    }
