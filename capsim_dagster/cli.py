@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from capsim_dagster.errors import CapsimError, SettingsError
@@ -181,11 +182,11 @@ def _print_summary(summary: "RunSummary", console: Console) -> None:
     checks = Table("", "asset", "check", "detail", title="Checks", title_justify="left")
     for check in summary.checks:
         verdict = "[green]✓" if check.passed else "[yellow]![/]" if check.is_warning else "[red]✗"
-        checks.add_row(verdict, check.asset, check.check, check.detail)
+        checks.add_row(verdict, check.asset, check.check, escape(check.detail))
     console.print(assets, checks)
     passed = sum(check.passed for check in summary.checks)
     for failure in summary.failures:
-        console.print(f"[red]failed[/] {failure}", soft_wrap=True, highlight=False)
+        console.print(f"[red]failed[/] {escape(failure)}", soft_wrap=True, highlight=False)
     verdict = (
         "[green]all gates hold[/]" if summary.succeeded else "[red]a gate failed: later assets were not touched[/]"
     )

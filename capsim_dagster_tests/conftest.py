@@ -27,13 +27,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def small_settings(data_dir: Path, *, storage: dict[str, Any] | None = None, **generation: Any) -> Settings:
+def small_settings(data_dir: Path, **generation: object) -> Settings:
     """Return settings of a small fleet with its data in a folder; keywords override `data_generation`."""
     return load_settings(
         CONFIG,
         {
             "data_generation": {**SMALL, **generation},
-            "storage": {"local_base_path": data_dir, "lock_timeout_seconds": 0.5, **(storage or {})},
+            "storage": {"local_base_path": data_dir, "lock_timeout_seconds": 0.5},
         },
     )
 
@@ -42,7 +42,7 @@ def small_settings(data_dir: Path, *, storage: dict[str, Any] | None = None, **g
 def make_settings(tmp_path: Path) -> MakeSettings:
     """Return a function that makes settings of a small fleet in this test's folder."""
 
-    def make(**generation: Any) -> Settings:
+    def make(**generation: object) -> Settings:
         return small_settings(tmp_path / "data", **generation)
 
     return make

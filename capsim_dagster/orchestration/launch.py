@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import dagster as dg
+from dagster._core.errors import DagsterAssetCheckFailedError  # not exported
+from dagster._utils.error import SerializableErrorInfo  # not exported
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -177,6 +179,14 @@ def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
             continue
         data = event.step_failure_data
         described = data.user_failure_data.description if data.user_failure_data else None
-        error = data.error.to_string() if data.error else "no reason was recorded"
-        reasons.append(f"{event.step_key}: {described or error}")
+        reasons.append(f"{event.step_key}: {described or _error_text(data.error)}")
     return reasons
+
+
+def _error_text(error: SerializableErrorInfo | None) -> str:
+    """Return an error with its trace, but for a blocking check, whose reason stands in the table of checks."""
+    if error is None:
+        return "no reason was recorded"
+    if error.cls_name == DagsterAssetCheckFailedError.__name__:
+        return error.message.partition(":")[2].strip()
+    return error.to_string()

@@ -94,7 +94,8 @@ def monthly_csv(platform: Platform, expected_months: Mapping[Resource, Iterable[
     """
     source = master_fingerprints(open_master(platform.layout.master, platform.generation).path)
     found, unreadable = _feed_on_disk(platform, set(expected_months))
-    strange = [path for path, piece in platform.contract.files() if piece is None]
+    root = platform.contract.root
+    strange = [path.relative_to(root) for path, piece in platform.contract.files() if piece is None]
     reports = {}
     for resource, months in expected_months.items():
         content = parity.content_parity(

@@ -1,0 +1,164 @@
+import datetime as dt
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+
+from capsim_dagster.definitions import build_definitions
+from capsim_dagster.orchestration.launch import full_refresh
+from capsim_dagster.orchestration.partitions import key_of, range_tags
+from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster_tests.conftest import MONTHS
+
+TODAY = dt.date(2023, 8, 15)
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    folder = tmp_path / "instance"
+    folder.mkdir()
+    with dg.DagsterInstance.local_temp(str(folder)) as made:
+        yield made
+
+
+def run_job(
+    platform: Platform, instance: dg.DagsterInstance, job: str, tags: dict[str, str], assets: list[str] | None = None
+) -> dg.ExecuteInProcessResult:
+    definitions = build_definitions(platform.settings, today=TODAY)
+    selection = [dg.AssetKey(asset.split("/")) for asset in assets] if assets else None
+    return definitions.resolve_job_def(job).execute_in_process(
+        instance=instance, tags=tags, run_config=QUIET, raise_on_error=False, asset_selection=selection
+    )
+
+
+def failure_text(result: dg.ExecuteInProcessResult) -> str:
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    data = failure.step_failure_data.user_failure_data
+    assert data is not None
+    return str(data.description)
+
+
+def table_rows(platform: Platform) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(platform.layout.warehouse), read_only=True) as connection:
+        return connection.execute("SELECT * FROM processed_data ORDER BY ALL").fetchall()
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def materialized(instance: dg.DagsterInstance, asset: str) -> set[str]:
+    return set(instance.get_materialized_partitions(dg.AssetKey(asset.split("/"))))
+
+
+def test_definitions_load_without_a_warning(platform: Platform) -> None:
+    definitions = build_definitions(platform.settings, today=TODAY)
+
+    dg.Definitions.validate_loadable(definitions)
+
+
+def test_full_refresh_builds_everything_in_one_run_and_every_check_passes(
+    empty_platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    definitions = build_definitions(empty_platform.settings, today=TODAY)
+
+    summary = full_refresh(definitions, instance, MONTHS)
+
+    assert summary.succeeded, summary.failures
+    assert {check.check for check in summary.checks if not check.passed} == set()
+    assert len(summary.checks) == 19
+    rows = {asset.asset: asset.rows for asset in summary.assets}
+    assert rows["master_parquet"] == rows["processed_data"] == 12 * 4 * 90
+    assert rows["monthly_csv/cpu"] == 12 * 90
+    for asset in ("monthly_csv/cpu", "monthly_csv/network", "processed_data"):
+        assert materialized(instance, asset) == {key_of(month) for month in MONTHS}
+    assert instance.get_runs_count() == 1
+
+
+def test_full_refresh_twice_changes_no_byte_of_master_or_feed_and_no_row(
+    empty_platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    definitions = build_definitions(empty_platform.settings, today=TODAY)
+    full_refresh(definitions, instance, MONTHS)
+    layout = empty_platform.layout
+    before = digests(layout.legacy), digests(layout.master.parent), table_rows(empty_platform)
+
+    assert full_refresh(definitions, instance, MONTHS).succeeded
+
+    assert (digests(layout.legacy), digests(layout.master.parent), table_rows(empty_platform)) == before
+
+
+def test_one_month_is_materialized_alone(platform: Platform, instance: dg.DagsterInstance) -> None:
+    before = table_rows(platform)
+
+    result = run_job(
+        platform, instance, "full_refresh", {"dagster/partition": "2023-02-01"}, ["monthly_csv/cpu", "processed_data"]
+    )
+
+    assert result.success
+    assert materialized(instance, "processed_data") == {"2023-02-01"}
+    assert table_rows(platform) == before
+
+
+def test_monthly_refresh_extends_calendar_master_feed_and_table_and_keeps_what_was_there(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    feed, rows = digests(platform.layout.legacy), table_rows(platform)
+
+    result = run_job(platform, instance, "monthly_refresh", range_tags([202304, 202305]))
+
+    assert result.success
+    later = digests(platform.layout.legacy)
+    assert {name: later[name] for name in feed} == feed
+    assert len(later) == len(feed) + 8
+    assert set(rows) < set(table_rows(platform))
+    assert len(table_rows(platform)) == len(rows) + 12 * 4 * (30 + 31)
+
+
+def test_a_failed_blocking_check_keeps_later_assets_untouched(platform: Platform, instance: dg.DagsterInstance) -> None:
+    (platform.layout.legacy / "2023" / "01" / "copy of cpu_utilization_202301.csv").write_text("stray\n")
+    before = table_rows(platform)
+
+    result = run_job(platform, instance, "monthly_refresh", range_tags([202304]))
+
+    assert not result.success
+    failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
+    assert {evaluation.check_name for evaluation in failed} == {"file_names_follow_convention"}
+    assert materialized(instance, "processed_data") == set()
+    assert table_rows(platform) == before
+
+
+def test_a_bad_file_fails_its_month_with_a_remedy_and_keeps_the_rows(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    path = platform.layout.legacy / "2023" / "02" / "memory_stats_202302.csv"
+    path.write_text(path.read_text().replace(",memory_p95,", ",mem,"))
+    before = table_rows(platform)
+
+    result = run_job(platform, instance, "monthly_refresh", {"dagster/partition": "2023-02-01"}, ["processed_data"])
+
+    assert not result.success
+    assert "memory_stats_202302.csv has the header" in failure_text(result)
+    assert "->" in failure_text(result)
+    assert table_rows(platform) == before
+
+
+def test_an_asset_without_its_inputs_says_what_to_do_first(
+    empty_platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    result = run_job(empty_platform, instance, "full_refresh", {}, ["master_parquet"])
+
+    assert not result.success
+    assert "materialize host_inventory and time_dimension first" in failure_text(result)
+
+
+def test_a_month_outside_the_calendar_is_refused(platform: Platform, instance: dg.DagsterInstance) -> None:
+    result = run_job(platform, instance, "monthly_refresh", {"dagster/partition": "2023-06-01"}, ["monthly_csv/cpu"])
+
+    assert not result.success
+    assert "2023-06 lies outside the calendar" in failure_text(result)

@@ -1,0 +1,57 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import yaml
+from dagster._core.storage.event_log import SqliteEventLogStorage
+
+from capsim_dagster.orchestration.event_log import EngineReusingEventLog
+from capsim_dagster.orchestration.instance import open_instance, prepare_home, workspace_file
+from capsim_dagster.storage import DataLayout
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_home_keeps_everything_under_the_data_directory(tmp_path: Path) -> None:
+    home = prepare_home(DataLayout(tmp_path))
+
+    text = (home / "dagster.yaml").read_text()
+    assert "data/.dagster" not in text.replace(str(tmp_path), "")
+    config = yaml.safe_load(text)
+    assert config["telemetry"] == {"enabled": False}
+    assert config["event_log_storage"]["config"]["base_dir"] == str(tmp_path / ".dagster/storage/history/runs")
+
+
+def test_workspace_gives_the_location_the_name_of_the_checkouts_workspace(tmp_path: Path) -> None:
+    written = yaml.safe_load(workspace_file(DataLayout(tmp_path)).read_text())
+
+    assert written == yaml.safe_load((ROOT / "workspace.yaml").read_text())
+
+
+def test_event_log_writes_what_the_stock_class_reads(tmp_path: Path) -> None:
+    with open_instance(DataLayout(tmp_path)) as instance:
+        assert isinstance(instance.event_log_storage, EngineReusingEventLog)
+        instance.report_runless_asset_event(dg.AssetMaterialization("asset", partition="2023-01-01"))
+
+    stock = SqliteEventLogStorage(str(tmp_path / ".dagster/storage/history/runs"))
+
+    assert stock.get_materialized_partitions(dg.AssetKey("asset")) == {"2023-01-01"}
+
+
+def test_two_processes_open_a_new_instance_at_once(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from capsim_dagster.storage import DataLayout\n"
+        "from capsim_dagster.orchestration.instance import open_instance\n"
+        "with open_instance(DataLayout(Path(sys.argv[1]))) as i: print(i.get_runs_count())"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+
+    ended = [(process.communicate(timeout=120), process.returncode) for process in processes]
+
+    assert [(out, code) for (out, _), code in ended] == [("0\n", 0), ("0\n", 0)], ended

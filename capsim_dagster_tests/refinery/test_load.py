@@ -1,0 +1,153 @@
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from capsim_dagster.audits.relations import master_fingerprints
+from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.refinery.load import LoadedMonth, load_month, retire_months
+from capsim_dagster.schemas import Resource
+from capsim_dagster_tests.child_process import OPEN_PLATFORM, READY, kill, started
+from capsim_dagster_tests.conftest import MONTHS
+from capsim_dagster_tests.sabotage import (
+    change_lines,
+    feed_file,
+    files_under,
+    replace_field,
+    rows_in,
+    run_sql,
+)
+
+STOP_BEFORE_COMMIT = f"""{OPEN_PLATFORM}
+from capsim_dagster.refinery import load
+def stop(*_):
+    {READY}
+load._record_files = stop
+with platform.writing() as connection:
+    load.load_month(connection, platform.contract, 202302, source=None)
+"""
+
+
+def load(platform: Platform, month: int = 202302, *, with_master: bool = False) -> LoadedMonth:
+    source = master_fingerprints(platform.layout.master) if with_master else None
+    with platform.writing() as connection:
+        return load_month(connection, platform.contract, month, source=source)
+
+
+def loaded(platform: Platform) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    return rows_in(platform, "processed_data"), rows_in(platform, "feed_files")
+
+
+@pytest.mark.parametrize("resource", Resource)
+@pytest.mark.parametrize("month", MONTHS)
+def test_table_holds_each_line_of_the_file(platform: Platform, month: int, resource: Resource) -> None:
+    lines = [line.split(",") for line in feed_file(platform, month, resource).read_text().splitlines()[1:]]
+    expected = [
+        (dt.datetime.fromisoformat(day), host, resource.value, float(value), 100.0, float(capacity))
+        for day, host, value, capacity in lines
+    ]
+    found = [
+        row
+        for row in rows_in(platform, "processed_data")
+        if row[2] == resource and row[0].year * 100 + row[0].month == month
+    ]
+    assert found == sorted(expected)
+
+
+def test_rows_returned_are_the_lines_of_all_files(platform: Platform) -> None:
+    month = load(platform)
+    assert month.month == 202302
+    assert month.rows == sum(file.lines for file in month.files) == 28 * 12 * 4
+    assert [file.piece.resource for file in month.files] == list(Resource)
+
+
+def test_files_are_recorded_with_their_facts(platform: Platform) -> None:
+    month = load(platform)
+    recorded = [row for row in rows_in(platform, "feed_files") if row[1] == 202302]
+    assert recorded == sorted(
+        (
+            str(file.path.relative_to(platform.layout.legacy)),
+            202302,
+            file.piece.resource.value,
+            file.bytes,
+            file.sha256,
+            file.lines,
+            file.lines,
+        )
+        for file in month.files
+    )
+
+
+@pytest.mark.parametrize("with_master", [True, False])
+def test_loading_a_month_again_changes_nothing(platform: Platform, with_master: bool) -> None:
+    before = loaded(platform)
+    first, second = (load(platform, with_master=with_master) for _ in range(2))
+    assert loaded(platform) == before
+    assert first == second
+
+
+def test_corrected_month_replaces_that_month_alone(platform: Platform) -> None:
+    rows, files = loaded(platform)
+    change_lines(feed_file(platform), replace_field(6, 2, "20.01"))
+    old = next(row for row in rows if row[:3] == (dt.datetime(2023, 2, 5), "srv-000001", "cpu"))  # noqa: DTZ001
+    load(platform)
+    new_rows, new_files = loaded(platform)
+    assert set(rows) ^ set(new_rows) == {old, (*old[:3], 20.01, *old[4:])}
+    assert len(new_rows) == len(rows)
+    assert {row[:3] for row in set(files) ^ set(new_files)} == {("2023/02/cpu_utilization_202302.csv", 202302, "cpu")}
+
+
+def test_order_of_lines_does_not_matter(platform: Platform) -> None:
+    before = rows_in(platform, "processed_data")
+    change_lines(feed_file(platform), lambda lines: [lines[0], *sorted(lines[1:], reverse=True)])
+    load(platform, with_master=True)
+    assert rows_in(platform, "processed_data") == before
+
+
+def test_windows_line_ends_load_the_same_rows(platform: Platform) -> None:
+    before = rows_in(platform, "processed_data")
+    path = feed_file(platform)
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    load(platform, with_master=True)
+    assert rows_in(platform, "processed_data") == before
+
+
+def test_empty_field_of_a_foreign_feed_is_a_gap(platform: Platform) -> None:
+    change_lines(feed_file(platform), replace_field(6, 2, ""))
+    load(platform)
+    gaps = [row[:4] for row in rows_in(platform, "processed_data") if row[3] is None]
+    assert gaps == [(dt.datetime(2023, 2, 5), "srv-000001", "cpu", None)]  # noqa: DTZ001
+
+
+def test_bounds_themselves_are_loaded(platform: Platform) -> None:
+    change_lines(feed_file(platform), replace_field(6, 2, "100"))
+    change_lines(feed_file(platform), replace_field(7, 2, "0"))
+    load(platform)
+    assert {0.0, 100.0} <= {row[3] for row in rows_in(platform, "processed_data")}
+
+
+def test_load_killed_before_its_commit_leaves_the_previous_rows(platform: Platform) -> None:
+    before = loaded(platform)
+    change_lines(feed_file(platform), replace_field(6, 2, "20.01"))
+    with started(STOP_BEFORE_COMMIT, platform.settings.model_dump_json()) as loader:
+        kill(loader)
+    assert loaded(platform) == before
+    load(platform)
+    assert loaded(platform) != before
+
+
+def test_months_outside_the_calendar_are_retired(platform: Platform) -> None:
+    rows, files = loaded(platform)
+    feed = files_under(platform.layout.legacy)
+    run_sql(platform, "DELETE FROM time_periods WHERE yearmonth = 202303")
+    with platform.writing() as connection:
+        assert retire_months(connection) == [202303]
+    assert loaded(platform) == ([row for row in rows if row[0].month < 3], [row for row in files if row[1] < 202303])
+    assert files_under(platform.layout.legacy) == feed
+
+
+def test_nothing_is_retired_inside_the_calendar(platform: Platform) -> None:
+    before = loaded(platform)
+    with platform.writing() as connection:
+        assert retire_months(connection) == []
+    assert loaded(platform) == before

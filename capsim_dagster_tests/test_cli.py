@@ -1,0 +1,129 @@
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from capsim_dagster.cli import capsim
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["--hosts", "12", "--end", "2023-02-28"]
+
+
+def run_capsim(*arguments: str, data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "capsim_dagster.cli", *arguments, "--data-dir", str(data_dir)],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.mark.parametrize("command", sorted(capsim.commands))
+def test_each_command_has_help_and_stands_in_the_readme(command: str) -> None:
+    result = CliRunner().invoke(capsim, [command, "--help"])
+
+    assert result.exit_code == 0
+    assert capsim.commands[command].help
+    assert f"capsim {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_each_option_has_help() -> None:
+    silent = [
+        f"{name} {option.opts[0]}"
+        for name, command in capsim.commands.items()
+        for option in command.params
+        if not getattr(option, "help", None)
+    ]
+
+    assert silent == []
+
+
+def test_run_builds_audits_and_summarizes_and_a_second_run_changes_no_byte(tmp_path: Path) -> None:
+    first = run_capsim("run", *SMALL, data_dir=tmp_path)
+    before = digests(tmp_path / "legacy"), digests(tmp_path / "master")
+
+    second = run_capsim("run", *SMALL, data_dir=tmp_path)
+
+    for finished in (first, second):
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        assert finished.stderr == ""
+        assert "19 of 19 checks passed; all gates hold" in finished.stdout
+    assert re.search(r"processed_data\s+│\s+2 │ 2,832 │", first.stdout)
+    assert (digests(tmp_path / "legacy"), digests(tmp_path / "master")) == before
+    assert len(before[0]) == 8
+
+
+def test_run_ends_with_one_when_a_gate_fails_and_says_why(tmp_path: Path) -> None:
+    run_capsim("run", *SMALL, data_dir=tmp_path)
+    (tmp_path / "legacy" / "notes.txt").write_text("not a feed file")
+
+    finished = run_capsim("run", *SMALL, data_dir=tmp_path)
+
+    assert finished.returncode == 1
+    assert "a gate failed" in finished.stdout
+    assert "notes.txt is not <prefix>_YYYYMM.csv" in re.sub(r"[│\s]+", " ", finished.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        (["--hosts", "9"], {}, "data_generation.num_servers: found 9"),
+        (["--end", "2022-12-31"], {}, "end_date 2022-12-31 must not be before start_date 2023-01-01"),
+        ([], {"CAPSIM__DATA_GENERATION__NUM_SERVER": "50"}, "data_generation.num_server: found '50'"),
+        (["--config", "nowhere.yaml"], {}, "settings file nowhere.yaml not found"),
+    ],
+)
+def test_run_refuses_bad_settings_before_anything_is_written(
+    arguments: list[str], environment: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    finished = run_capsim("run", *arguments, data_dir=tmp_path / "data", **environment)
+
+    assert finished.returncode == 2
+    assert message in finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_run_with_other_settings_replaces_the_fleet_and_its_months(tmp_path: Path) -> None:
+    run_capsim("run", *SMALL, data_dir=tmp_path)
+
+    finished = run_capsim("run", "--hosts", "10", "--end", "2023-01-31", data_dir=tmp_path)
+
+    assert finished.returncode == 0, finished.stdout
+    assert sorted(digests(tmp_path / "legacy")) == [
+        f"2023/01/{prefix}_202301.csv"
+        for prefix in ("cpu_utilization", "memory_stats", "net_throughput", "storage_usage")
+    ]
+
+
+def test_run_reports_a_locked_warehouse_after_a_bounded_wait(tmp_path: Path) -> None:
+    run_capsim("run", *SMALL, data_dir=tmp_path)
+    code = "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(600)"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "warehouse" / "capsim.duckdb")], stdout=subprocess.PIPE
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+
+        finished = run_capsim("run", *SMALL, data_dir=tmp_path, CAPSIM__STORAGE__LOCK_TIMEOUT_SECONDS="0.5")
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close() if holder.stdout else None
+
+    assert finished.returncode == 1
+    assert "is held by another process after 0.5 s" in finished.stdout
+    assert "close the other connection" in finished.stdout

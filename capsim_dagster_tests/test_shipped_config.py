@@ -1,0 +1,88 @@
+"""The shipped config/config.yaml: documented defaults, complete, and every key explained."""
+
+import datetime as dt
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from capsim_dagster.schemas import Resource, Scenario
+from capsim_dagster.settings import FeedColumns, Metric, Settings, load_settings
+from capsim_dagster_tests.conftest import CONFIG
+
+
+def config_lines() -> list[str]:
+    return CONFIG.read_text(encoding="utf-8").splitlines()
+
+
+def has_comment_above(lines: list[str], index: int) -> bool:
+    return lines[index - 1].lstrip().startswith("#")
+
+
+def test_shipped_settings_are_the_documented_defaults() -> None:
+    settings = load_settings(CONFIG)
+    generation = settings.data_generation
+
+    assert generation.num_servers == 2_000
+    assert (generation.start_date, generation.end_date) == (dt.date(2023, 1, 1), dt.date(2025, 12, 31))
+    assert (generation.random_seed, generation.breach_threshold) == (42, 95.0)
+    assert settings.data_dir == Path("data")
+
+
+def test_shipped_mix_is_the_documented_one() -> None:
+    mix = load_settings(CONFIG).data_generation.scenario_mix
+
+    assert {scenario.value: mix[scenario].share for scenario in Scenario} == {
+        "STEADY_GROWTH": 0.35,
+        "LOW_IDLE": 0.25,
+        "SEASONAL": 0.20,
+        "BURST": 0.15,
+        "CAPACITY_BREACH": 0.05,
+    }
+    assert {share.rare_share for share in mix.values()} == {0.2}
+
+
+def test_shipped_feed_labels_are_the_documented_ones() -> None:
+    feed = load_settings(CONFIG).legacy_feed.resources
+
+    assert {resource.value: (feed[resource].file_prefix, feed[resource].capacity_column) for resource in Resource} == {
+        "cpu": ("cpu_utilization", "max_cores"),
+        "memory": ("memory_stats", "memory_gb"),
+        "disk": ("storage_usage", "storage_mb"),
+        "network": ("net_throughput", "throughput_mbps"),
+    }
+
+
+def test_every_key_of_the_shipped_file_is_explained() -> None:
+    """A key has a comment directly above, above the key just before it, or above its section."""
+    lines = config_lines()
+    keys = [index for index, line in enumerate(lines) if re.match(r"  \w+:", line)]
+    sections = [index for index, line in enumerate(lines) if re.match(r"\w+:", line)]
+    silent = [
+        lines[key].strip()
+        for key in keys
+        if not has_comment_above(lines, key)
+        and not (key - 1 in keys and has_comment_above(lines, key - 1))
+        and not has_comment_above(lines, max(section for section in sections if section < key))
+    ]
+
+    assert len(keys) >= sum(len(section) for section in yaml.safe_load("\n".join(lines)).values())
+    assert silent == []
+
+
+@pytest.mark.parametrize("field", [*Metric.model_fields, *FeedColumns.model_fields])
+def test_fields_of_tables_in_the_shipped_file_are_named_in_a_comment(field: str) -> None:
+    comments = [line.partition("#")[2] for line in config_lines()]
+
+    assert any(field in comment for comment in comments)
+
+
+def test_shipped_file_names_every_setting_there_is() -> None:
+    content = yaml.safe_load("\n".join(config_lines()))
+
+    assert set(content) == set(Settings.model_fields)
+    for name, section in Settings.model_fields.items():
+        kind: Any = section.annotation
+        assert set(content[name]) == set(kind.model_fields), name
