@@ -4,6 +4,7 @@ import datetime as dt
 import warnings
 
 import dagster as dg
+from dagster_duckdb import DuckDBResource
 
 from capsim_dagster.orchestration.assets import build_assets
 from capsim_dagster.orchestration.checks import build_checks
@@ -25,13 +26,19 @@ def build_definitions(settings: Settings, *, today: dt.date, progress: Progress 
     months = monthly_partitions(settings.data_generation, today=today)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # backfill_policy is beta in name only
-        assets = build_assets(months)
+        assets = build_assets(months, settings.legacy_feed)
+    platform = Platform(settings)
     return dg.Definitions(
         assets=assets,
         asset_checks=build_checks(),
         jobs=[full_refresh(), monthly_refresh()],
         schedules=[monthly_schedule(settings.data_generation, settings.automation)],
-        resources={"platform": Platform(settings), "progress": progress or LogProgress()},
+        resources={
+            "platform": platform,
+            "progress": progress or LogProgress(),
+            # For assets that a team adds beside these: the warehouse by Dagster's own resource.
+            "duckdb": DuckDBResource(database=str(platform.layout.warehouse)),
+        },
         executor=dg.in_process_executor,
     )
 

@@ -74,12 +74,15 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         raise
 
 
-def replace_tables(connection: duckdb.DuckDBPyConnection, frames: Mapping[str, pl.DataFrame]) -> None:
-    """Replace the rows of some tables in one transaction.
+def replace_tables(
+    connection: duckdb.DuckDBPyConnection, frames: Mapping[str, pl.DataFrame], *, facts: Mapping[str, str] | None = None
+) -> None:
+    """Replace the rows of some tables, and record facts about them, in one transaction.
 
     Args:
         connection: An open read-write connection.
         frames: Rows by table; each must meet the table's contract.
+        facts: What `warehouse_info` is to say from then on, such as which settings made the rows.
 
     Raises:
         dataframely.exc.ValidationError: If a frame breaks its contract; no table has changed then.
@@ -89,6 +92,8 @@ def replace_tables(connection: duckdb.DuckDBPyConnection, frames: Mapping[str, p
         for table, frame in checked.items():
             connection.execute(f"DELETE FROM {table}")
             append_rows(connection, table, frame)
+        for name, value in (facts or {}).items():
+            set_fact(connection, name, value)
 
 
 def append_rows(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:
@@ -107,10 +112,9 @@ def read_table(connection: duckdb.DuckDBPyConnection, table: str, *, order_by: s
 
 
 def set_fact(connection: duckdb.DuckDBPyConnection, name: str, value: str) -> None:
-    """Record a fact about the warehouse, in place of the one that was there."""
-    with transaction(connection):
-        connection.execute("DELETE FROM warehouse_info WHERE name = ?", [name])
-        connection.execute("INSERT INTO warehouse_info (name, value) VALUES (?, ?)", [name, value])
+    """Record a fact about the warehouse in place of the one that was there, within the caller's transaction."""
+    connection.execute("DELETE FROM warehouse_info WHERE name = ?", [name])
+    connection.execute("INSERT INTO warehouse_info (name, value) VALUES (?, ?)", [name, value])
 
 
 def fact(connection: duckdb.DuckDBPyConnection, name: str) -> str | None:

@@ -121,8 +121,7 @@ def test_run_reports_a_locked_warehouse_after_a_bounded_wait(tmp_path: Path) -> 
         finished = run_capsim("run", *SMALL, data_dir=tmp_path, CAPSIM__STORAGE__LOCK_TIMEOUT_SECONDS="0.5")
     finally:
         holder.kill()
-        holder.wait()
-        holder.stdout.close() if holder.stdout else None
+        holder.communicate()
 
     assert finished.returncode == 1
     assert "is held by another process after 0.5 s" in finished.stdout

@@ -13,6 +13,7 @@ from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.pipeline import stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Hosts, MasterTelemetry, ProcessedData, Resource, TimePeriods
+from capsim_dagster.settings import LegacyFeed
 from capsim_dagster.simulation.telemetry import MODEL_VERSION
 
 WRITE_POOL: Final = "warehouse_write"
@@ -32,13 +33,14 @@ def clear_failure() -> Iterator[None]:
         raise dg.Failure(description=str(error), metadata={"remedy": error.remedy}, allow_retries=False) from error
 
 
-def build_assets(months: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
+def build_assets(months: dg.PartitionsDefinition[str], feed: LegacyFeed) -> list[dg.AssetsDefinition]:
     """Return the assets of the main job.
 
     Args:
         months: The monthly partitions of feed and table.
+        feed: Names and labels of the feed.
     """
-    return [host_inventory(), time_dimension(), master_parquet(), monthly_csv(months), processed_data(months)]
+    return [host_inventory(), time_dimension(), master_parquet(), monthly_csv(months, feed), processed_data(months)]
 
 
 def host_inventory() -> dg.AssetsDefinition:
@@ -128,11 +130,12 @@ def master_parquet() -> dg.AssetsDefinition:
     return master_parquet
 
 
-def monthly_csv(months: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+def monthly_csv(months: dg.PartitionsDefinition[str], feed: LegacyFeed) -> dg.AssetsDefinition:
     """Return the assets `monthly_csv/<resource>`.
 
     Args:
         months: Their partitions.
+        feed: Their file names and labels.
     """
 
     @dg.multi_asset(
@@ -144,6 +147,7 @@ def monthly_csv(months: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
                 kinds={"csv"},
                 code_version=MODEL_VERSION,
                 description=f"Legacy feed of {resource}: one CSV a month, as such shops receive it.",
+                metadata={"dagster/column_schema": metadata.feed_schema(feed.resources[resource])},
             )
             for resource, key in MONTHLY_CSV_KEYS.items()
         ],

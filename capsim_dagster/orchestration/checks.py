@@ -1,6 +1,6 @@
 """The asset checks: one step a stage, so that its audits share one look at the data."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import dagster as dg
@@ -57,37 +57,29 @@ TABLE_CHECKS: Final = (
 
 def build_checks() -> list[dg.AssetChecksDefinition]:
     """Return the checks of the main job."""
-    return [host_inventory_checks, time_dimension_checks, master_checks, feed_checks, table_checks]
+    return [
+        _stage_checks(HOST_INVENTORY, INVENTORY_CHECKS, checks.host_inventory),
+        _stage_checks(TIME_DIMENSION, CALENDAR_CHECKS, checks.time_dimension),
+        _stage_checks(MASTER_PARQUET, MASTER_CHECKS, checks.master_parquet),
+        feed_checks,
+        table_checks,
+    ]
 
 
-@dg.multi_asset_check(specs=INVENTORY_CHECKS, can_subset=True)
-def host_inventory_checks(
-    context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
-) -> Iterator[dg.AssetCheckResult]:
-    """Audit the inventory in the warehouse."""
-    with clear_failure():
-        reports = checks.host_inventory(platform)
-    yield from _results(context, INVENTORY_CHECKS, {HOST_INVENTORY: reports})
+def _stage_checks(
+    asset: dg.AssetKey, specs: Sequence[dg.AssetCheckSpec], audit: Callable[[Platform], checks.Reports]
+) -> dg.AssetChecksDefinition:
+    """Return the checks of an asset without partitions: one step that runs its audit."""
 
+    @dg.multi_asset_check(specs=specs, name=f"{asset.to_python_identifier()}_checks", can_subset=True)
+    def stage_checks(
+        context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
+    ) -> Iterator[dg.AssetCheckResult]:
+        with clear_failure():
+            reports = audit(platform)
+        yield from _results(context, specs, {asset: reports})
 
-@dg.multi_asset_check(specs=CALENDAR_CHECKS, can_subset=True)
-def time_dimension_checks(
-    context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
-) -> Iterator[dg.AssetCheckResult]:
-    """Audit the calendar in the warehouse."""
-    with clear_failure():
-        reports = checks.time_dimension(platform)
-    yield from _results(context, CALENDAR_CHECKS, {TIME_DIMENSION: reports})
-
-
-@dg.multi_asset_check(specs=MASTER_CHECKS, can_subset=True)
-def master_checks(
-    context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
-) -> Iterator[dg.AssetCheckResult]:
-    """Audit the master file against inventory and calendar."""
-    with clear_failure():
-        reports = checks.master_parquet(platform)
-    yield from _results(context, MASTER_CHECKS, {MASTER_PARQUET: reports})
+    return stage_checks
 
 
 @dg.multi_asset_check(specs=FEED_CHECKS, can_subset=True)

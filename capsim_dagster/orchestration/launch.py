@@ -7,7 +7,7 @@ from typing import Final
 
 import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError  # not exported
-from dagster._utils.error import SerializableErrorInfo  # not exported
+from dagster_shared.error import SerializableErrorInfo  # not exported
 from rich.console import Console
 from rich.progress import (
     BarColumn,

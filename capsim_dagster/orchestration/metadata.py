@@ -12,6 +12,7 @@ from capsim_dagster.legacy_feed.inspect import InspectedFile
 from capsim_dagster.master import MasterFile
 from capsim_dagster.refinery.load import LoadedMonth
 from capsim_dagster.schemas import sql_type
+from capsim_dagster.settings import FeedColumns
 from capsim_dagster.storage import StoredFile
 
 Metadata = dict[str, dg.MetadataValue]
@@ -28,6 +29,18 @@ def column_schema(schema: type[dy.Schema]) -> dg.TableSchema:
                 constraints=dg.TableColumnConstraints(nullable=column.nullable, unique=False),
             )
             for name, column in schema.columns().items()
+        ]
+    )
+
+
+def feed_schema(columns: FeedColumns) -> dg.TableSchema:
+    """Return the columns of one resource's feed files."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn("date", "DATE", description="The day, YYYY-MM-DD."),
+            dg.TableColumn("host_id", "VARCHAR", description="Key into hosts."),
+            dg.TableColumn(columns.value_column, "DOUBLE", description="Daily P95 utilization; empty = gap. Unit: %."),
+            dg.TableColumn(columns.capacity_column, "BIGINT", description="Capacity of the resource."),
         ]
     )
 

@@ -30,7 +30,7 @@ from capsim_dagster.refinery.load import LoadedMonth, load_month, retire_months
 from capsim_dagster.schemas import Resource
 from capsim_dagster.simulation import fleet, telemetry, time_dimension
 from capsim_dagster.storage import StoredFile
-from capsim_dagster.warehouse import fact, replace_tables, set_fact
+from capsim_dagster.warehouse import fact, replace_tables
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,11 @@ def host_inventory(platform: Platform) -> Inventory:
     varieties = fleet_audits.behavioral_diversity(counts, where="the inventory")
     _hold(varieties)
     with platform.writing() as connection:
-        replace_tables(connection, {"hosts": hosts, "business_hierarchy": fleet.business_hierarchy(generation)})
-        set_fact(connection, INVENTORY_HASH, telemetry.fleet_hash(generation))
+        replace_tables(
+            connection,
+            {"hosts": hosts, "business_hierarchy": fleet.business_hierarchy(generation)},
+            facts={INVENTORY_HASH: telemetry.fleet_hash(generation)},
+        )
     return Inventory(hosts=hosts, varieties=varieties)
 
 
@@ -103,8 +106,11 @@ def time_calendar(platform: Platform, *, through: int | None = None) -> Calendar
         days = time_dimension.time_periods(generation.start_date, end)
         holidays = time_dimension.bank_holidays(generation.metadata.regions, generation.start_date, end)
         _hold(fleet_audits.contiguous_calendar(days["date"].to_list(), start=generation.start_date, end=end))
-        replace_tables(connection, {"time_periods": days, "bank_holidays": holidays})
-        set_fact(connection, CALENDAR_HASH, telemetry.fleet_hash(generation))
+        replace_tables(
+            connection,
+            {"time_periods": days, "bank_holidays": holidays},
+            facts={CALENDAR_HASH: telemetry.fleet_hash(generation)},
+        )
     return Calendar(generation.start_date, end, days.height, holidays.height)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 import pytest
+from dagster_duckdb import DuckDBResource
 
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.orchestration.launch import full_refresh
@@ -56,10 +57,50 @@ def materialized(instance: dg.DagsterInstance, asset: str) -> set[str]:
     return set(instance.get_materialized_partitions(dg.AssetKey(asset.split("/"))))
 
 
+@pytest.mark.usefixtures("instance")
 def test_definitions_load_without_a_warning(platform: Platform) -> None:
     definitions = build_definitions(platform.settings, today=TODAY)
 
     dg.Definitions.validate_loadable(definitions)
+
+
+def test_an_asset_of_ones_own_reads_the_warehouse_by_the_duckdb_resource(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    @dg.asset(deps=["processed_data"])
+    def busiest(duckdb: DuckDBResource) -> dg.MaterializeResult[None]:
+        with duckdb.get_connection() as connection:
+            ((peak,),) = connection.execute("SELECT max(y) FROM processed_data").fetchall()
+        return dg.MaterializeResult(metadata={"peak": peak})
+
+    definitions = dg.Definitions.merge(
+        build_definitions(platform.settings, today=TODAY), dg.Definitions(assets=[busiest])
+    )
+
+    result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance, asset_selection=[busiest.key], run_config=QUIET
+    )
+
+    (event,) = result.get_asset_materialization_events()
+    assert event.step_materialization_data.materialization.metadata["peak"].value == pytest.approx(
+        max(y for _, _, _, y, _, _ in table_rows(platform) if isinstance(y, float))
+    )
+
+
+def test_the_schedules_tick_is_accepted_by_the_job(platform: Platform, instance: dg.DagsterInstance) -> None:
+    definitions = build_definitions(platform.settings, today=TODAY)
+    schedule = definitions.resolve_schedule_def("monthly_refresh_schedule")
+    context = dg.build_schedule_context(
+        instance=instance,
+        scheduled_execution_time=dt.datetime(2023, 6, 2, 6, tzinfo=dt.UTC),
+        repository_def=definitions.get_repository_def(),
+    )
+
+    (request,) = schedule.evaluate_tick(context).run_requests or []
+    result = run_job(platform, instance, "monthly_refresh", dict(request.tags))
+
+    assert result.success
+    assert materialized(instance, "processed_data") == {key_of(month) for month in (*MONTHS, 202304, 202305)}
 
 
 def test_full_refresh_builds_everything_in_one_run_and_every_check_passes(
