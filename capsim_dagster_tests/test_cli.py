@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -106,6 +107,24 @@ def test_run_with_other_settings_replaces_the_fleet_and_its_months(tmp_path: Pat
         f"2023/01/{prefix}_202301.csv"
         for prefix in ("cpu_utilization", "memory_stats", "net_throughput", "storage_usage")
     ]
+
+
+def test_bench_measures_every_stage_and_the_whole_process() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", "capsim_dagster.cli", "bench", "--hosts", "10", "--end", "2023-01-31", "--json"],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert finished.returncode == 0, finished.stderr
+    measured = {row["stage"]: row for row in json.loads(finished.stdout)["10"]}
+    assert list(measured)[-2:] == ["all stages", "capsim run, whole process"]
+    assert measured["processed_data"]["rows"] == 10 * 4 * 31
+    stages = [row["cpu_s"] for name, row in measured.items() if name not in ("all stages", "capsim run, whole process")]
+    assert measured["all stages"]["cpu_s"] == pytest.approx(sum(stages))
+    assert measured["capsim run, whole process"]["peak_rss_mib"] > 100
 
 
 def test_run_reports_a_locked_warehouse_after_a_bounded_wait(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The asset checks: one step a stage, so that its audits share one look at the data."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import dagster as dg
@@ -9,6 +10,7 @@ from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.orchestration.assets import MONTHLY_CSV_KEYS, clear_failure
 from capsim_dagster.orchestration.metadata import check_result
 from capsim_dagster.orchestration.partitions import month_of
+from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.pipeline import checks, stages
 from capsim_dagster.pipeline.platform import Platform
 
@@ -73,9 +75,11 @@ def _stage_checks(
 
     @dg.multi_asset_check(specs=specs, name=f"{asset.to_python_identifier()}_checks", can_subset=True)
     def stage_checks(
-        context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
+        context: dg.AssetCheckExecutionContext,
+        platform: dg.ResourceParam[Platform],
+        progress: dg.ResourceParam[Progress],
     ) -> Iterator[dg.AssetCheckResult]:
-        with clear_failure():
+        with _auditing(context, progress, asset.to_user_string()):
             reports = audit(platform)
         yield from _results(context, specs, {asset: reports})
 
@@ -84,11 +88,13 @@ def _stage_checks(
 
 @dg.multi_asset_check(specs=FEED_CHECKS, can_subset=True)
 def feed_checks(
-    context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
+    context: dg.AssetCheckExecutionContext,
+    platform: dg.ResourceParam[Platform],
+    progress: dg.ResourceParam[Progress],
 ) -> Iterator[dg.AssetCheckResult]:
     """Audit the feed files on disk against the master."""
     audited = {key.asset_key for key in context.selected_asset_check_keys}
-    with clear_failure():
+    with _auditing(context, progress, "monthly_csv"):
         known = stages.calendar_months(platform)
         due = {r: _months_due(context, key, known) for r, key in MONTHLY_CSV_KEYS.items() if key in audited}
         reports = checks.monthly_csv(platform, due)
@@ -97,13 +103,24 @@ def feed_checks(
 
 @dg.multi_asset_check(specs=TABLE_CHECKS, can_subset=True)
 def table_checks(
-    context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
+    context: dg.AssetCheckExecutionContext,
+    platform: dg.ResourceParam[Platform],
+    progress: dg.ResourceParam[Progress],
 ) -> Iterator[dg.AssetCheckResult]:
     """Audit the table against the feed files and the master."""
-    with clear_failure():
+    with _auditing(context, progress, "processed_data"):
         due = _months_due(context, PROCESSED_DATA, stages.calendar_months(platform))
         reports = checks.processed_data(platform, due)
     yield from _results(context, TABLE_CHECKS, {PROCESSED_DATA: reports})
+
+
+@contextmanager
+def _auditing(context: dg.AssetCheckExecutionContext, progress: Progress, audited: str) -> Iterator[None]:
+    """Show that an audit is under way, and its failure with a remedy."""
+    count = len(context.selected_asset_check_keys)
+    with clear_failure(), progress.stage(context, name=f"checks of {audited}", total=count, unit="checks") as advance:
+        yield
+        advance(count)
 
 
 def _months_due(context: dg.AssetCheckExecutionContext, asset: dg.AssetKey, known: Iterable[int]) -> set[int]:

@@ -13,6 +13,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     SpinnerColumn,
+    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -88,6 +89,7 @@ class BarProgress:
     def __init__(self, console: Console) -> None:
         """Prepare bars on a console; nothing is shown yet."""
         self._console = console
+        self._starting = TaskID(0)
         self._bars = Bars(
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("{task.description:<28}"),
@@ -104,11 +106,13 @@ class BarProgress:
     def shown(self) -> Iterator[None]:
         """Show the bars while the run lasts."""
         with self._bars:
+            self._starting = self._bars.add_task("starting the run", total=1, unit="run")
             yield
 
     @contextmanager
     def stage(self, _context: object, *, name: str, total: int, unit: str) -> Iterator[Advance]:
         """Open a stage of `total` units."""
+        self._bars.update(self._starting, completed=1)
         task = self._bars.add_task(name, total=total, unit=unit)
         yield lambda amount: self._bars.advance(task, amount)
         if not self._console.is_terminal:

@@ -9,6 +9,8 @@ import dagster as dg
 
 Advance = Callable[[int], None]
 """Called with the amount just done."""
+Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
+"""Whose log the lines go to."""
 
 _LOG_INTERVAL_SECONDS: Final = 5.0
 """A log line costs 5 ms, and a person reads no faster."""
@@ -17,9 +19,7 @@ _LOG_INTERVAL_SECONDS: Final = 5.0
 class Progress(Protocol):
     """Shows how far a stage is."""
 
-    def stage(
-        self, context: dg.AssetExecutionContext, *, name: str, total: int, unit: str
-    ) -> AbstractContextManager[Advance]:
+    def stage(self, context: Context, *, name: str, total: int, unit: str) -> AbstractContextManager[Advance]:
         """Open a stage of `total` units; the function it yields is called as they are done."""
         ...
 
@@ -28,7 +28,7 @@ class LogProgress:
     """Writes a log line every five seconds: done, of how many, at which rate, and how long it will take."""
 
     @contextmanager
-    def stage(self, context: dg.AssetExecutionContext, *, name: str, total: int, unit: str) -> Iterator[Advance]:
+    def stage(self, context: Context, *, name: str, total: int, unit: str) -> Iterator[Advance]:
         """Open a stage of `total` units."""
         began = logged = time.monotonic()
         done = 0

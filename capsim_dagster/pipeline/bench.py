@@ -85,14 +85,17 @@ def measure_command(arguments: list[str]) -> Measurement:
     Raises:
         subprocess.CalledProcessError: If it fails.
     """
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    began = time.perf_counter()
     command = [sys.executable, "-m", "capsim_dagster.cli", *arguments]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
     wall_s = time.perf_counter() - began
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Measurement("capsim run, whole process", cpu_s, wall_s, after.ru_maxrss / _KIB_PER_MIB, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return Measurement(
+        "capsim run, whole process", usage.ru_utime + usage.ru_stime, wall_s, usage.ru_maxrss / _KIB_PER_MIB, 0
+    )
 
 
 def _measure_all(settings: Mapping[str, object], sender: Connection) -> None:
