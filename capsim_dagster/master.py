@@ -7,6 +7,7 @@ of any size is simulated and read in pieces of bounded size. The footer says whi
 import datetime as dt
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -86,9 +87,14 @@ class MasterFile:
             MasterError: If it is missing, torn or not a master file.
         """
         self.path = path
-        self._file = _open_parquet(path)
-        self.footer = _read_footer(self._file, path)
-        self._row_groups = _row_groups_by_piece(self._file.metadata)
+        if not path.exists():
+            raise MasterError(f"no master file at {path}", remedy="materialize master_parquet first: capsim run")
+        with _readable(path):
+            metadata = pq.read_metadata(path)
+        self.footer = _read_footer(metadata, path)
+        self._row_groups = _row_groups_by_piece(metadata)
+        with _readable(path):
+            self._file = pq.ParquetFile(path, read_dictionary=["host_id"], page_checksum_verification=True)
 
     @property
     def rows(self) -> int:
@@ -101,9 +107,13 @@ class MasterFile:
         Args:
             month: The month as YYYYMM.
             resource: The resource.
+
+        Raises:
+            MasterError: If a page does not match its checksum.
         """
         for row_group in self._row_groups.get((month, resource.value), ()):
-            table = self._file.read_row_group(row_group, columns=["date", "host_id", "p95_util", "capacity"])
+            with _readable(self.path):
+                table = self._file.read_row_group(row_group, columns=["date", "host_id", "p95_util", "capacity"])
             frame = pl.from_arrow(table)
             assert isinstance(frame, pl.DataFrame)  # noqa: S101 a table is never a series
             yield frame
@@ -227,19 +237,19 @@ def _reported(batches: Iterator[pa.RecordBatch], advance: Advance) -> Iterator[p
         advance(batch.num_rows)
 
 
-def _open_parquet(path: Path) -> pq.ParquetFile:
-    if not path.exists():
-        raise MasterError(f"no master file at {path}", remedy="materialize master_parquet first: capsim run")
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Say what to do about a file that Parquet cannot read."""
     try:
-        return pq.ParquetFile(path, read_dictionary=["host_id"], page_checksum_verification=True)
-    except (pa.ArrowInvalid, OSError) as error:
+        yield
+    except (pa.ArrowException, OSError) as error:
         raise MasterError(
             f"{path} is not a readable Parquet file: {error}", remedy="materialize master_parquet again: capsim run"
         ) from None
 
 
-def _read_footer(file: pq.ParquetFile, path: Path) -> MasterFooter:
-    raw = (file.metadata.metadata or {}).get(_FOOTER_KEY.encode())
+def _read_footer(metadata: pq.FileMetaData, path: Path) -> MasterFooter:
+    raw = (metadata.metadata or {}).get(_FOOTER_KEY.encode())
     if raw is None:
         raise MasterError(
             f"{path} has no capsim footer, so nothing says which settings made it",

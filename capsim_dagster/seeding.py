@@ -33,6 +33,7 @@ _GAMMA: Final = np.uint64(0x9E3779B97F4A7C15)
 """Odd increment nearest to 2**64 divided by the golden ratio."""
 _MIX_A: Final = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_B: Final = np.uint64(0x94D049BB133111EB)
+_MODULUS: Final = 1 << 64
 _LANES: Final = 4
 """16-bit numbers in one 64-bit output: four days cost one mix."""
 _LEVELS: Final = 1 << 16
@@ -68,7 +69,7 @@ class HostStreams:
         Args:
             element: Which element of each sub-stream, 0 and up.
         """
-        state = self.keys + np.uint64(element + 1) * _GAMMA
+        state = self.keys + np.uint64((element + 1) * int(_GAMMA) % _MODULUS)
         return (_mix(state) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
     def levels(self, first: int, last: int) -> NDArray[np.uint16]:

@@ -7,6 +7,7 @@ good version in place. What belongs elsewhere: what the files mean (`master`, `l
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY_SUFFIX}")
+    temporary = path.with_name(f".{path.name}.{threading.get_ident()}.{os.getpid()}{_TEMPORARY_SUFFIX}")
     try:
         yield temporary
         _sync(temporary)

@@ -1,6 +1,6 @@
 """One change of each setting under `data_generation`, for the law that every setting acts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -60,7 +60,7 @@ def base_generation() -> DataGeneration:
     return small_settings(Path("unused"), num_servers=150, scenario_horizon_days=60).data_generation
 
 
-def changed(generation: DataGeneration, change: Change) -> DataGeneration:
+def changed(generation: DataGeneration, change: Mapping[str, object]) -> DataGeneration:
     """Return the settings with the values at some dotted paths replaced."""
     facts = generation.model_dump(mode="json")
     for path, value in change.items():

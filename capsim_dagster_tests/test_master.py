@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 
 from capsim_dagster import master
 from capsim_dagster.errors import GateError, MasterError
@@ -20,7 +21,7 @@ from capsim_dagster.master import MasterFile, open_master, write_master
 from capsim_dagster.schemas import CAPACITY_COLUMNS, MasterTelemetry, Resource
 from capsim_dagster.settings import DataGeneration
 from capsim_dagster.simulation import fleet, telemetry
-from capsim_dagster.storage import StoredFile
+from capsim_dagster.storage import StoredFile, sha256
 from capsim_dagster_tests.conftest import MONTHS, MakeSettings
 from capsim_dagster_tests.every_setting import CHANGES, changed
 
@@ -33,11 +34,14 @@ from pathlib import Path
 from capsim_dagster.master import write_master
 from capsim_dagster.simulation.fleet import host_inventory
 from capsim_dagster_tests.conftest import small_settings
-path, pause = Path(sys.argv[1]), float(sys.argv[2])
+path, last_piece = Path(sys.argv[1]), int(sys.argv[2])
 generation = small_settings(path.parent).data_generation
+pieces = []
 def advance(rows):
-    print(rows, flush=True)
-    time.sleep(pause)
+    pieces.append(rows)
+    if len(pieces) == last_piece:
+        print("ready", flush=True)
+        time.sleep(60)
 write_master(generation, host_inventory(generation), path, end=generation.end_date, advance=advance)
 """
 
@@ -63,11 +67,11 @@ def read(path: Path) -> pl.DataFrame:
     return frame.with_columns(pl.col("host_id", "resource").cast(pl.String))
 
 
-def writer(path: Path, *, hash_seed: str = "0", pause: float = 0) -> subprocess.Popen[bytes]:
+def writer(path: Path, *, hash_seed: str = "0", last_piece: int = 0) -> subprocess.Popen[bytes]:
+    """Start a process that writes the small fleet's master and hangs after so many pieces; 0 = never."""
     environment = os.environ | {"PYTHONHASHSEED": hash_seed}
-    return subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path), str(pause)], env=environment, stdout=subprocess.PIPE
-    )
+    arguments = [sys.executable, "-c", WRITER, str(path), str(last_piece)]
+    return subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE)
 
 
 def test_two_processes_with_other_hash_seeds_write_the_same_bytes(tmp_path: Path, generation: DataGeneration) -> None:
@@ -125,8 +129,8 @@ def test_master_holds_the_values_of_the_simulation_and_the_capacities_of_the_inv
         expected = telemetry.utilization(series, generation.start_date, generation.end_date)
         found = rows.filter(pl.col("resource") == resource.value).sort("host_id", "date")
         np.testing.assert_array_equal(found["p95_util"].to_numpy().reshape(12, 90), expected)
-        capacities = found.group_by("host_id", maintain_order=True).agg(pl.col("capacity").unique().implode().explode())
-        assert capacities["capacity"].to_list() == hosts[CAPACITY_COLUMNS[resource]].to_list()
+        capacities = hosts[CAPACITY_COLUMNS[resource]].to_numpy()
+        np.testing.assert_array_equal(found["capacity"].to_numpy().reshape(12, 90), np.tile(capacities, (90, 1)).T)
 
 
 @pytest.mark.parametrize(("row_group", "chunk"), [(5, 2), (12, 5), (1, 1)])
@@ -143,9 +147,14 @@ def test_values_do_not_depend_on_the_size_of_pieces(
     assert pq.read_metadata(path).num_row_groups == 3 * 4 * -(-12 // row_group)
 
 
-def test_row_groups_of_a_month_and_resource_are_neighbours(generation: DataGeneration, path: Path) -> None:
+def test_row_groups_of_a_month_and_resource_are_neighbours(
+    generation: DataGeneration, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(master, "HOSTS_PER_ROW_GROUP", 5)
     write(generation, path)
     pieces = read(path).with_columns(month=pl.col("date").dt.month()).select(pl.struct("month", "resource").rle())
+
+    assert pq.read_metadata(path).num_row_groups == 3 * 4 * 3
     assert pieces.height == 3 * 4
 
 
@@ -210,9 +219,22 @@ def test_torn_master_is_an_error_with_the_file_and_the_remedy(
     assert "capsim run" in caught.value.remedy
 
 
+def test_flipped_byte_is_an_error_with_the_file_and_the_remedy(generation: DataGeneration, path: Path) -> None:
+    write(generation, path)
+    column = pq.read_metadata(path).row_group(0).column(master.SCHEMA.get_field_index("p95_util"))
+    content = bytearray(path.read_bytes())
+    content[column.data_page_offset + column.total_compressed_size // 4] ^= 1
+    path.write_bytes(content)
+
+    with pytest.raises(MasterError, match="not a readable Parquet file") as caught:
+        list(MasterFile(path).month(202301, Resource.CPU))
+
+    assert str(path) in caught.value.found
+
+
 def test_parquet_without_footer_is_an_error_with_the_file_and_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "foreign.parquet"
-    pq.write_table(pa.table({"date": [1]}), path)
+    pq.write_table(pa.table({"day": [1]}), path)
 
     with pytest.raises(MasterError, match="no capsim footer") as caught:
         MasterFile(path)
@@ -248,18 +270,17 @@ def test_master_of_a_longer_window_is_opened_with_the_same_settings(
 def test_value_out_of_bounds_is_refused_and_the_old_file_stays(
     generation: DataGeneration, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def too_high(series: telemetry.SeriesParameters, first: dt.date, last: dt.date) -> NDArray[np.float32]:
+        return np.full((series.level.size, (last - first).days + 1), 100.5, dtype=np.float32)
+
     old = write(generation, path)
-    monkeypatch.setattr(
-        telemetry,
-        "utilization",
-        lambda series, first, last: np.full((len(series.level), (last - first).days + 1), 100.5, dtype=np.float32),
-    )
+    monkeypatch.setattr(telemetry, "utilization", too_high)
 
     with pytest.raises(GateError, match=r"spans 100\.5 to 100\.5 %") as caught:
         write(generation, path)
 
     assert "previous master is untouched" in caught.value.remedy
-    assert path.read_bytes() and StoredFile(path, old.rows, path.stat().st_size, master_digest(path)) == old
+    assert sha256(path) == old.sha256
 
 
 def test_missing_rows_are_refused_and_nothing_is_published(
@@ -277,10 +298,9 @@ def test_missing_rows_are_refused_and_nothing_is_published(
 def test_killed_write_leaves_the_old_master_byte_identical(generation: DataGeneration, path: Path, pieces: int) -> None:
     write(changed(generation, {"random_seed": 1}), path)
     old = path.read_bytes()
-    with writer(path, pause=60 if pieces == 1 else 0.05) as process:
+    with writer(path, last_piece=pieces) as process:
         assert process.stdout is not None
-        for _ in range(pieces):
-            assert process.stdout.readline()
+        assert process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGKILL)
 
     assert process.returncode == -signal.SIGKILL

@@ -113,7 +113,12 @@ def test_env_selects_the_data_directory_unless_one_is_named(env: str, folder: st
         ({"metadata": {"virtual_share": 1.1}}, ["metadata.virtual_share: found 1.1", "less than or equal to 1"]),
         ({"metadata": {"apps_per_team": 0}}, ["metadata.apps_per_team: found 0", "greater than or equal to 1"]),
         ({"metadata": {"regions": []}}, ["metadata.regions: found []", "at least 1 item"]),
-        ({"metadata": {"regions": [US_EAST, US_EAST]}}, ["metadata: regions names us-east twice", "each name once"]),
+        (
+            {"metadata": {"regions": [US_EAST, US_EAST]}},
+            ["metadata: regions: name us-east stands twice", "each name once"],
+        ),
+        ({"metadata": {"regions": [US_EAST | {"weight": float("inf")}]}}, ["regions.0.weight: found inf", "finite"]),
+        ({"metadata": {"regions": [US_EAST | {"bank_calendar": "XX"}]}}, ["bank_calendar: found 'XX'", "e.g. US, GB"]),
         ({"metadata": {"regions": [US_EAST | {"weight": -2}]}}, ["regions.0.weight: found -2", "greater than 0"]),
         ({"metadata": {"regions": [US_EAST | {"weight": "x"}]}}, ["regions.0.weight: found 'x'", "valid number"]),
     ],
@@ -137,7 +142,12 @@ def test_unusable_generation_settings_are_errors_that_say_what_is_allowed(
         ("automation", {"max_months_per_tick": 0}, ["automation.max_months_per_tick: found 0", "equal to 1"]),
         ("automation", {"max_months_per_tick": 121}, ["automation.max_months_per_tick: found 121", "equal to 120"]),
         ("legacy_feed", {"resources": {"cpu": {"file_prefix": "a/b"}}}, ["cpu.file_prefix: found 'a/b'", "pattern"]),
-        ("legacy_feed", {"resources": {"cpu": {"file_prefix": "memory_stats"}}}, ["file_prefix must differ"]),
+        (
+            "legacy_feed",
+            {"resources": {"cpu": {"file_prefix": "memory_stats"}}},
+            ["file_prefix memory_stats stands twice"],
+        ),
+        ("legacy_feed", {"resources": {"cpu": {"value_column": "date"}}}, ["cpu: the header: label date stands twice"]),
         ("automatic", {"x": 1}, ["automatic: found {'x': 1}", "general, data_generation, storage"]),
     ],
 )
@@ -155,7 +165,8 @@ def test_unusable_settings_of_other_sections_are_errors_that_say_what_is_allowed
     [
         ("CAPSIM__DATA_GENERATION__NUM_SERVER", ["data_generation.num_server: found '77'", "num_servers"]),
         ("CAPSIM__DATAGENERATION__NUM_SERVERS", ["CAPSIM__DATAGENERATION__NUM_SERVERS", "data_generation"]),
-        ("CAPSIM__DATA_GENERATION__METRICS__CPU__COLOUR", ["data_generation.metrics.cpu.colour: found '77'"]),
+        ("CAPSIM__DATA_GENERATION__METRICS__CPU__COLOUR", ["metrics.cpu.colour: found '77'", "noise_factor"]),
+        ("CAPSIM__DATA_GENERATION__METADATA", ["data_generation.metadata: found 77"]),
     ],
 )
 def test_unknown_variables_of_the_environment_are_errors(
@@ -167,6 +178,40 @@ def test_unknown_variables_of_the_environment_are_errors(
         load_settings(CONFIG)
 
     assert [fragment for fragment in said if fragment not in str(caught.value)] == []
+
+
+def test_environment_that_is_no_json_where_it_must_be_is_an_error_with_a_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CAPSIM__DATA_GENERATION", "no json")
+
+    with pytest.raises(SettingsError, match="data_generation") as caught:
+        load_settings(CONFIG)
+
+    assert "JSON" in caught.value.remedy
+
+
+def test_two_departments_with_one_code_are_refused() -> None:
+    department = {"code": "PAY", "weight": 1, "business_unit": "Bank", "teams": ["A"]}
+    departments = [department | {"name": "Payments"}, department | {"name": "Payroll"}]
+
+    with pytest.raises(SettingsError, match="departments: code PAY stands twice"):
+        load_settings(CONFIG, {"data_generation": {"metadata": {"departments": departments}}})
+
+
+def test_key_that_stands_twice_in_the_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text("general: {env: local}\ngeneral: {env: lambda}\n")
+
+    with pytest.raises(SettingsError, match="the key 'general' stands twice"):
+        load_settings(path)
+
+
+def test_empty_section_has_its_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "empty.yaml"
+    path.write_text(yaml.safe_dump({**shipped(), "storage": None}))
+
+    assert load_settings(path).storage.lock_timeout_seconds == 60
 
 
 def test_unknown_keys_of_the_file_are_all_named_at_once(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -86,6 +87,21 @@ def test_atomic_path_writes_beside_the_file_so_that_the_rename_is_atomic(artifac
     with atomic_path(artifact) as temporary:
         temporary.write_bytes(b"new")
         assert temporary.parent == artifact.parent
+
+
+def test_atomic_path_flushes_the_file_before_the_rename_and_the_folder_after_it(
+    artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[tuple[bool, bytes]] = []
+
+    def record(descriptor: int) -> None:
+        flushed.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), artifact.read_bytes()))
+
+    monkeypatch.setattr(os, "fsync", record)
+    with atomic_path(artifact) as temporary:
+        temporary.write_bytes(b"new")
+
+    assert flushed == [(False, OLD), (True, b"new")]
 
 
 @pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt, SystemExit])

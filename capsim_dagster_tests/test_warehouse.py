@@ -207,6 +207,21 @@ def test_replaced_tables_hold_just_the_new_rows(platform: Platform) -> None:
     assert kept.equals(hosts.head(3))
 
 
+def test_tables_and_facts_about_them_change_together(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    before = rows_in(platform, "hosts")
+    with platform.writing() as connection:
+        hosts = warehouse.read_table(connection, "hosts", order_by="host_id")
+        warehouse.replace_tables(connection, {"hosts": hosts}, facts={"colour": "red"})
+        monkeypatch.setattr(warehouse, "set_fact", fail)
+        with pytest.raises(KeyboardInterrupt):
+            warehouse.replace_tables(connection, {"hosts": hosts.head(3)}, facts={"colour": "blue"})
+        assert warehouse.fact(connection, "colour") == "red"
+    assert rows_in(platform, "hosts") == before
+
+
 def test_writer_killed_inside_a_transaction_leaves_the_previous_rows(platform: Platform) -> None:
     before = rows_in(platform, "processed_data")
     with started(RUIN_WITHOUT_COMMIT, platform.settings.model_dump_json()) as writer:

@@ -13,6 +13,8 @@ from typing import Any, Final, Literal
 
 import duckdb
 
+from capsim_dagster.errors import MasterError
+
 Relation = Literal["master_rows", "table_rows", "table_month_rows"]
 """Temporary views that the functions here make."""
 PieceKey = tuple[int, str]
@@ -101,6 +103,9 @@ def master_fingerprints(path: Path) -> dict[PieceKey, Fingerprint]:
 
     The result is kept for as long as the file stays the same (inode, size and time of change), because several
     audits of one run compare with it.
+
+    Raises:
+        MasterError: If the file cannot be read.
     """
     status = path.stat()
     return _master_fingerprints(path, (status.st_ino, status.st_size, status.st_mtime_ns))
@@ -135,9 +140,14 @@ def rejected_lines(connection: duckdb.DuckDBPyConnection) -> dict[Path, list[str
 
 @lru_cache(maxsize=4)
 def _master_fingerprints(path: Path, _identity: tuple[int, int, int]) -> dict[PieceKey, Fingerprint]:
-    with duckdb.connect() as connection:
-        view_master(connection, path)
-        return fingerprints(connection, "master_rows")
+    try:
+        with duckdb.connect() as connection:
+            view_master(connection, path)
+            return fingerprints(connection, "master_rows")
+    except duckdb.Error as error:
+        raise MasterError(
+            f"{path} cannot be audited: {error}", remedy="materialize master_parquet again: capsim run"
+        ) from None
 
 
 def _as_fingerprints(rows: list[tuple[Any, ...]]) -> dict[PieceKey, Fingerprint]:

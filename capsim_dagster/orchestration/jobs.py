@@ -4,7 +4,9 @@ import datetime as dt
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition  # not exported
+from dagster._utils.schedules import is_valid_cron_schedule  # not exported
 
+from capsim_dagster.errors import SettingsError
 from capsim_dagster.orchestration.assets import MONTHLY_CSV_KEYS
 from capsim_dagster.orchestration.checks import PROCESSED_DATA
 from capsim_dagster.orchestration.partitions import key_of, month_of, range_tags
@@ -66,7 +68,15 @@ def monthly_schedule(generation: DataGeneration, automation: Automation) -> dg.S
     Args:
         generation: The fleet and its window.
         automation: When it ticks, and how many months it asks for at most.
+
+    Raises:
+        SettingsError: If it could never tick.
     """
+    if not is_valid_cron_schedule(automation.monthly_cron):
+        raise SettingsError(
+            f"automation.monthly_cron: found {automation.monthly_cron!r}, which is no cron schedule",
+            remedy="five fields: minute, hour, day of month, month, day of week, e.g. '0 6 2 * *'",
+        )
 
     @dg.schedule(
         job_name=MONTHLY_REFRESH,

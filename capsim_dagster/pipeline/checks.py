@@ -4,6 +4,7 @@ The stages hold hard invariants before they publish; these look again, later and
 The two that users ask for by name, `row_parity` and `behavioral_diversity`, are called so wherever they apply.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import polars as pl
 
 from capsim_dagster.audits import fleet as fleet_audits
 from capsim_dagster.audits import parity
-from capsim_dagster.audits.breaches import breaches_on_date
+from capsim_dagster.audits.breaches import TOLERANCE_DAYS, Breach, Series, breaches_on_date
 from capsim_dagster.audits.feed import file_names, read_feed
 from capsim_dagster.audits.relations import (
     Fingerprint,
@@ -28,7 +29,7 @@ from capsim_dagster.legacy_feed.inspect import require_header
 from capsim_dagster.master import open_master
 from capsim_dagster.pipeline.entrance import calendar_days, require_hosts
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.schemas import Resource
+from capsim_dagster.schemas import Resource, Scenario
 from capsim_dagster.simulation import telemetry
 from capsim_dagster.storage import sha256
 
@@ -72,7 +73,7 @@ def master_parquet(platform: Platform) -> Reports:
         breaches = breaches_on_date(
             connection,
             "master_rows",
-            _breach_days(platform, require_hosts(platform, connection)),
+            _breaches(platform, require_hosts(platform, connection)),
             start=master.footer.start,
             end=master.footer.end,
             threshold=platform.generation.breach_threshold,
@@ -176,14 +177,18 @@ def _changed_files(platform: Platform, loaded: Sequence[tuple[str, str, int, int
     return problems
 
 
-def _breach_days(platform: Platform, hosts: pl.DataFrame) -> dict[tuple[str, str], int]:
-    """Return the breach day of each breach host's limiting series, in days since the window's start."""
-    block = telemetry.host_block(hosts)
-    days = telemetry.breach_days(platform.generation, block).tolist()
-    limiting = telemetry.limiting_resource(platform.generation.random_seed, block).tolist()
-    names = [resource.value for resource in Resource]
-    series = zip(hosts.get_column("host_id").to_list(), limiting, days, strict=True)
-    return {(host, names[index]): day for host, index, day in series if day > 0}
+def _breaches(platform: Platform, hosts: pl.DataFrame) -> dict[Series, Breach]:
+    """Return when each breach host's limiting series must reach the threshold."""
+    breaching = hosts.filter(pl.col("scenario") == Scenario.CAPACITY_BREACH)
+    breaches: dict[Series, Breach] = {}
+    for resource in Resource:
+        series = telemetry.draw_parameters(platform.generation, resource, telemetry.host_block(breaching))
+        spreads = telemetry.crossing_spread_days(series).tolist()
+        days = series.breach_day.tolist()
+        for index in series.is_limiting.nonzero()[0].tolist():
+            tolerance = max(TOLERANCE_DAYS, math.ceil(spreads[index]))
+            breaches[breaching["host_id"][index], resource.value] = Breach(int(days[index]), tolerance)
+    return breaches
 
 
 def _with_problems(report: AuditReport, problems: Sequence[str]) -> AuditReport:

@@ -22,6 +22,8 @@ MAX_BURST_DAYS: Final = 3
 """Longest burst [days]; also how far back a burst can reach into a day."""
 EARLY_GROWTH_SHARE: Final = 0.25
 """Part of a breach's rise that is linear; the rest is cubic, so that growth accelerates towards the date."""
+BREACH_DATE_SLOPE: Final = EARLY_GROWTH_SHARE + 3 * (1 - EARLY_GROWTH_SHARE)
+"""Slope of the growth on the breach day, as a multiple of its mean until then: the derivative of the formula at 1."""
 _SEASON_DECIMALS: Final = 7
 """Rounding of sines and cosines: their last bits differ between C libraries and processors."""
 _EPOCH_WEEKDAY: Final = 3

@@ -24,6 +24,8 @@ MODEL_VERSION: Final = "1"
 _EPOCH: Final = dt.date(1970, 1, 1)
 _PARAMETER_DECIMALS: Final = 6
 """Rounding of drawn parameters: far below the two decimals kept, far above a last-bit difference."""
+_CROSSING_SIGMAS: Final = 3.5
+"""One day in 4,300 exceeds it: about one host in a hundred within the few weeks in which it could matter."""
 _SIDE_RISE: Final[Range] = (0.45, 0.7)
 """How far the resources that are not limiting rise, as a share of their way to the threshold."""
 _NEVER: Final = np.float32(1.0)
@@ -148,6 +150,19 @@ def limiting_resource(seed: int, block: HostBlock) -> NDArray[np.int64]:
     """Return which resource limits each host, as an index into `Resource`, shape `(n_hosts,)`."""
     share = streams(seed, "telemetry", "limiting_resource", hosts=block.numbers).uniform()
     return (share * len(Resource)).astype(np.int64)
+
+
+def crossing_spread_days(series: SeriesParameters) -> Float64Array:
+    """Return by how many days noise and week may shift the crossing of the threshold, shape `(n_hosts,)`.
+
+    The growth of a breach is steepest on its date, at 2.5 times its mean slope; what noise of 3.5 standard deviations
+    and the weekly profile add is reached that many days early. Hosts without a breach get infinity.
+    """
+    with np.errstate(divide="ignore"):
+        slope = components.BREACH_DATE_SLOPE * series.breach_rise.astype(np.float64) / series.breach_day
+        swing = _CROSSING_SIGMAS * series.noise_std + max(components.WEEKLY_PROFILE) * series.weekly_amplitude
+        spread: Float64Array = swing.astype(np.float64) / slope
+    return spread
 
 
 def expected_utilization(series: SeriesParameters, first: dt.date, last: dt.date) -> Float32Array:

@@ -2,13 +2,15 @@ import datetime as dt
 from pathlib import Path
 
 import dagster as dg
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capsim_dagster.errors import SettingsError
 from capsim_dagster.orchestration.checks import PROCESSED_DATA
 from capsim_dagster.orchestration.jobs import missing_months, monthly_schedule
 from capsim_dagster.orchestration.partitions import key_of
-from capsim_dagster.settings import DataGeneration, load_settings
+from capsim_dagster.settings import Automation, DataGeneration, load_settings
 from capsim_dagster_tests.conftest import CONFIG, MakeSettings
 
 YEAR = [202301 + index for index in range(12)]
@@ -106,6 +108,13 @@ def test_schedule_ticking_twice_names_one_run(make_settings: MakeSettings, tmp_p
     assert isinstance(second, dg.RunRequest)
     assert first.run_key
     assert first.run_key == second.run_key
+
+
+def test_schedule_that_could_never_tick_is_refused_with_its_key() -> None:
+    automation = Automation(monthly_cron="whenever", max_months_per_tick=12)
+
+    with pytest.raises(SettingsError, match=r"automation\.monthly_cron: found 'whenever'"):
+        monthly_schedule(generation(), automation)
 
 
 def test_schedule_skips_with_a_reason_when_nothing_is_missing(make_settings: MakeSettings, tmp_path: Path) -> None:

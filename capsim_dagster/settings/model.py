@@ -1,32 +1,24 @@
-"""All settings: frozen models read from `config/config.yaml`, the environment and the command line.
+"""The settings: frozen models, a range on every field, and the contradictions that no single field shows.
 
-Precedence, strongest first: command line, environment (`CAPSIM__DATA_GENERATION__NUM_SERVERS=50`), the YAML file,
-the defaults below. Unknown keys, values out of range and contradictions are errors that name the key, what was found
-and what is allowed; nothing is written before they are settled. No global instance: settings are passed as arguments.
+Reading them from file, environment and command line is in `load`.
 """
 
 import datetime as dt
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, Self, cast
+from typing import Any, Final, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from holidays.registry import COUNTRIES, FINANCIAL
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from capsim_dagster.errors import SettingsError
 from capsim_dagster.schemas import VARIETIES, Resource, Scenario
 
 ENV_PREFIX: Final = "CAPSIM__"
 """Start of every environment variable that overrides a setting."""
-CONFIG_ENV: Final = "CAPSIM_CONFIG"
-"""Environment variable with the path of the settings file."""
-DEFAULT_CONFIG: Final = Path("config/config.yaml")
-"""The settings file, sought in the current folder and then in the checkout."""
 SHARE_TOLERANCE: Final = 1e-9
 """How far from 1 a sum of shares may lie: the rounding of a few decimals, no more."""
 _DEFAULT_BASE_PATH: Final = {
@@ -39,7 +31,7 @@ _DEFAULT_BASE_PATH: Final = {
 class Section(BaseModel):
     """A frozen part of the settings that refuses unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class General(Section):
@@ -86,6 +78,14 @@ class Region(Weighted):
         min_length=2, description="Calendar of the `holidays` package: a country code or a market such as ECB."
     )
 
+    @field_validator("bank_calendar")
+    @classmethod
+    def _calendar_exists(cls, code: str) -> str:
+        known = {name for names in (*COUNTRIES.values(), *FINANCIAL.values()) for name in names[1:]}
+        if code not in known:
+            raise ValueError(f"found {code!r}; no such calendar in the `holidays` package (e.g. US, GB, SG, ECB)")
+        return code
+
 
 class Department(Weighted):
     """A department with its teams."""
@@ -108,10 +108,8 @@ class Metadata(Section):
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
         for field in ("departments", "regions", "criticality_levels", "server_types"):
-            names = [choice.name for choice in getattr(self, field)]
-            twice = sorted({name for name in names if names.count(name) > 1})
-            if twice:
-                raise ValueError(f"{field} names {', '.join(twice)} twice; each name once")
+            _require_distinct(field, "name", [choice.name for choice in getattr(self, field)])
+        _require_distinct("departments", "code", [department.code for department in self.departments])
         return self
 
 
@@ -179,6 +177,12 @@ class FeedColumns(Section):
     value_column: str = Field(pattern=r"^[A-Za-z0-9_]+$")
     capacity_column: str = Field(pattern=r"^[A-Za-z0-9_]+$")
 
+    @model_validator(mode="after")
+    def _labels_are_distinct(self) -> Self:
+        labels = ["date", "host_id", self.value_column, self.capacity_column]
+        _require_distinct("the header", "label", labels)
+        return self
+
 
 class LegacyFeed(Section):
     """The legacy CSV contract."""
@@ -188,9 +192,7 @@ class LegacyFeed(Section):
     @model_validator(mode="after")
     def _files_are_distinct(self) -> Self:
         _require_all(self.resources, Resource, "resources")
-        prefixes = [columns.file_prefix for columns in self.resources.values()]
-        if len(set(prefixes)) < len(prefixes):
-            raise ValueError(f"file_prefix must differ between resources; found {', '.join(prefixes)}")
+        _require_distinct("resources", "file_prefix", [columns.file_prefix for columns in self.resources.values()])
         return self
 
 
@@ -218,47 +220,10 @@ class Settings(BaseSettings):
     legacy_feed: LegacyFeed
     automation: Automation
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 pydantic-settings calls by keyword
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order the sources: command line, environment, YAML file."""
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
-
     @property
     def data_dir(self) -> Path:
         """Data directory: the one configured, else the usual one of `general.env`."""
         return self.storage.local_base_path or Path(_DEFAULT_BASE_PATH[self.general.env])
-
-
-def load_settings(config: Path | None = None, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
-    """Read the settings.
-
-    Args:
-        config: The YAML file; without it `CAPSIM_CONFIG`, then `config/config.yaml` here or in the checkout.
-        overrides: Strongest values, by section and key.
-
-    Raises:
-        SettingsError: If the file is missing or not YAML, or any setting is unknown, contradictory or out of range.
-    """
-    path = find_config(config)
-    _refuse_unknown_environment(os.environ)
-    _read_yaml(path)
-
-    class FileSettings(Settings):
-        model_config = SettingsConfigDict(yaml_file=path, yaml_file_encoding="utf-8")
-
-    strongest: dict[str, Any] = {section: dict(values) for section, values in (overrides or {}).items() if values}
-    try:
-        loaded = FileSettings(**strongest)
-    except ValidationError as error:
-        raise _explain(error, path) from None
-    return Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})
 
 
 def settings_hash(generation: DataGeneration, *version: str) -> str:
@@ -279,77 +244,7 @@ def _require_all(found: Mapping[Any, object], kind: type[Scenario] | type[Resour
         raise ValueError(f"{name} lacks {', '.join(missing)}; it needs {', '.join(member.value for member in kind)}")
 
 
-def find_config(config: Path | None) -> Path:
-    """Return the settings file: the one named, else `CAPSIM_CONFIG`, else the shipped one here or in the checkout.
-
-    Raises:
-        SettingsError: If there is none.
-    """
-    named = config or (Path(os.environ[CONFIG_ENV]) if os.environ.get(CONFIG_ENV) else None)
-    candidates = [named] if named else [DEFAULT_CONFIG, Path(__file__).parents[1] / DEFAULT_CONFIG]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    raise SettingsError(
-        f"settings file {candidates[0]} not found",
-        remedy="name one with --config or CAPSIM_CONFIG, or run from the checkout, which holds config/config.yaml",
-    )
-
-
-def _read_yaml(path: Path) -> None:
-    """Raise a clear error for a file that is no YAML mapping; pydantic-settings shows a traceback."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not YAML: {error}", remedy="mend the line that is named") from None
-    if not isinstance(content, dict):
-        raise SettingsError(f"{path} holds no sections", remedy="start from the shipped config/config.yaml")
-
-
-def _refuse_unknown_environment(environment: Mapping[str, str]) -> None:
-    """Raise for `CAPSIM__SECTION__…` with a section that does not exist: pydantic-settings would ignore it."""
-    known = {f"{ENV_PREFIX}{name}".upper() for name in Settings.model_fields}
-    unknown = [
-        name
-        for name in sorted(environment)
-        if name.upper().startswith(ENV_PREFIX)
-        and not any(name.upper() == k or name.upper().startswith(k + "__") for k in known)
-    ]
-    if unknown:
-        raise SettingsError(
-            f"unknown setting in the environment: {', '.join(unknown)}",
-            remedy=f"sections are {', '.join(Settings.model_fields)}; e.g. {ENV_PREFIX}DATA_GENERATION__NUM_SERVERS",
-        )
-
-
-def _explain(error: ValidationError, path: Path) -> SettingsError:
-    """Turn pydantic's report into one line a key: the key, what was found, what is allowed."""
-    lines = [_explain_one(cast("Mapping[str, Any]", problem)) for problem in error.errors()]
-    source = f"{path}, {ENV_PREFIX}… variables and command-line options"
-    return SettingsError(
-        f"{len(lines)} setting{'s' if len(lines) > 1 else ''} cannot be used:\n  " + "\n  ".join(lines),
-        remedy=f"settings come from {source}; every key is explained in config/config.yaml",
-    )
-
-
-def _explain_one(problem: Mapping[str, Any]) -> str:
-    location = cast("Sequence[object]", problem["loc"])
-    name = ".".join(str(part) for part in location if part != "[key]")
-    if problem["type"] == "extra_forbidden":
-        return f"{name}: found {problem['input']!r}, but no such setting exists; allowed: {_allowed_keys(location)}"
-    if problem["type"] == "missing":
-        return f"{name}: not found; it is required"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    if problem["type"] == "value_error":
-        return f"{name}: {message}"
-    return f"{name}: found {problem['input']!r}; {message[0].lower()}{message[1:]}"
-
-
-def _allowed_keys(location: Sequence[object]) -> str:
-    """Return the keys that exist beside an unknown one."""
-    model: type[BaseModel] | None = Settings
-    for part in location[:-1]:
-        field = model.model_fields.get(str(part)) if model else None
-        annotation = field.annotation if field else None
-        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
-    return ", ".join(model.model_fields) if model else "see config/config.yaml"
+def _require_distinct(place: str, what: str, found: Sequence[str]) -> None:
+    twice = sorted({value for value in found if found.count(value) > 1})
+    if twice:
+        raise ValueError(f"{place}: {what} {', '.join(twice)} stands twice; each {what} once")
