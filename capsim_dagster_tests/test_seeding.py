@@ -57,11 +57,11 @@ def test_levels_agree_with_splitmix64_in_plain_integers(host_key: int, first: in
 
 
 @repeatable
-@given(host_keys=st.lists(st.integers(0, WORD), min_size=1, max_size=5))
-def test_uniform_agrees_with_splitmix64_in_plain_integers(host_keys: list[int]) -> None:
-    drawn = HostStreams(np.array(host_keys, dtype=np.uint64)).uniform()
+@given(host_keys=st.lists(st.integers(0, WORD), min_size=1, max_size=5), element=st.integers(0, 40_000))
+def test_uniform_agrees_with_splitmix64_in_plain_integers(host_keys: list[int], element: int) -> None:
+    drawn = HostStreams(np.array(host_keys, dtype=np.uint64)).uniform(element)
 
-    assert drawn.tolist() == [(reference_output(host_key, 0) >> 11) / 2**53 for host_key in host_keys]
+    assert drawn.tolist() == [(reference_output(host_key, element) >> 11) / 2**53 for host_key in host_keys]
 
 
 def test_stream_keys_are_blake2b_of_seed_and_name_mixed_with_the_host_number() -> None:

@@ -21,13 +21,13 @@ def file_names(strange: Sequence[Path], named_right: int) -> AuditReport:
     )
 
 
-def read_feed(files: Mapping[PieceKey, Path]) -> tuple[dict[PieceKey, Fingerprint], list[str]]:
-    """Return the fingerprint of each readable file by piece, and every line that does not parse, in words.
+def read_feed(files: Mapping[PieceKey, Path]) -> tuple[dict[PieceKey, Fingerprint], dict[PieceKey, list[str]]]:
+    """Return by piece the fingerprint of each readable file, and the lines that do not parse, in words.
 
     Args:
         files: Files whose headers were inspected, by piece.
     """
     pieces = {path: piece for piece, path in files.items()}
     found, rejected = feed_fingerprints(pieces)
-    unreadable = [f"{path.name}: {line}" for path, lines in sorted(rejected.items()) for line in lines]
+    unreadable = {pieces[path]: [f"{path.name}: {line}" for line in lines] for path, lines in rejected.items()}
     return {pieces[path]: fingerprint for path, fingerprint in found.items()}, unreadable

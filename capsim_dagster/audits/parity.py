@@ -87,7 +87,7 @@ def content_parity(
             "rows": sum(found[piece].rows for piece in present),
             "source_rows": sum(source[piece].rows for piece in due if piece in source),
             "months": len(months),
-            "months_not_yet_there": len(absent),
+            "pending_months": len(absent),
         },
     )
 

@@ -157,9 +157,8 @@ def _feed_on_disk(
         except FeedError as error:
             unreadable.setdefault(piece.resource, []).append(error.found)
     found, lines = read_feed(files)
-    for resource in resources:
-        prefix = platform.settings.legacy_feed.resources[resource].file_prefix
-        unreadable.setdefault(resource, []).extend(line for line in lines if line.startswith(f"{prefix}_"))
+    for (_, resource), rejected in sorted(lines.items()):
+        unreadable.setdefault(Resource(resource), []).extend(rejected)
     return found, unreadable
 
 
