@@ -21,6 +21,8 @@ SCHEMA_VERSION: Final = "1"
 MEMORY_LIMIT: Final = "2GB"
 """DuckDB's own ceiling; beyond it, it spills beside the file."""
 _POLL_SECONDS: Final = 0.2
+_LOCK_MESSAGE: Final = "Could not set lock on file"
+"""How DuckDB says that another process holds the file."""
 
 
 @contextmanager
@@ -36,9 +38,10 @@ def open_for_writing(path: Path, *, lock_timeout_s: float) -> Iterator[duckdb.Du
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _connected(path, read_only=False, lock_timeout_s=lock_timeout_s) as connection:
-        if not _table_names(connection):
-            _create_tables(connection)
-        _require_version(connection, path)
+        with _sound(path):
+            if not _table_names(connection):
+                _create_tables(connection)
+            _require_version(connection, path)
         yield connection
 
 
@@ -58,7 +61,8 @@ def open_for_reading(path: Path, *, lock_timeout_s: float) -> Iterator[duckdb.Du
             f"no warehouse at {path}", remedy="materialize host_inventory and time_dimension first: capsim run"
         )
     with _connected(path, read_only=True, lock_timeout_s=lock_timeout_s) as connection:
-        _require_version(connection, path)
+        with _sound(path):
+            _require_version(connection, path)
         yield connection
 
 
@@ -85,7 +89,8 @@ def replace_tables(
         facts: What `warehouse_info` is to say from then on, such as which settings made the rows.
 
     Raises:
-        dataframely.exc.ValidationError: If a frame breaks its contract; no table has changed then.
+        dataframely.exc.SchemaError: If a frame lacks a column.
+        dataframely.exc.ValidationError: If a frame breaks its contract. No table has changed in either case.
     """
     checked = {table: TABLES[table].validate(frame, cast=True) for table, frame in frames.items()}
     with transaction(connection):
@@ -140,18 +145,32 @@ def _connect(path: Path, *, read_only: bool, lock_timeout_s: float) -> duckdb.Du
     deadline = time.monotonic() + lock_timeout_s
     while True:
         try:
-            return duckdb.connect(str(path), read_only=read_only)
-        except duckdb.IOException as error:
-            if "lock" not in str(error):
-                raise WarehouseError(
-                    f"{path} cannot be opened: {error}", remedy="restore it, or delete it and run: capsim run"
-                ) from None
+            with _sound(path):
+                return duckdb.connect(str(path), read_only=read_only)
+        except _LockedError as error:
             if time.monotonic() >= deadline:
                 raise WarehouseError(
-                    f"{path} is held by another process after {lock_timeout_s:g} s: {error}",
+                    f"{path} is held by another process after {lock_timeout_s:g} s: {error.found}",
                     remedy="close the other connection or wait for the other run, then run this again",
                 ) from None
             time.sleep(_POLL_SECONDS)
+
+
+class _LockedError(WarehouseError):
+    """Another process holds the lock."""
+
+
+@contextmanager
+def _sound(path: Path) -> Iterator[None]:
+    """Say what to do about a file that DuckDB cannot open or read."""
+    try:
+        yield
+    except duckdb.Error as error:
+        if _LOCK_MESSAGE in str(error):
+            raise _LockedError(str(error), remedy="wait") from None
+        raise WarehouseError(
+            f"{path} cannot be opened: {error}", remedy="restore it, or move it away and run: capsim run"
+        ) from None
 
 
 def _table_names(connection: duckdb.DuckDBPyConnection) -> set[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from capsim_dagster.pipeline import stages
@@ -15,6 +16,10 @@ from capsim_dagster.settings import Settings, load_settings
 CONFIG = Path(__file__).parents[1] / "config" / "config.yaml"
 SMALL: dict[str, Any] = {"num_servers": 12, "start_date": "2023-01-01", "end_date": "2023-03-31"}
 MONTHS = [202301, 202302, 202303]
+
+# Two shared cores: how long an example takes says nothing.
+hypothesis.settings.register_profile("capsim", deadline=None)
+hypothesis.settings.load_profile("capsim")
 
 MakeSettings = Callable[..., Settings]
 

@@ -138,6 +138,21 @@ def test_file_of_another_kind_is_refused_and_kept(path: Path, open_warehouse: Op
 
 
 @BOTH_WAYS
+@pytest.mark.parametrize("damage", [lambda x: x[:20_000], lambda x: x[:8_192] + b"\xff" * 8_192 + x[16_384:]])
+def test_damaged_warehouse_is_refused_at_once_wherever_it_lies(
+    made: Path, open_warehouse: Opening, damage: Callable[[bytes], bytes]
+) -> None:
+    path = made.with_name("blocks of a lock.duckdb")
+    path.write_bytes(damage(made.read_bytes()))
+    began = time.monotonic()
+    with pytest.raises(WarehouseError) as caught, open_warehouse(path, lock_timeout_s=60):
+        pass
+    assert time.monotonic() - began < 30
+    assert f"{path} cannot be opened" in caught.value.found
+    assert "restore it" in caught.value.remedy
+
+
+@BOTH_WAYS
 def test_held_warehouse_is_refused_after_the_bounded_wait(made: Path, open_warehouse: Opening) -> None:
     with started(HOLD, made):
         began = time.monotonic()

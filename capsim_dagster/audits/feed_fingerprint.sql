@@ -11,6 +11,6 @@ FROM read_csv(
     $paths,
     columns = {'date': 'DATE', 'host_id': 'VARCHAR', 'util': 'DOUBLE', 'capacity': 'DOUBLE'},
     auto_detect = false, header = true, delim = ',', quote = '', escape = '', nullstr = [''],
-    filename = true, store_rejects = true, rejects_limit = 0
+    dateformat = '%Y-%m-%d', filename = true, store_rejects = true, rejects_limit = 0
 )
 GROUP BY ALL

@@ -118,15 +118,23 @@ def feed_fingerprints(paths: Iterable[Path]) -> tuple[dict[Path, Fingerprint], d
         paths: Files whose headers were inspected.
     """
     names = [str(path) for path in paths]
-    if not names:
-        return {}, {}
-    with duckdb.connect() as connection:
-        found = rows_of(connection, statement("feed_fingerprint"), {"paths": names})
-        rejected = rejected_lines(connection)
-    return {
-        Path(name): Fingerprint(rows, reported, int(key), int(checksum))
-        for name, rows, reported, key, checksum in found
-    }, rejected
+    try:
+        return _read_feed(names) if names else ({}, {})
+    except duckdb.Error:
+        return _read_feed_one_by_one(names)
+
+
+def unreadable_files(paths: Iterable[Path]) -> list[str]:
+    """Return in words which files lack a date, host or capacity in some line, or cannot be read at all."""
+    problems = []
+    for path in paths:
+        try:
+            with duckdb.connect() as connection:
+                rows = rows_of(connection, statement("empty_fields"), {"paths": [str(path)]})
+            problems += [f"{path}: {lines:,} lines without a date, host or capacity" for _, lines in rows]
+        except duckdb.Error as error:
+            problems.append(f"{path}: {_first_line(error)}")
+    return problems
 
 
 def rejected_lines(connection: duckdb.DuckDBPyConnection) -> dict[Path, list[str]]:
@@ -136,6 +144,35 @@ def rejected_lines(connection: duckdb.DuckDBPyConnection) -> dict[Path, list[str
         where = f"line {line}" + (f", column {column}" if column else "")
         rejected.setdefault(Path(path), []).append(f"{where}: {error.splitlines()[0]} in '{text.strip()}'")
     return rejected
+
+
+def _read_feed(names: list[str]) -> tuple[dict[Path, Fingerprint], dict[Path, list[str]]]:
+    with duckdb.connect() as connection:
+        found = rows_of(connection, statement("feed_fingerprint"), {"paths": names})
+        rejected = rejected_lines(connection)
+    fingerprints_by_path = {
+        Path(name): Fingerprint(rows, reported, int(key), int(checksum))
+        for name, rows, reported, key, checksum in found
+    }
+    return fingerprints_by_path, rejected
+
+
+def _read_feed_one_by_one(names: list[str]) -> tuple[dict[Path, Fingerprint], dict[Path, list[str]]]:
+    """Read each file alone: one that DuckDB gives up on must not hide the others."""
+    found: dict[Path, Fingerprint] = {}
+    rejected: dict[Path, list[str]] = {}
+    for name in names:
+        try:
+            alone, lines = _read_feed([name])
+        except duckdb.Error as error:
+            alone, lines = {}, {Path(name): [_first_line(error)]}
+        found |= alone
+        rejected |= lines
+    return found, rejected
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).splitlines()[0]
 
 
 @lru_cache(maxsize=4)

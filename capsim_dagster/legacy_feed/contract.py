@@ -12,7 +12,7 @@ from typing import Final
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import LegacyFeed
 
-_MONTH_DIGITS: Final = re.compile(r"(?P<prefix>.+)_(?P<month>\d{6})\.csv")
+_MONTH_DIGITS: Final = re.compile(r"(?P<prefix>.+)_(?P<month>\d{4}(?:0[1-9]|1[0-2]))\.csv")
 
 
 @dataclass(frozen=True, order=True)

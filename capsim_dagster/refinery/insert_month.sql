@@ -7,6 +7,6 @@ FROM read_csv(
     $paths,
     columns = {'date': 'DATE', 'host_id': 'VARCHAR', 'util': 'DOUBLE', 'capacity': 'DOUBLE'},
     auto_detect = false, header = true, delim = ',', quote = '', escape = '', nullstr = [''],
-    filename = true, store_rejects = true, rejects_limit = 0
+    dateformat = '%Y-%m-%d', filename = true, store_rejects = true, rejects_limit = 0
 ) AS lines
 JOIN (SELECT unnest($paths) AS filename, unnest($resources) AS resource) AS month_files USING (filename)

@@ -19,6 +19,7 @@ from capsim_dagster.audits.relations import (
     rejected_lines,
     rows_of,
     table_month_fingerprints,
+    unreadable_files,
     view_table_month,
 )
 from capsim_dagster.errors import FeedError, GateError, listed
@@ -68,12 +69,16 @@ def load_month(
     """
     inspected = [inspect_file(contract, FeedPiece(month, resource)) for resource in Resource]
     with transaction(connection):
-        _replace_rows(connection, month, inspected)
+        try:
+            _replace_rows(connection, month, inspected)
+        except duckdb.Error as error:
+            reasons = unreadable_files(file.path for file in inspected) or [str(error)]
+            raise FeedError(f"{month}: the feed cannot be read: {listed(reasons)}", remedy=_REMEDY) from None
         _require_all_parsed(connection, month)
         found = table_month_fingerprints(connection, month)
         problems = _differences(found, inspected, source)
         if problems or source is None:
-            problems += _rule_breaks(connection, month, found)
+            problems += _rule_breaks(connection, inspected, found)
         if problems:
             raise GateError(f"{month}: the feed cannot be loaded: {listed(problems)}", remedy=_REMEDY)
         _record_files(connection, contract, inspected)
@@ -142,14 +147,23 @@ def _differences(
     return problems
 
 
-def _rule_breaks(connection: duckdb.DuckDBPyConnection, month: int, found: Mapping[PieceKey, Fingerprint]) -> list[str]:
+def _rule_breaks(
+    connection: duckdb.DuckDBPyConnection, inspected: Sequence[InspectedFile], found: Mapping[PieceKey, Fingerprint]
+) -> list[str]:
     """Return keys that stand twice, unknown hosts and values out of range among the month's rows."""
+    month = inspected[0].piece.month
+    paths = {file.piece.resource.value: file.path for file in inspected}
     view_table_month(connection, month)
     outside = rows_of(connection, _sql("out_of_range"), {"first_day": _first_day(month)})
+    folder = inspected[0].path.parent
+    by_key = [*unique_keys(connection, "table_month_rows", found).problems]
+    by_key += known_hosts(connection, "table_month_rows").problems
     return [
-        *unique_keys(connection, "table_month_rows", found).problems,
-        *known_hosts(connection, "table_month_rows").problems,
-        *(f"{rows:,} {resource} values out of range, {low:g} to {high:g}" for resource, rows, low, high in outside),
+        *(f"{folder}: {problem}" for problem in by_key),
+        *(
+            f"{paths[resource]}: {rows:,} lines out of range, value {low} to {high}, capacity {least} to {most}"
+            for resource, rows, low, high, least, most in outside
+        ),
     ]
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
@@ -17,6 +17,7 @@ COLUMNS: Final = {
     "disk": ("storage_usage", "disk_p95", "storage_mb"),
     "network": ("net_throughput", "network_p95", "throughput_mbps"),
 }
+UNHURRIED = settings(deadline=None)
 MONTHS = st.builds(lambda year, month: year * 100 + month, st.integers(1971, 2199), st.integers(1, 12))
 PIECES = st.builds(FeedPiece, MONTHS, st.sampled_from(Resource))
 PREFIXES = st.lists(st.text("aZ09_-", min_size=1, max_size=12), min_size=4, max_size=4, unique=True)
@@ -56,17 +57,20 @@ def test_header_of_each_resource_is_the_documented_one(platform: Platform, resou
     assert platform.contract.header(resource) == ("date", "host_id", value, capacity)
 
 
+@UNHURRIED
 @given(piece=PIECES)
 def test_path_leads_back_to_its_piece(piece: FeedPiece) -> None:
     assert CONTRACT.piece(CONTRACT.path(piece)) == piece
 
 
+@UNHURRIED
 @given(prefixes=PREFIXES, piece=PIECES)
 def test_path_leads_back_to_its_piece_with_any_prefixes(prefixes: list[str], piece: FeedPiece) -> None:
     contract = FeedContract(ROOT, feed_settings(prefixes))
     assert contract.piece(contract.path(piece)) == piece
 
 
+@UNHURRIED
 @given(pieces=st.lists(PIECES, unique=True, min_size=2))
 def test_no_two_pieces_share_a_path(pieces: list[FeedPiece]) -> None:
     assert len({CONTRACT.path(piece) for piece in pieces}) == len(pieces)
@@ -85,6 +89,8 @@ def test_no_two_pieces_share_a_path(pieces: list[FeedPiece]) -> None:
         "2023/02/cpu_utilization202302.csv",
         "2023/02/cpu_utilization_202303.csv",
         "2023/2/cpu_utilization_202302.csv",
+        "2023/13/cpu_utilization_202313.csv",
+        "2023/00/cpu_utilization_202300.csv",
         "2023/cpu_utilization_202302.csv",
         "cpu_utilization_202302.csv",
         "2023/02/old/cpu_utilization_202302.csv",

@@ -9,6 +9,7 @@ from capsim_dagster.errors import GateError, PartitionError
 from capsim_dagster.legacy_feed import export
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
 from capsim_dagster.legacy_feed.export import export_piece, retire_strays
+from capsim_dagster.legacy_feed.inspect import inspect_file
 from capsim_dagster.master import MasterFile
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
@@ -84,7 +85,7 @@ def test_one_piece_alone_equals_that_of_the_full_run(platform: Platform, master:
 
 def test_facts_returned_are_those_of_the_file(platform: Platform, master: MasterFile) -> None:
     written = export_piece(master, platform.contract, FEBRUARY_CPU)
-    assert written == export.inspect_file(platform.contract, FEBRUARY_CPU)
+    assert written == inspect_file(platform.contract, FEBRUARY_CPU)
 
 
 @pytest.mark.parametrize("month", [202212, 202304])

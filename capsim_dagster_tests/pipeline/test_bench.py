@@ -1,0 +1,62 @@
+import subprocess
+
+import pytest
+
+from capsim_dagster.pipeline.bench import Measurement, measure_command, measure_stages
+from capsim_dagster_tests.conftest import MakeSettings
+
+STAGES = [
+    "host_inventory",
+    "time_dimension",
+    "fleet checks",
+    "master_parquet",
+    "master checks",
+    "monthly_csv",
+    "feed checks",
+    "processed_data",
+    "table checks",
+    "all stages",
+]
+ROWS = 10 * 4 * 31
+
+
+@pytest.mark.slow
+def test_all_stages_are_measured_with_their_rows(make_settings: MakeSettings) -> None:
+    settings = make_settings(num_servers=10, end_date="2023-01-31")
+    measured = measure_stages(settings)
+    rows = {measurement.stage: measurement.rows for measurement in measured}
+    assert list(rows) == STAGES
+    assert rows == {"host_inventory": 10, "time_dimension": 31, "fleet checks": 10} | dict.fromkeys(STAGES[3:], ROWS)
+    *parts, total = measured
+    assert all(part.cpu_s >= 0 and part.wall_s > 0 and part.peak_rss_mib > 10 for part in parts)
+    assert total.cpu_s == pytest.approx(sum(part.cpu_s for part in parts))
+    assert total.cpu_s > 0
+    assert total.wall_s == pytest.approx(sum(part.wall_s for part in parts))
+    assert total.peak_rss_mib == max(part.peak_rss_mib for part in parts)
+    assert (settings.data_dir / "master" / "master_daily.parquet").is_file()
+
+
+def test_rate_is_rows_a_wall_second() -> None:
+    measurement = Measurement("stage", cpu_s=3.0, wall_s=2.0, peak_rss_mib=100.0, rows=500)
+    assert measurement.rows_per_s == 250
+    assert measurement.as_json() == {
+        "stage": "stage",
+        "cpu_s": 3.0,
+        "wall_s": 2.0,
+        "peak_rss_mib": 100.0,
+        "rows": 500,
+        "rows_per_s": 250,
+    }
+    assert Measurement("stage", cpu_s=0, wall_s=0, peak_rss_mib=0, rows=500).rows_per_s == 0
+
+
+def test_whole_command_is_measured_start_up_included() -> None:
+    measured = measure_command(["--help"])
+    assert measured.cpu_s > 0
+    assert measured.wall_s > 0
+    assert measured.peak_rss_mib > 10
+
+
+def test_command_that_fails_is_no_measurement() -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        measure_command(["no-such-command"])

@@ -1,0 +1,132 @@
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+import pytest
+
+from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.errors import CapsimError, MasterError, WarehouseError
+from capsim_dagster.pipeline import checks, stages
+from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.schemas import Resource
+from capsim_dagster_tests.conftest import MONTHS, MakeSettings
+from capsim_dagster_tests.pipeline.sabotages import CPU_FEED, SABOTAGES, Act, Sabotage, lines
+from capsim_dagster_tests.sabotage import feed_file, replace_field, rewrite_master, run_sql
+
+FEEDS: Final = [f"monthly_csv/{resource}" for resource in Resource]
+
+
+def all_reports(platform: Platform) -> dict[str, Mapping[str, AuditReport]]:
+    """Return the reports of every check, by asset."""
+    feeds = checks.monthly_csv(platform, dict.fromkeys(Resource, MONTHS))
+    return {
+        "host_inventory": checks.host_inventory(platform),
+        "time_dimension": checks.time_dimension(platform),
+        "master_parquet": checks.master_parquet(platform),
+        **{f"monthly_csv/{resource}": reports for resource, reports in feeds.items()},
+        "processed_data": checks.processed_data(platform, MONTHS),
+    }
+
+
+def failing(reports: Mapping[str, AuditReport]) -> dict[str, str]:
+    return {name: report.verdict for name, report in reports.items() if not report.passed}
+
+
+def checks_of(platform: Platform, asset: str) -> Mapping[str, AuditReport]:
+    """Return the reports of one asset's checks."""
+    name, _, resource = asset.partition("/")
+    if resource:
+        return checks.monthly_csv(platform, {Resource(resource): MONTHS})[Resource(resource)]
+    by_asset: dict[str, Callable[[Platform], Mapping[str, AuditReport]]] = {
+        "host_inventory": checks.host_inventory,
+        "time_dimension": checks.time_dimension,
+        "master_parquet": checks.master_parquet,
+        "processed_data": lambda p: checks.processed_data(p, MONTHS),
+    }
+    return by_asset[name](platform)
+
+
+def test_every_check_passes_on_what_was_built(platform: Platform) -> None:
+    assert {asset: failing(reports) for asset, reports in all_reports(platform).items() if failing(reports)} == {}
+
+
+def test_every_check_has_a_test_that_makes_it_fail(platform: Platform) -> None:
+    named = {asset.partition("/")[0]: set(reports) for asset, reports in all_reports(platform).items()}
+    broken: dict[str, set[str]] = {"master_parquet": {"breach_hosts_reach_threshold_on_date"}}
+    for sabotage in SABOTAGES.values():
+        broken.setdefault(sabotage.asset.partition("/")[0], set()).update(sabotage.fails)
+    assert broken == named
+
+
+@pytest.mark.parametrize("sabotage", SABOTAGES.values(), ids=SABOTAGES)
+def test_sabotage_fails_just_its_check(platform: Platform, sabotage: Sabotage) -> None:
+    assert failing(checks_of(platform, sabotage.asset)) == {}
+    sabotage.act(platform)
+    found = failing(checks_of(platform, sabotage.asset))
+    assert found.keys() == sabotage.fails
+    assert any(sabotage.says in verdict for verdict in found.values())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lines(replace_field(6, 2, "20.01")), lambda platform: feed_file(platform).unlink()],
+    ids=["value changed", "file lost"],
+)
+def test_damage_of_one_feed_leaves_the_checks_of_the_others(platform: Platform, damage: Act) -> None:
+    damage(platform)
+    assert {feed: set(failing(checks_of(platform, feed))) for feed in FEEDS} == {
+        feed: {"row_parity"} if feed == CPU_FEED else set() for feed in FEEDS
+    }
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "2023/02/cpu_utilization_202303.csv", "2023/02/cpu_utilization.csv"])
+def test_stray_file_fails_the_file_names_of_every_feed(platform: Platform, name: str) -> None:
+    (platform.layout.legacy / name).touch()
+    for feed in FEEDS:
+        found = failing(checks_of(platform, feed))
+        assert found.keys() == {"file_names_follow_convention"}
+        assert Path(name).name in found["file_names_follow_convention"]
+
+
+def test_breach_hosts_that_stay_below_the_threshold_are_told(make_settings: MakeSettings) -> None:
+    platform = Platform(make_settings(scenario_horizon_days=40))
+    stages.host_inventory(platform)
+    stages.time_calendar(platform)
+    stages.master_parquet(platform)
+    report = checks.master_parquet(platform)["breach_hosts_reach_threshold_on_date"]
+    assert report.passed
+    assert report.counts["judged"] == report.counts["on_date"] > 0
+    rewrite_master(platform, lambda frame: frame.with_columns(pl.col("p95_util").clip(upper_bound=94.99)))
+    found = failing(checks.master_parquet(platform))
+    assert found.keys() == {"breach_hosts_reach_threshold_on_date"}
+    assert "never reaches 95 %" in found["breach_hosts_reach_threshold_on_date"]
+
+
+def test_months_not_yet_asked_for_may_be_missing(platform: Platform) -> None:
+    for resource in Resource:
+        feed_file(platform, 202303, resource).unlink()
+    run_sql(platform, "DELETE FROM processed_data WHERE month(ds) = 3")
+    run_sql(platform, "DELETE FROM feed_files WHERE yearmonth = 202303")
+    feeds = checks.monthly_csv(platform, dict.fromkeys(Resource, MONTHS[:2]))
+    assert [failing(reports) for reports in feeds.values()] == [{}] * 4
+    assert failing(checks.processed_data(platform, MONTHS[:2])) == {}
+    assert failing(checks.processed_data(platform, MONTHS)).keys() == {"row_parity"}
+
+
+@pytest.mark.parametrize(
+    ("damage", "error"),
+    [
+        (lambda platform: platform.layout.warehouse.unlink(), WarehouseError),
+        (lambda platform: platform.layout.master.unlink(), MasterError),
+        (lambda platform: platform.layout.master.write_bytes(b"PAR1"), MasterError),
+    ],
+    ids=["no warehouse", "no master", "torn master"],
+)
+def test_checks_without_their_input_raise_and_do_not_fail(
+    platform: Platform, damage: Act, error: type[CapsimError]
+) -> None:
+    damage(platform)
+    for audit in (checks.master_parquet, lambda p: checks.processed_data(p, MONTHS)):
+        with pytest.raises(error):
+            audit(platform)
