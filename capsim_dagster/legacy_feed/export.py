@@ -67,9 +67,9 @@ def _write_csv(master: MasterFile, contract: FeedContract, piece: FeedPiece, pat
     with path.open("wb") as stream:
         stream.write((",".join(header) + "\n").encode())
         for frame in master.month(piece.month, piece.resource):
-            # Capacities are whole numbers: 64, not 64.0, as the source systems print them.
+            # Capacities are whole numbers: 64, not 64.0, as the source systems print them. Nothing needs a quote.
             frame.with_columns(pl.col("capacity").cast(pl.Int64)).write_csv(
-                stream, include_header=False, batch_size=_ROWS_PER_WRITE
+                stream, include_header=False, batch_size=_ROWS_PER_WRITE, quote_style="never"
             )
             rows += frame.height
     return rows
