@@ -166,10 +166,16 @@ def _run_main_job(settings: Settings, console: Console) -> int:
         with open_instance(layout) as instance, progress.shown():
             summary = full_refresh(definitions, instance, months)
     except (DagsterExecutionInterruptedError, KeyboardInterrupt):
-        click.secho("interrupted: what was complete stays; run it again to go on", fg="yellow", err=True)
-        return EXIT_INTERRUPTED
+        return _report_interrupt()
+    if summary.interrupted:
+        return _report_interrupt()
     _print_summary(summary, console)
     return 0 if summary.succeeded else EXIT_FAILED
+
+
+def _report_interrupt() -> int:
+    click.secho("interrupted: what was complete stays; run it again to go on", fg="yellow", err=True)
+    return EXIT_INTERRUPTED
 
 
 def _print_summary(summary: "RunSummary", console: Console) -> None:

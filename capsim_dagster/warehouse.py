@@ -14,7 +14,7 @@ import duckdb
 import polars as pl
 
 from capsim_dagster.errors import WarehouseError, listed
-from capsim_dagster.schemas import TABLES, ddl
+from capsim_dagster.schemas import TABLES, VIEWS, ddl
 
 SCHEMA_VERSION: Final = "1"
 """Raised whenever a table changes shape."""
@@ -181,6 +181,8 @@ def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     with transaction(connection):
         for table in TABLES:
             connection.execute(ddl(table))
+        for view, query in VIEWS.items():
+            connection.execute(f"CREATE VIEW {view} AS {query}")
         connection.execute("INSERT INTO warehouse_info (name, value) VALUES ('schema_version', ?)", [SCHEMA_VERSION])
 
 

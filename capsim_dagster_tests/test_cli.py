@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,30 @@ def test_run_with_other_settings_replaces_the_fleet_and_its_months(tmp_path: Pat
         f"2023/01/{prefix}_202301.csv"
         for prefix in ("cpu_utilization", "memory_stats", "net_throughput", "storage_usage")
     ]
+
+
+def test_run_ends_within_seconds_on_ctrl_c_and_a_second_run_repairs(tmp_path: Path) -> None:
+    arguments = ["run", "--hosts", "400", "--end", "2023-12-31"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "capsim_dagster.cli", *arguments, "--data-dir", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("master_parquet:"):
+        assert process.poll() is None
+
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+
+    assert process.returncode == 130, out + err
+    assert "interrupted: what was complete stays" in err
+    assert "Traceback" not in out + err
+    assert list(tmp_path.rglob("*.tmp")) == []
+    assert run_capsim(*arguments, data_dir=tmp_path).returncode == 0
 
 
 def test_bench_measures_every_stage_and_the_whole_process() -> None:

@@ -26,6 +26,7 @@ from capsim_dagster.orchestration.progress import Advance
 
 _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The summary says what happened; the whole log is in the UI."""
+_INTERRUPTS: Final = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class RunSummary:
     Attributes:
         run_id: Its id in the UI.
         succeeded: Whether every step did, and no blocking check failed.
+        interrupted: Whether Ctrl-C ended it.
         assets: What each asset wrote.
         checks: How each check ended.
         failures: Why steps failed, in words.
@@ -78,6 +80,7 @@ class RunSummary:
 
     run_id: str
     succeeded: bool
+    interrupted: bool
     assets: list[AssetSummary]
     checks: list[CheckSummary]
     failures: list[str]
@@ -132,6 +135,7 @@ def full_refresh(definitions: dg.Definitions, instance: dg.DagsterInstance, mont
     return RunSummary(
         run_id=result.run_id,
         succeeded=result.success,
+        interrupted=any(_is_interrupt(event.step_failure_data.error) for event in _step_failures(result)),
         assets=_assets(result),
         checks=_checks(result),
         failures=_failures(result),
@@ -178,13 +182,20 @@ def _checks(result: dg.ExecuteInProcessResult) -> list[CheckSummary]:
 def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
     """Return why steps failed: the description of a failure raised on purpose, else the error itself."""
     reasons = []
-    for event in result.all_events:
-        if not event.is_step_failure:
-            continue
+    for event in _step_failures(result):
         data = event.step_failure_data
         described = data.user_failure_data.description if data.user_failure_data else None
         reasons.append(f"{event.step_key}: {described or _error_text(data.error)}")
     return reasons
+
+
+def _step_failures(result: dg.ExecuteInProcessResult) -> list[dg.DagsterEvent]:
+    return [event for event in result.all_events if event.is_step_failure]
+
+
+def _is_interrupt(error: SerializableErrorInfo | None) -> bool:
+    """Whether a step failed because of Ctrl-C: Dagster raises an error of its own, DuckDB and polars raise theirs."""
+    return error is not None and (error.cls_name in _INTERRUPTS or "Query interrupted" in error.message)
 
 
 def _error_text(error: SerializableErrorInfo | None) -> str:
