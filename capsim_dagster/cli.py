@@ -85,10 +85,12 @@ def ui(config: Path | None, data_dir: Path | None, port: int | None) -> None:
     """Open the Dagster UI on this machine: assets, checks, runs, schedules. Ctrl-C ends it."""
     from capsim_dagster.orchestration import ui as ui_server
     from capsim_dagster.orchestration.instance import open_instance
+    from capsim_dagster.orchestration.launch import release_dead_runs
 
     settings = _settings(config, data_dir)
     layout = _layout(settings)
-    with open_instance(layout):
+    with open_instance(layout) as instance:
+        release_dead_runs(instance)
         click.echo(f"capsim: starting the UI on {layout.root} …")
     environment = ui_server.child_environment(find_config(config), layout.root)
     sys.exit(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from dagster import DagsterInstance
 
 from capsim_dagster.cli import capsim
 
@@ -132,6 +133,32 @@ def test_run_ends_within_seconds_on_ctrl_c_and_a_second_run_repairs(tmp_path: Pa
     assert "Traceback" not in out + err
     assert list(tmp_path.rglob("*.tmp")) == []
     assert run_capsim(*arguments, data_dir=tmp_path).returncode == 0
+
+
+def test_run_that_was_killed_is_ended_and_repaired_by_the_next_one(tmp_path: Path) -> None:
+    arguments = ["run", "--hosts", "600", "--end", "2023-12-31"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "capsim_dagster.cli", *arguments, "--data-dir", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("checks of monthly_csv:"):
+        assert process.poll() is None
+    with DagsterInstance.from_config(str(tmp_path / ".dagster")) as instance:
+        while not instance.event_log_storage.get_concurrency_info("warehouse_write").claimed_slots:
+            assert process.poll() is None
+    process.kill()
+    process.communicate()
+
+    again = run_capsim(*arguments, data_dir=tmp_path)
+
+    assert again.returncode == 0, again.stdout
+    with DagsterInstance.from_config(str(tmp_path / ".dagster")) as instance:
+        statuses = [run.status.value for run in instance.get_runs()]
+    assert statuses == ["SUCCESS", "FAILURE"]
 
 
 def test_bench_measures_every_stage_and_the_whole_process() -> None:

@@ -1,11 +1,13 @@
 """Running the main job from the command line: in this process, on the instance that the UI shows."""
 
+import platform
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import dagster as dg
+import psutil
 from dagster._core.errors import DagsterAssetCheckFailedError  # not exported
 from dagster_shared.error import SerializableErrorInfo  # not exported
 from rich.console import Console
@@ -26,6 +28,7 @@ from capsim_dagster.orchestration.progress import Advance
 
 _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The summary says what happened; the whole log is in the UI."""
+_PROCESS_TAG: Final = "capsim/process"
 _INTERRUPTS: Final = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 
 
@@ -122,6 +125,20 @@ class BarProgress:
             self._console.print(f"{name}: {total:,} {unit}")
 
 
+def release_dead_runs(instance: dg.DagsterInstance) -> list[str]:
+    """End the runs of this machine's killed `capsim run` processes, and return their ids.
+
+    Nothing else would: such a run stays "started" for ever and keeps its slot of the write pool, so that the next
+    run waits without end.
+    """
+    unfinished = instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    dead = [run for run in unfinished if _PROCESS_TAG in run.tags and not _is_alive(run.tags[_PROCESS_TAG])]
+    for run in dead:
+        instance.report_run_failed(run, "its process is gone: it was killed, or the machine was restarted")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    return [run.run_id for run in dead]
+
+
 def full_refresh(definitions: dg.Definitions, instance: dg.DagsterInstance, months: Iterable[int]) -> RunSummary:
     """Run the job `full_refresh` for some months in this process, as one run.
 
@@ -130,8 +147,10 @@ def full_refresh(definitions: dg.Definitions, instance: dg.DagsterInstance, mont
         instance: Where the run is recorded.
         months: Months as YYYYMM; the run covers the range from the first to the last.
     """
+    release_dead_runs(instance)
     job = definitions.resolve_job_def(FULL_REFRESH)
-    result = job.execute_in_process(instance=instance, tags=range_tags(months), run_config=_QUIET, raise_on_error=False)
+    tags = {**range_tags(months), _PROCESS_TAG: _identity(psutil.Process())}
+    result = job.execute_in_process(instance=instance, tags=tags, run_config=_QUIET, raise_on_error=False)
     return RunSummary(
         run_id=result.run_id,
         succeeded=result.success,
@@ -140,6 +159,22 @@ def full_refresh(definitions: dg.Definitions, instance: dg.DagsterInstance, mont
         checks=_checks(result),
         failures=_failures(result),
     )
+
+
+def _identity(process: psutil.Process) -> str:
+    """Return host, process id and start time: a later process may get the same id."""
+    return f"{platform.node()} {process.pid} {process.create_time():.2f}"
+
+
+def _is_alive(identity: str) -> bool:
+    """Return whether a process still runs; one of another machine is taken to."""
+    node, pid, _ = identity.rsplit(" ", 2)
+    if node != platform.node():
+        return True
+    try:
+        return _identity(psutil.Process(int(pid))) == identity
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _assets(result: dg.ExecuteInProcessResult) -> list[AssetSummary]:
