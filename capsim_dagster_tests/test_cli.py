@@ -28,6 +28,21 @@ def run_capsim(*arguments: str, data_dir: Path, **environment: str) -> subproces
     )
 
 
+def start_capsim(*arguments: str, data_dir: Path, until: str) -> "subprocess.Popen[str]":
+    process = subprocess.Popen(
+        [sys.executable, "-m", "capsim_dagster.cli", *arguments, "--data-dir", str(data_dir)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith(until):
+        assert process.poll() is None
+    return process
+
+
 def digests(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
@@ -113,17 +128,7 @@ def test_run_with_other_settings_replaces_the_fleet_and_its_months(tmp_path: Pat
 
 def test_run_ends_within_seconds_on_ctrl_c_and_a_second_run_repairs(tmp_path: Path) -> None:
     arguments = ["run", "--hosts", "400", "--end", "2023-12-31"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "capsim_dagster.cli", *arguments, "--data-dir", str(tmp_path)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    while not process.stdout.readline().startswith("master_parquet:"):
-        assert process.poll() is None
+    process = start_capsim(*arguments, data_dir=tmp_path, until="master_parquet:")
 
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
@@ -137,16 +142,7 @@ def test_run_ends_within_seconds_on_ctrl_c_and_a_second_run_repairs(tmp_path: Pa
 
 def test_run_that_was_killed_is_ended_and_repaired_by_the_next_one(tmp_path: Path) -> None:
     arguments = ["run", "--hosts", "600", "--end", "2023-12-31"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "capsim_dagster.cli", *arguments, "--data-dir", str(tmp_path)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    while not process.stdout.readline().startswith("checks of monthly_csv:"):
-        assert process.poll() is None
+    process = start_capsim(*arguments, data_dir=tmp_path, until="checks of monthly_csv:")
     with DagsterInstance.from_config(str(tmp_path / ".dagster")) as instance:
         while not instance.event_log_storage.get_concurrency_info("warehouse_write").claimed_slots:
             assert process.poll() is None

@@ -22,7 +22,7 @@ from capsim_dagster.audits.relations import (
     unreadable_files,
     view_table_month,
 )
-from capsim_dagster.errors import FeedError, GateError, listed
+from capsim_dagster.errors import FeedError, GateError, WarehouseError, listed
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
 from capsim_dagster.legacy_feed.inspect import InspectedFile, inspect_file
 from capsim_dagster.schemas import Resource
@@ -66,13 +66,19 @@ def load_month(
     Raises:
         FeedError: If a file is missing, cut off, has another header, or holds a line that does not parse.
         GateError: If rows are lost, doubled, of unknown hosts, out of range or unlike the master's.
+        WarehouseError: If the files are sound but the rows cannot be written, as on a full disk.
     """
     inspected = [inspect_file(contract, FeedPiece(month, resource)) for resource in Resource]
     with transaction(connection):
         try:
             _replace_rows(connection, month, inspected)
         except duckdb.Error as error:
-            reasons = unreadable_files(file.path for file in inspected) or [str(error)]
+            reasons = unreadable_files(file.path for file in inspected)
+            if not reasons:
+                raise WarehouseError(
+                    f"{month} cannot be written: {error}",
+                    remedy="check disk and memory, then run it again; its previous rows are untouched",
+                ) from None
             raise FeedError(f"{month}: the feed cannot be read: {listed(reasons)}", remedy=_REMEDY) from None
         _require_all_parsed(connection, month)
         found = table_month_fingerprints(connection, month)
@@ -98,9 +104,7 @@ def retire_months(connection: duckdb.DuckDBPyConnection) -> list[int]:
     stale = rows_of(connection, _sql("stale_months"))
     if stale:
         with transaction(connection):
-            for statement in _sql("retire_months").split(";"):
-                if statement.strip():
-                    connection.execute(statement)
+            connection.execute(_sql("retire_months"))
     return [month for (month,) in stale]
 
 

@@ -1,9 +1,10 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import duckdb
 import pytest
 
-from capsim_dagster.errors import CapsimError, FeedError, GateError
+from capsim_dagster.errors import CapsimError, FeedError, GateError, WarehouseError
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.refinery.load import load_month
 from capsim_dagster.schemas import Resource
@@ -167,4 +168,17 @@ def test_mended_file_loads_after_a_failure(platform: Platform) -> None:
         load(platform)
     feed_file(platform).write_bytes(whole)
     load(platform)
+    assert loaded(platform) == before
+
+
+def test_full_disk_is_not_blamed_on_the_feed(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = loaded(platform)
+
+    def full(*_: object) -> None:
+        raise duckdb.IOException("No space left on device")
+
+    monkeypatch.setattr("capsim_dagster.refinery.load._replace_rows", full)
+    with pytest.raises(WarehouseError, match="202302 cannot be written: No space left") as caught:
+        load(platform)
+    assert "previous rows are untouched" in caught.value.remedy
     assert loaded(platform) == before
