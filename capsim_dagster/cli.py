@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from capsim_dagster.errors import CapsimError, SettingsError
+from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import Settings, find_config, load_settings
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def capsim() -> None:
     capsim run                          the main job: 2,000 hosts, three years, every audit
     capsim run --hosts 50 --end 2023-03-31 --data-dir /tmp/small
     capsim ui                           the Dagster UI, with the history of every run
+    capsim plot 9                       a picture of one series: observed, expected, events
     capsim bench --hosts 2000           what each stage costs
     """  # noqa: D205, D301 click formats this text
 
@@ -129,6 +131,48 @@ def bench(
         return
     for size, rows in measured.items():
         _console().print(_bench_table(size, rows))
+
+
+@capsim.command()
+@click.argument("host", help="Id or number of a host: srv-000007 or 7.")
+@config_option
+@data_dir_option
+@click.option(
+    "--resource",
+    type=click.Choice([resource.value for resource in Resource]),
+    help="Default: the resource that runs full on a CAPACITY_BREACH host, else cpu.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write, .svg or .png. Default: <data-dir>/plots/<host>_<resource>.svg.",
+)
+def plot(host: str, config: Path | None, data_dir: Path | None, resource: str | None, output: Path | None) -> None:
+    """Draw one series: what was observed, what was expected, and what happened to it.
+
+    The picture shows daily P95 utilization in percent of capacity over the whole window, the expectation without noise
+    and events, each labelled event and gap, the breach threshold and, for a host that runs full, the date. It needs a
+    master and its ground truth: capsim run.
+
+    \b
+    capsim plot 9                                  the first host that breaches, on its limiting resource
+    capsim plot srv-000007 --resource network --output bursts.png
+    """  # noqa: D301 click formats this text
+    from capsim_dagster.pipeline.pictures import series_picture
+    from capsim_dagster.pipeline.platform import Platform
+    from capsim_dagster.plots.canvas import picture_format
+    from capsim_dagster.storage import atomic_path
+
+    kind = picture_format(output)
+    platform = Platform(_settings(config, data_dir))
+    picture = series_picture(platform, host, Resource(resource) if resource else None, kind)
+    path = output or platform.layout.plots / f"{picture.host_id}_{picture.resource}.{kind}"
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(picture.content)
+    except OSError as error:
+        raise SettingsError(f"cannot write {path}: {error.strerror}", remedy="name another --output") from None
+    click.echo(f"capsim: wrote {path}\n  {picture.caption}")
 
 
 def main() -> None:

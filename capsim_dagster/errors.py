@@ -7,6 +7,7 @@ command prints it as one block; a traceback means a defect in capsim.
     ├── SettingsError       a setting is unknown, contradictory or out of range
     ├── WarehouseError      the DuckDB file is missing, locked or of an older schema
     ├── MasterError         the master Parquet is missing, torn or made with other settings
+    ├── TruthError          the ground truth is missing, torn or made with other settings
     ├── FeedError           a feed file is missing, renamed, truncated or unreadable
     ├── PartitionError      a month lies outside the calendar
     └── GateError           a hard invariant does not hold: nothing was published
@@ -43,6 +44,10 @@ class WarehouseError(CapsimError):
 
 class MasterError(CapsimError):
     """The master Parquet file is missing, torn or made with other settings."""
+
+
+class TruthError(CapsimError):
+    """The ground truth is missing, torn or made with other settings."""
 
 
 class FeedError(CapsimError):

@@ -10,6 +10,7 @@ from typing import Final
 
 import dataframely as dy
 import polars as pl
+import pyarrow as pa
 
 
 class Resource(StrEnum):
@@ -43,6 +44,19 @@ class Variant(StrEnum):
     MODERATE = "MODERATE"
     IMMINENT = "IMMINENT"
     SEVERE = "SEVERE"
+
+
+class EventKind(StrEnum):
+    """What happens to a series on some days, as the truth labels it."""
+
+    BURST = "burst"
+    SPIKE = "spike"
+    DIP = "dip"
+    LEVEL_SHIFT = "level_shift"
+    VARIANCE_CHANGE = "variance_change"
+    MISSING = "missing"
+    OUTAGE = "outage"
+    AGENT_DOWN = "agent_down"
 
 
 @dataclass(frozen=True, order=True)
@@ -132,6 +146,18 @@ class TimePeriods(dy.Schema):
     is_quarter_end_month = dy.Bool(description="Day of March, June, September or December.")
 
 
+class RegionCalendar(dy.Schema):
+    """One row a region and day: what the day is in that region's bank calendar."""
+
+    region = dy.String(primary_key=True, description="Region, as in hosts.")
+    date = dy.Date(primary_key=True, description="The day.")
+    is_business_day = dy.Bool(description="Neither weekend nor bank holiday.")
+    is_bank_holiday = dy.Bool(description="Banks are closed; their names are in bank_holidays.")
+    is_holiday_shoulder = dy.Bool(description="No holiday, but close to one on a working day.")
+    is_quarter_end_window = dy.Bool(description="One of the last business days of March, June, September, December.")
+    is_month_end_window = dy.Bool(description="One of the last business days of a month.")
+
+
 class BankHolidays(dy.Schema):
     """One row a bank holiday and region, within the calendar."""
 
@@ -156,6 +182,55 @@ class MasterTelemetry(dy.Schema):
     capacity = dy.Float64(
         min=0, description="Capacity of the resource.", metadata={"unit": "cores | GB | MB | Mbps by resource"}
     )
+
+
+class ExpectedUtilization(dy.Schema):
+    """What each series would be without noise, events and bounds: the truth to score a forecast against."""
+
+    date = dy.Date(primary_key=True, description="The day.")
+    host_id = dy.String(primary_key=True, description="Key into hosts.")
+    resource = dy.Enum([r.value for r in Resource], primary_key=True, description="cpu, memory, disk or network.")
+    expected_util = dy.Float32(
+        description="Noise-free expectation before clipping, two decimals; goes on above 100.",
+        metadata={"unit": "% of capacity"},
+    )
+
+
+class TruthEvents(dy.Schema):
+    """One row an event that shows in the data: what happened to a series, and when."""
+
+    host_id = dy.String(primary_key=True, description="Key into hosts.")
+    resource = dy.Enum([r.value for r in Resource], primary_key=True, description="cpu, memory, disk or network.")
+    kind = dy.Enum([k.value for k in EventKind], primary_key=True, description="What happened.")
+    start = dy.Date(primary_key=True, description="First day on which it shows.")
+    end = dy.Date(description="Last day on which it shows, inclusive; may lie after the window.")
+    magnitude = dy.Float32(
+        nullable=True,
+        description="burst: height; spike, dip, level_shift: change as a share of expected demand; variance_change: "
+        "factor of the noise; gaps: null.",
+        metadata={"unit": "% points | share | factor by kind"},
+    )
+
+
+class TruthSeries(dy.Schema):
+    """One row a series: the parameters it was drawn with."""
+
+    host_id = dy.String(primary_key=True, description="Key into hosts.")
+    resource = dy.Enum([r.value for r in Resource], primary_key=True, description="cpu, memory, disk or network.")
+    level = dy.Float32(description="Utilization on the first day, on an ordinary working day.", metadata={"unit": "%"})
+    growth_per_year = dy.Float32(description="Linear growth.", metadata={"unit": "% points a year"})
+    annual_amplitude = dy.Float32(description="Half the swing of the annual season.", metadata={"unit": "% points"})
+    annual_peak_day = dy.Int16(min=1, max=366, description="Day of the year on which the season peaks.")
+    weekend_factor = dy.Float32(description="Weekend load as a multiple of working days' load.")
+    noise_std = dy.Float32(description="Standard deviation of the daily noise.", metadata={"unit": "% points"})
+    burst_rate = dy.Float32(description="Bursts of the host a day.")
+    burst_height = dy.Float32(description="Typical height of a burst.", metadata={"unit": "% points"})
+    has_anomalies = dy.Bool(description="False for the limiting resource of a breach, which has gaps only.")
+    breach_rise = dy.Float32(
+        description="Growth until the breach date, beyond the linear.", metadata={"unit": "% points"}
+    )
+    breach_date = dy.Date(nullable=True, description="Limiting series only: expected to reach the threshold.")
+    limiting_resource = dy.String(nullable=True, description="Which resource of the host breaches; null = none.")
 
 
 class ProcessedData(dy.Schema):
@@ -196,6 +271,7 @@ TABLES: Final[dict[str, type[dy.Schema]]] = {
     "hosts": Hosts,
     "business_hierarchy": BusinessHierarchy,
     "time_periods": TimePeriods,
+    "region_calendar": RegionCalendar,
     "bank_holidays": BankHolidays,
     "processed_data": ProcessedData,
     "feed_files": FeedFiles,
@@ -230,6 +306,32 @@ _SQL_TYPES: Final[dict[type[pl.DataType], str]] = {
     pl.Float32: "FLOAT",
     pl.Float64: "DOUBLE",
 }
+
+
+_ARROW_TYPES: Final[dict[type[pl.DataType], pa.DataType]] = {
+    pl.Date: pa.date32(),
+    pl.Boolean: pa.bool_(),
+    pl.Int16: pa.int16(),
+    pl.Float32: pa.float32(),
+    pl.Float64: pa.float64(),
+}
+_ARROW_NAMES: Final = pa.dictionary(pa.int32(), pa.string())
+
+
+def arrow_schema(schema: type[dy.Schema], *, encode_names: bool = False) -> pa.Schema:
+    """Return the columns of a Parquet file.
+
+    Args:
+        schema: The table.
+        encode_names: Whether strings are handed over as dictionaries, which is cheaper where they repeat.
+    """
+    names = _ARROW_NAMES if encode_names else pa.string()
+    return pa.schema(
+        [
+            pa.field(name, _ARROW_TYPES.get(column.dtype.base_type(), names), nullable=column.nullable)
+            for name, column in schema.columns().items()
+        ]
+    )
 
 
 def sql_type(column: dy.Column) -> str:

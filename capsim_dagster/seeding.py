@@ -80,10 +80,28 @@ class HostStreams:
             last: One past the last element, `first` or more.
         """
         block = first // _LANES
-        blocks = np.arange(block + 1, -(-last // _LANES) + 1, dtype=np.uint64)
-        mixed = _mix(self.keys[:, np.newaxis] + (blocks * _GAMMA)[np.newaxis, :])
-        lanes = mixed.astype("<u8", copy=False).view("<u2")
+        words = self.words(block, -(-last // _LANES))
+        lanes = words.astype("<u8", copy=False).view("<u2")
         return lanes[:, first - block * _LANES : last - block * _LANES]
+
+    def words(self, first: int, last: int) -> UInt64Array:
+        """Return elements `first` (inclusive) to `last` (exclusive) as 64-bit numbers, shape `(n_hosts, last - first)`.
+
+        Args:
+            first: First element, 0 and up.
+            last: One past the last element, `first` or more.
+        """
+        elements = np.arange(first + 1, last + 1, dtype=np.uint64)
+        return _mix(self.keys[:, np.newaxis] + (elements * _GAMMA)[np.newaxis, :])
+
+    def words_at(self, rows: NDArray[np.int64], elements: NDArray[np.int64]) -> UInt64Array:
+        """Return one 64-bit number for each pair of host and element, shape `(n_pairs,)`.
+
+        Args:
+            rows: Indices of hosts in `keys`.
+            elements: Elements, 0 and up.
+        """
+        return _mix(self.keys[rows] + (elements + 1).astype(np.uint64) * _GAMMA)
 
     def uniforms(self, first: int, last: int) -> Float32Array:
         """Return elements as numbers strictly between 0 and 1 in steps of 2**-16, shape `(n_hosts, last - first)`."""
@@ -112,6 +130,14 @@ def streams(seed: int, *name: str, hosts: NDArray[np.int64]) -> HostStreams:
     True
     """
     return HostStreams(_mix(_mix(hosts.astype(np.uint64) * _GAMMA) ^ key(seed, *name)))
+
+
+def lanes_of(words: UInt64Array) -> tuple[Float64Array, ...]:
+    """Split 64-bit numbers into four independent numbers each, strictly between 0 and 1 in steps of 2**-16."""
+    return tuple(
+        (((words >> np.uint64(16 * lane)) & np.uint64(_LEVELS - 1)).astype(np.float64) + 0.5) / _LEVELS
+        for lane in range(_LANES)
+    )
 
 
 def low_discrepancy(numbers: NDArray[np.int64]) -> Float64Array:

@@ -45,6 +45,16 @@ class DataLayout:
         return self.root / "master" / "master_daily.parquet"
 
     @property
+    def truth(self) -> Path:
+        """The folder of the ground truth."""
+        return self.root / "truth"
+
+    @property
+    def plots(self) -> Path:
+        """The folder of pictures that were asked for."""
+        return self.root / "plots"
+
+    @property
     def legacy(self) -> Path:
         """The root of the legacy CSV feed."""
         return self.root / "legacy"
@@ -90,22 +100,32 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+Gate = Callable[[pq.FileMetaData], None]
+"""Looks at the footer of a finished file and raises to keep it from replacing the old one."""
+
+
 def write_parquet(
-    path: Path,
-    batches: Iterable[pa.RecordBatch],
-    *,
-    schema: pa.Schema,
-    gate: Callable[[pq.FileMetaData], None] = lambda _metadata: None,
+    path: Path, batches: Iterable[pa.RecordBatch], *, schema: pa.Schema, gate: Gate = lambda _metadata: None
 ) -> StoredFile:
-    """Write record batches as one snappy Parquet file, one row group a batch, atomically.
+    """Write record batches as one snappy Parquet file, atomically; as `staged_parquet`, which explains the rest."""
+    with staged_parquet(path, batches, schema=schema, gate=gate) as stored:
+        return stored
+
+
+@contextmanager
+def staged_parquet(
+    path: Path, batches: Iterable[pa.RecordBatch], *, schema: pa.Schema, gate: Gate = lambda _metadata: None
+) -> Iterator[StoredFile]:
+    """Write record batches as one snappy Parquet file, one row group a batch, that replaces `path` on leaving.
 
     Every column is dictionary-encoded: rounded percentages repeat, which halves the file. Pages carry checksums.
+    Files that belong together are staged in one `with` statement, so that none is replaced before all are whole.
 
     Args:
         path: The final path.
         batches: Batches of `schema`; only one is held at a time.
         schema: Columns, and the metadata of the footer.
-        gate: Looks at the footer of the finished file and raises to keep it from replacing the old one.
+        gate: Holds the finished file's invariants.
     """
     rows = 0
     with atomic_path(path) as temporary:
@@ -123,9 +143,8 @@ def write_parquet(
                 writer.write_batch(batch, row_group_size=max(batch.num_rows, 1))
                 rows += batch.num_rows
         gate(pq.read_metadata(temporary))
-        digest = sha256(temporary)
-        size = temporary.stat().st_size
-    return StoredFile(path=path, rows=rows, bytes=size, sha256=digest)
+        digest, size = sha256(temporary), temporary.stat().st_size
+        yield StoredFile(path=path, rows=rows, bytes=size, sha256=digest)
 
 
 def sha256(path: Path) -> str:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import polars as pl
 import pytest
 
 from capsim_dagster.pipeline import stages
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.settings import Settings, load_settings
+from capsim_dagster.settings import DataGeneration, Settings, load_settings
+from capsim_dagster.simulation import fleet
 
 CONFIG = Path(__file__).parents[1] / "config" / "config.yaml"
 SMALL: dict[str, Any] = {"num_servers": 12, "start_date": "2023-01-01", "end_date": "2023-03-31"}
@@ -43,6 +45,12 @@ def small_settings(data_dir: Path, **generation: object) -> Settings:
     )
 
 
+def inventory(generation: DataGeneration) -> pl.DataFrame:
+    """Return the hosts with their application codes, as the simulation needs them."""
+    apps = fleet.business_hierarchy(generation).select("host_id", "app_code")
+    return fleet.host_inventory(generation).join(apps, on="host_id", how="left", maintain_order="left")
+
+
 @pytest.fixture
 def make_settings(tmp_path: Path) -> MakeSettings:
     """Return a function that makes settings of a small fleet in this test's folder."""
@@ -61,12 +69,13 @@ def empty_platform(make_settings: MakeSettings) -> Platform:
 
 @pytest.fixture(scope="session")
 def _built_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the small fleet once a worker: inventory, calendar, master, feed and table."""
+    """Build the small fleet once a worker: inventory, calendar, master, truth, feed and table."""
     data_dir = tmp_path_factory.mktemp("built") / "data"
     platform = Platform(small_settings(data_dir))
     stages.host_inventory(platform)
     stages.time_calendar(platform)
     stages.master_parquet(platform)
+    stages.ground_truth(platform)
     list(stages.monthly_csv(platform, MONTHS))
     list(stages.processed_data(platform, MONTHS))
     return data_dir

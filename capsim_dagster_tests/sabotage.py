@@ -8,7 +8,6 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from capsim_dagster.legacy_feed.contract import FeedPiece
-from capsim_dagster.master import SCHEMA
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
 
@@ -38,18 +37,23 @@ def replace_field(line_number: int, field: int, text: str) -> ChangeLines:
     return change
 
 
-def rewrite_master(platform: Platform, change: ChangeFrame) -> None:
-    """Rewrite each row group of the master through a function of its frame; footer metadata stays."""
-    path = platform.layout.master
+def rewrite_parquet(path: Path, change: ChangeFrame) -> None:
+    """Rewrite each row group of one of capsim's files through a function of its frame; footer metadata stays."""
     source = pq.ParquetFile(path)
     footer = {"capsim": source.metadata.metadata[b"capsim"].decode()}
+    schema = source.schema_arrow.remove_metadata()
     frames = [pl.DataFrame(source.read_row_group(index)) for index in range(source.num_row_groups)]
     source.close()
-    with pq.ParquetWriter(path, SCHEMA, store_schema=False) as writer:
+    with pq.ParquetWriter(path, schema, store_schema=False) as writer:
         writer.add_key_value_metadata(footer)
         for frame in frames:
-            changed = change(frame).to_arrow().select(SCHEMA.names).cast(SCHEMA)
+            changed = change(frame).to_arrow().select(schema.names).cast(schema)
             writer.write_table(changed, row_group_size=max(changed.num_rows, 1))
+
+
+def rewrite_master(platform: Platform, change: ChangeFrame) -> None:
+    """Rewrite each row group of the master through a function of its frame."""
+    rewrite_parquet(platform.layout.master, change)
 
 
 def run_sql(platform: Platform, statement: str) -> None:

@@ -70,16 +70,16 @@ def test_each_option_has_help() -> None:
 
 def test_run_builds_audits_and_summarizes_and_a_second_run_changes_no_byte(tmp_path: Path) -> None:
     first = run_capsim("run", *SMALL, data_dir=tmp_path)
-    before = digests(tmp_path / "legacy"), digests(tmp_path / "master")
+    before = digests(tmp_path / "legacy"), digests(tmp_path / "master"), digests(tmp_path / "truth")
 
     second = run_capsim("run", *SMALL, data_dir=tmp_path)
 
     for finished in (first, second):
         assert finished.returncode == 0, finished.stdout + finished.stderr
         assert finished.stderr == ""
-        assert "19 of 19 checks passed; all gates hold" in finished.stdout
+        assert "25 of 25 checks passed; all gates hold" in finished.stdout
     assert re.search(r"processed_data\s+│\s+2 │ 2,832 │", first.stdout)
-    assert (digests(tmp_path / "legacy"), digests(tmp_path / "master")) == before
+    assert (digests(tmp_path / "legacy"), digests(tmp_path / "master"), digests(tmp_path / "truth")) == before
     assert len(before[0]) == 8
 
 
@@ -114,6 +114,7 @@ def test_run_refuses_bad_settings_before_anything_is_written(
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.slow
 def test_run_with_other_settings_replaces_the_fleet_and_its_months(tmp_path: Path) -> None:
     run_capsim("run", *SMALL, data_dir=tmp_path)
 
@@ -126,6 +127,7 @@ def test_run_with_other_settings_replaces_the_fleet_and_its_months(tmp_path: Pat
     ]
 
 
+@pytest.mark.slow
 def test_run_ends_within_seconds_on_ctrl_c_and_a_second_run_repairs(tmp_path: Path) -> None:
     arguments = ["run", "--hosts", "400", "--end", "2023-12-31"]
     process = start_capsim(*arguments, data_dir=tmp_path, until="master_parquet:")
@@ -140,6 +142,7 @@ def test_run_ends_within_seconds_on_ctrl_c_and_a_second_run_repairs(tmp_path: Pa
     assert run_capsim(*arguments, data_dir=tmp_path).returncode == 0
 
 
+@pytest.mark.slow
 def test_run_that_was_killed_is_ended_and_repaired_by_the_next_one(tmp_path: Path) -> None:
     arguments = ["run", "--hosts", "600", "--end", "2023-12-31"]
     process = start_capsim(*arguments, data_dir=tmp_path, until="checks of monthly_csv:")
@@ -157,6 +160,7 @@ def test_run_that_was_killed_is_ended_and_repaired_by_the_next_one(tmp_path: Pat
     assert statuses == ["SUCCESS", "FAILURE"]
 
 
+@pytest.mark.slow
 def test_bench_measures_every_stage_and_the_whole_process() -> None:
     finished = subprocess.run(
         [sys.executable, "-m", "capsim_dagster.cli", "bench", "--hosts", "10", "--end", "2023-01-31", "--json"],
@@ -175,6 +179,7 @@ def test_bench_measures_every_stage_and_the_whole_process() -> None:
     assert measured["capsim run, whole process"]["peak_rss_mib"] > 100
 
 
+@pytest.mark.slow
 def test_run_reports_a_locked_warehouse_after_a_bounded_wait(tmp_path: Path) -> None:
     run_capsim("run", *SMALL, data_dir=tmp_path)
     code = "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(600)"

@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from capsim_dagster import master
+from capsim_dagster import daily_grid, master
 from capsim_dagster.errors import GateError, MasterError
 from capsim_dagster.master import MasterFile, open_master, write_master
 from capsim_dagster.schemas import CAPACITY_COLUMNS, MasterTelemetry, Resource
 from capsim_dagster.settings import DataGeneration
-from capsim_dagster.simulation import fleet, telemetry
+from capsim_dagster.simulation import telemetry
 from capsim_dagster.storage import StoredFile, sha256
-from capsim_dagster_tests.conftest import MONTHS, MakeSettings
+from capsim_dagster_tests.conftest import MONTHS, MakeSettings, inventory
 from capsim_dagster_tests.every_setting import CHANGES, changed
 
 KEYS = ["date", "host_id", "resource"]
@@ -32,8 +32,7 @@ WRITER = """
 import sys, time
 from pathlib import Path
 from capsim_dagster.master import write_master
-from capsim_dagster.simulation.fleet import host_inventory
-from capsim_dagster_tests.conftest import small_settings
+from capsim_dagster_tests.conftest import inventory, small_settings
 path, last_piece = Path(sys.argv[1]), int(sys.argv[2])
 generation = small_settings(path.parent).data_generation
 pieces = []
@@ -42,7 +41,7 @@ def advance(rows):
     if len(pieces) == last_piece:
         print("ready", flush=True)
         time.sleep(60)
-write_master(generation, host_inventory(generation), path, end=generation.end_date, advance=advance)
+write_master(generation, inventory(generation), path, end=generation.end_date, advance=advance)
 """
 
 
@@ -58,7 +57,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def write(generation: DataGeneration, path: Path) -> StoredFile:
-    return write_master(generation, fleet.host_inventory(generation), path, end=generation.end_date)
+    return write_master(generation, inventory(generation), path, end=generation.end_date)
 
 
 def read(path: Path) -> pl.DataFrame:
@@ -123,24 +122,24 @@ def test_master_holds_the_values_of_the_simulation_and_the_capacities_of_the_inv
     generation: DataGeneration, path: Path
 ) -> None:
     write(generation, path)
-    rows, hosts = read(path), fleet.host_inventory(generation)
-    for resource in Resource:
-        series = telemetry.draw_parameters(generation, resource, telemetry.host_block(hosts))
-        expected = telemetry.utilization(series, generation.start_date, generation.end_date)
+    rows, hosts = read(path), inventory(generation)
+    model = telemetry.host_model(generation, hosts)
+    for resource, expected in telemetry.utilization(model, generation.start_date, generation.end_date).items():
         found = rows.filter(pl.col("resource") == resource.value).sort("host_id", "date")
         np.testing.assert_array_equal(found["p95_util"].to_numpy().reshape(12, 90), expected)
         capacities = hosts[CAPACITY_COLUMNS[resource]].to_numpy()
         np.testing.assert_array_equal(found["capacity"].to_numpy().reshape(12, 90), np.tile(capacities, (90, 1)).T)
 
 
-@pytest.mark.parametrize(("row_group", "chunk"), [(5, 2), (12, 5), (1, 1)])
+@pytest.mark.parametrize(("row_group", "chunk", "months"), [(4, 2, 6), (12, 4, 2), (1, 1, 1)])
 def test_values_do_not_depend_on_the_size_of_pieces(
-    generation: DataGeneration, path: Path, monkeypatch: pytest.MonkeyPatch, row_group: int, chunk: int
+    generation: DataGeneration, path: Path, monkeypatch: pytest.MonkeyPatch, row_group: int, chunk: int, months: int
 ) -> None:
     write(generation, path)
     expected = read(path)
-    monkeypatch.setattr(master, "HOSTS_PER_ROW_GROUP", row_group)
-    monkeypatch.setattr(master, "HOSTS_PER_CHUNK", chunk)
+    monkeypatch.setattr(daily_grid, "HOSTS_PER_ROW_GROUP", row_group)
+    monkeypatch.setattr(daily_grid, "HOSTS_PER_CHUNK", chunk)
+    monkeypatch.setattr(daily_grid, "MONTHS_AT_ONCE", months)
     write(generation, path)
 
     assert read(path).equals(expected)
@@ -150,7 +149,8 @@ def test_values_do_not_depend_on_the_size_of_pieces(
 def test_row_groups_of_a_month_and_resource_are_neighbours(
     generation: DataGeneration, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(master, "HOSTS_PER_ROW_GROUP", 5)
+    monkeypatch.setattr(daily_grid, "HOSTS_PER_ROW_GROUP", 5)
+    monkeypatch.setattr(daily_grid, "HOSTS_PER_CHUNK", 5)
     write(generation, path)
     pieces = read(path).with_columns(month=pl.col("date").dt.month()).select(pl.struct("month", "resource").rle())
 
@@ -162,7 +162,8 @@ def test_row_groups_of_a_month_and_resource_are_neighbours(
 def test_month_is_one_contiguous_piece_in_the_order_of_hosts_and_days(
     generation: DataGeneration, path: Path, monkeypatch: pytest.MonkeyPatch, month: int
 ) -> None:
-    monkeypatch.setattr(master, "HOSTS_PER_ROW_GROUP", 5)
+    monkeypatch.setattr(daily_grid, "HOSTS_PER_ROW_GROUP", 5)
+    monkeypatch.setattr(daily_grid, "HOSTS_PER_CHUNK", 5)
     write(generation, path)
     rows = pl.concat(MasterFile(path).month(month, Resource.DISK)).with_columns(pl.col("host_id").cast(pl.String))
     in_month = pl.col("date").dt.strftime("%Y%m").cast(pl.Int64) == month
@@ -191,7 +192,7 @@ def test_footer_says_which_settings_made_the_file(generation: DataGeneration, pa
 
 def test_progress_adds_up_to_the_rows_of_the_file(generation: DataGeneration, path: Path) -> None:
     done: list[int] = []
-    write_master(generation, fleet.host_inventory(generation), path, end=generation.end_date, advance=done.append)
+    write_master(generation, inventory(generation), path, end=generation.end_date, advance=done.append)
 
     assert sum(done) == ROWS
 
@@ -243,7 +244,7 @@ def test_parquet_without_footer_is_an_error_with_the_file_and_the_remedy(tmp_pat
     assert "capsim run" in caught.value.remedy
 
 
-@pytest.mark.parametrize("setting", ["random_seed", "num_servers", "start_date", "metrics.cpu.noise_factor"])
+@pytest.mark.parametrize("setting", ["random_seed", "num_servers", "start_date", "metrics.cpu.base_std"])
 def test_master_of_other_settings_is_an_error_that_names_both(
     generation: DataGeneration, path: Path, setting: str
 ) -> None:
@@ -270,8 +271,9 @@ def test_master_of_a_longer_window_is_opened_with_the_same_settings(
 def test_value_out_of_bounds_is_refused_and_the_old_file_stays(
     generation: DataGeneration, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def too_high(series: telemetry.SeriesParameters, first: dt.date, last: dt.date) -> NDArray[np.float32]:
-        return np.full((series.level.size, (last - first).days + 1), 100.5, dtype=np.float32)
+    def too_high(model: telemetry.HostModel, first: dt.date, last: dt.date) -> dict[Resource, NDArray[np.float32]]:
+        values = np.full((model.block.numbers.size, (last - first).days + 1), 100.5, dtype=np.float32)
+        return dict.fromkeys(Resource, values)
 
     old = write(generation, path)
     monkeypatch.setattr(telemetry, "utilization", too_high)
@@ -286,7 +288,7 @@ def test_value_out_of_bounds_is_refused_and_the_old_file_stays(
 def test_missing_rows_are_refused_and_nothing_is_published(
     generation: DataGeneration, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(master, "months_between", lambda _start, _end: [dt.date(2023, 1, 1)])
+    monkeypatch.setattr(daily_grid, "months_between", lambda _start, _end: [dt.date(2023, 1, 1)])
 
     with pytest.raises(GateError, match="1,488 rows, expected 4,320"):
         write(generation, path)

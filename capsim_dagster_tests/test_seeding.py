@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import settings as property_settings
 from hypothesis import strategies as st
 
-from capsim_dagster.seeding import HostStreams, key, low_discrepancy, streams
+from capsim_dagster.seeding import HostStreams, key, lanes_of, low_discrepancy, streams
 
 SIGMAS = 5
 """Bound of a statistical test [standard errors]."""
@@ -62,6 +62,46 @@ def test_uniform_agrees_with_splitmix64_in_plain_integers(host_keys: list[int], 
     drawn = HostStreams(np.array(host_keys, dtype=np.uint64)).uniform(element)
 
     assert drawn.tolist() == [(reference_output(host_key, element) >> 11) / 2**53 for host_key in host_keys]
+
+
+@repeatable
+@given(host_key=st.integers(0, WORD), first=st.integers(0, 40_000), length=st.integers(0, 30))
+def test_words_agree_with_splitmix64_in_plain_integers(host_key: int, first: int, length: int) -> None:
+    words = HostStreams(np.array([host_key], dtype=np.uint64)).words(first, first + length)
+
+    assert words.tolist() == [[reference_output(host_key, t) for t in range(first, first + length)]]
+
+
+@repeatable
+@given(pairs=st.lists(st.tuples(st.integers(0, 199), st.integers(0, 40_000)), max_size=12))
+def test_words_at_pairs_of_host_and_element_are_those_of_the_whole_stream(pairs: list[tuple[int, int]]) -> None:
+    stream = streams(7, "a", hosts=np.arange(1, 201))
+    rows, elements = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+
+    expected = [int(stream.words(element, element + 1)[row, 0]) for row, element in pairs]
+    assert stream.words_at(rows, elements).tolist() == expected
+
+
+@repeatable
+@given(words=st.lists(st.integers(0, WORD), max_size=6))
+def test_lanes_are_the_four_16_bit_parts_of_a_word_lowest_first(words: list[int]) -> None:
+    lanes = lanes_of(np.array(words, dtype=np.uint64))
+
+    assert [lane.tolist() for lane in lanes] == [
+        [((word >> 16 * index & 0xFFFF) + 0.5) / 65_536 for word in words] for index in range(4)
+    ]
+
+
+@pytest.mark.parametrize(("word", "value"), [(0, 0.5 / 65_536), (WORD, 1 - 0.5 / 65_536)])
+def test_lanes_lie_strictly_between_0_and_1(word: int, value: float) -> None:
+    assert [lane.tolist() for lane in lanes_of(np.array([word], dtype=np.uint64))] == [[value]] * 4
+
+
+def test_lanes_of_one_word_are_uncorrelated() -> None:
+    lanes = lanes_of(streams(1, "lanes", hosts=np.array([1])).words(0, N_ELEMENTS)[0])
+    found = np.corrcoef(np.stack(lanes)) - np.eye(4)
+
+    assert np.abs(found).max() < SIGMAS / math.sqrt(N_ELEMENTS)
 
 
 def test_stream_keys_are_blake2b_of_seed_and_name_mixed_with_the_host_number() -> None:

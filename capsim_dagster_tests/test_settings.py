@@ -46,11 +46,12 @@ def test_command_line_beats_the_environment_key_by_key(monkeypatch: pytest.Monke
 
 
 def test_environment_reaches_nested_settings_and_leaves_their_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CAPSIM__DATA_GENERATION__METRICS__CPU__NOISE_FACTOR", "0.25")
+    monkeypatch.setenv("CAPSIM__DATA_GENERATION__METRICS__CPU__BASE_STD", "0.25")
     monkeypatch.setenv("CAPSIM__DATA_GENERATION__SCENARIO_MIX__BURST__RARE_SHARE", "0.4")
     generation = load_settings(CONFIG).data_generation
 
-    assert generation.metrics[Resource.CPU] == Metric(level_factor=1.0, noise_factor=0.25)
+    shipped_cpu = shipped()["data_generation"]["metrics"]["cpu"]
+    assert generation.metrics[Resource.CPU] == Metric.model_validate({**shipped_cpu, "base_std": 0.25})
     assert generation.scenario_mix[Scenario.BURST].rare_share == 0.4
     assert generation.scenario_mix[Scenario.BURST].share == 0.15
 
@@ -105,9 +106,9 @@ def test_env_selects_the_data_directory_unless_one_is_named(env: str, folder: st
         ({"scenario_mix": {"BURST": {"share": -0.1}}}, ["scenario_mix.BURST.share: found -0.1", "equal to 0"]),
         ({"scenario_mix": {"BURST": {"rate": 1}}}, ["scenario_mix.BURST.rate: found 1", "no such setting"]),
         ({"scenario_mix": {"SPIKY": {"share": 0}}}, ["scenario_mix.SPIKY: found 'SPIKY'", "'STEADY_GROWTH'"]),
-        ({"metrics": {"cpu": {"noise_factor": -1}}}, ["metrics.cpu.noise_factor: found -1", "equal to 0"]),
-        ({"metrics": {"gpu": {"noise_factor": 1}}}, ["metrics.gpu: found 'gpu'", "'network'"]),
-        ({"metrics": {"disk": {"level_factor": 0}}}, ["metrics.disk.level_factor: found 0", "greater than 0"]),
+        ({"metrics": {"cpu": {"base_std": -1}}}, ["metrics.cpu.base_std: found -1", "equal to 0"]),
+        ({"metrics": {"gpu": {"base_std": 1}}}, ["metrics.gpu: found 'gpu'", "'network'"]),
+        ({"metrics": {"disk": {"base_mean": 0}}}, ["metrics.disk.base_mean: found 0", "greater than 0"]),
         ({"metrics": {"cpu": {"min_clip": 60, "max_clip": 60}}}, ["metrics.cpu: min_clip 60", "below max_clip 60"]),
         ({"metrics": {"cpu": {"max_clip": 94}}}, ["max_clip of cpu 94", "below breach_threshold 95"]),
         ({"metadata": {"virtual_share": 1.1}}, ["metadata.virtual_share: found 1.1", "less than or equal to 1"]),
@@ -165,7 +166,7 @@ def test_unusable_settings_of_other_sections_are_errors_that_say_what_is_allowed
     [
         ("CAPSIM__DATA_GENERATION__NUM_SERVER", ["data_generation.num_server: found '77'", "num_servers"]),
         ("CAPSIM__DATAGENERATION__NUM_SERVERS", ["CAPSIM__DATAGENERATION__NUM_SERVERS", "data_generation"]),
-        ("CAPSIM__DATA_GENERATION__METRICS__CPU__COLOUR", ["metrics.cpu.colour: found '77'", "noise_factor"]),
+        ("CAPSIM__DATA_GENERATION__METRICS__CPU__COLOUR", ["metrics.cpu.colour: found '77'", "base_mean, base_std"]),
         ("CAPSIM__DATA_GENERATION__METADATA", ["data_generation.metadata: found 77"]),
     ],
 )
@@ -192,7 +193,7 @@ def test_environment_that_is_no_json_where_it_must_be_is_an_error_with_a_remedy(
 
 
 def test_two_departments_with_one_code_are_refused() -> None:
-    department = {"code": "PAY", "weight": 1, "business_unit": "Bank", "teams": ["A"]}
+    department = {"code": "PAY", "weight": 1, "business_unit": "Bank", "teams": ["A"], "season_peak_day": 1}
     departments = [department | {"name": "Payments"}, department | {"name": "Payroll"}]
 
     with pytest.raises(SettingsError, match="departments: code PAY stands twice"):

@@ -7,10 +7,36 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from capsim_dagster.schemas import Resource, Scenario
-from capsim_dagster.settings import FeedColumns, Metric, Settings, load_settings
+from capsim_dagster.settings import (
+    Anomalies,
+    Bursts,
+    Calendar,
+    FeedColumns,
+    Gaps,
+    LoadShift,
+    Metric,
+    Noise,
+    Settings,
+    Weighted,
+    load_settings,
+)
+from capsim_dagster.settings.telemetry import Anomaly
 from capsim_dagster_tests.conftest import CONFIG
+
+FACTORS = LoadShift.model_fields.keys() - Weighted.model_fields.keys()
+TABLE_FIELDS = sorted({*Metric.model_fields, *Anomaly.model_fields, *FeedColumns.model_fields, *FACTORS})
+"""Fields of models of which the file holds several, explained once above them."""
+WHOLE: dict[str, type[BaseModel]] = {
+    "calendar": Calendar,
+    "noise": Noise,
+    "bursts": Bursts,
+    "anomalies": Anomalies,
+    "gaps": Gaps,
+}
+"""Models of parts of `data_generation` of which the file names every key."""
 
 
 def config_lines() -> list[str]:
@@ -72,11 +98,11 @@ def test_every_key_of_the_shipped_file_is_explained() -> None:
     assert silent == []
 
 
-@pytest.mark.parametrize("field", [*Metric.model_fields, *FeedColumns.model_fields])
+@pytest.mark.parametrize("field", TABLE_FIELDS)
 def test_fields_of_tables_in_the_shipped_file_are_named_in_a_comment(field: str) -> None:
     comments = [line.partition("#")[2] for line in config_lines()]
 
-    assert any(field in comment for comment in comments)
+    assert any(re.search(rf"\b{field}\b", comment) for comment in comments)
 
 
 def test_shipped_file_names_every_setting_there_is() -> None:
@@ -86,3 +112,25 @@ def test_shipped_file_names_every_setting_there_is() -> None:
     for name, section in Settings.model_fields.items():
         kind: Any = section.annotation
         assert set(content[name]) == set(kind.model_fields), name
+
+
+@pytest.mark.parametrize("name", sorted(WHOLE))
+def test_shipped_file_names_every_setting_of_the_telemetry(name: str) -> None:
+    content = yaml.safe_load("\n".join(config_lines()))["data_generation"]
+
+    assert set(content[name]) == set(WHOLE[name].model_fields)
+
+
+def test_shipped_metrics_and_anomalies_name_every_setting_of_theirs() -> None:
+    content = yaml.safe_load("\n".join(config_lines()))["data_generation"]
+
+    assert {frozenset(metric) for metric in content["metrics"].values()} == {frozenset(Metric.model_fields)}
+    kinds = [content["anomalies"][kind] for kind in ("spike", "dip", "level_shift", "variance_change")]
+    assert {frozenset(kind) for kind in kinds} == {frozenset(Anomaly.model_fields)}
+
+
+def test_shipped_rates_are_the_documented_ones() -> None:
+    generation = load_settings(CONFIG).data_generation
+
+    assert (generation.gaps.missing_rate, generation.anomalies.rate) == (0.01, 0.005)
+    assert generation.scenario_horizon_days == 1_096

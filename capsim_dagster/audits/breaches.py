@@ -10,8 +10,8 @@ import duckdb
 from capsim_dagster.audits.relations import Relation, rows_of, statement
 from capsim_dagster.audits.report import AuditReport
 
-TOLERANCE_DAYS: Final = 14
-"""Least tolerance: noise of about half a point over growth of 0.2 points a day crosses some days early or late."""
+TOLERANCE_DAYS: Final = 7
+"""Least tolerance: noise of a quarter point over growth of 0.2 points a day crosses some days early or late."""
 
 Series = tuple[str, str]
 """Host and resource."""

@@ -12,12 +12,15 @@ from capsim_dagster.errors import listed
 from capsim_dagster.schemas import VARIETIES
 
 
-def behavioral_diversity(varieties: Iterable[tuple[str | None, str | None, int]], *, where: str) -> AuditReport:
+def behavioral_diversity(
+    varieties: Iterable[tuple[str | None, str | None, int]], *, where: str, note: str = ""
+) -> AuditReport:
     """Report whether all ten varieties are there.
 
     Args:
         varieties: Scenario, variant and hosts of each variety found; a None scenario = hosts that nobody knows.
         where: What was looked at, e.g. `the inventory`.
+        note: What could not be judged.
     """
     found = {(scenario, variant): hosts for scenario, variant, hosts in varieties}
     missing = [str(v) for v in VARIETIES if not found.get((v.scenario.value, v.variant.value))]
@@ -31,6 +34,7 @@ def behavioral_diversity(varieties: Iterable[tuple[str | None, str | None, int]]
         problems=problems,
         counts={"varieties": len(VARIETIES) - len(missing), "hosts": sum(found.values())},
         table=[{"variety": str(v), "hosts": found.get((v.scenario.value, v.variant.value), 0)} for v in VARIETIES],
+        note=note,
     )
 
 

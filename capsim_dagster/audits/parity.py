@@ -19,8 +19,16 @@ def expected_grid(connection: duckdb.DuckDBPyConnection) -> dict[PieceKey, Finge
     }
 
 
-def grid_parity(grid: Mapping[PieceKey, Fingerprint], found: Mapping[PieceKey, Fingerprint]) -> AuditReport:
-    """Report whether a relation has exactly one row for each host x resource x day."""
+def grid_parity(
+    grid: Mapping[PieceKey, Fingerprint], found: Mapping[PieceKey, Fingerprint], *, where: str
+) -> AuditReport:
+    """Report whether a relation has exactly one row for each host x resource x day.
+
+    Args:
+        grid: What each month and resource must hold.
+        found: What it holds.
+        where: What was looked at, e.g. `the master`.
+    """
     problems = _missing_and_strange(grid, found)
     for piece in sorted(grid.keys() & found.keys()):
         if found[piece].rows != grid[piece].rows:
@@ -28,7 +36,7 @@ def grid_parity(grid: Mapping[PieceKey, Fingerprint], found: Mapping[PieceKey, F
         elif found[piece].key_checksum != grid[piece].key_checksum:
             problems.append(f"{named(piece)} has other hosts or days, or one of them twice")
     return AuditReport(
-        claim="the master has exactly one row for each host x resource x day",
+        claim=f"{where} has exactly one row for each host x resource x day",
         problems=problems,
         counts={"rows": _rows(found), "expected_rows": _rows(grid), "months": len({month for month, _ in grid})},
     )

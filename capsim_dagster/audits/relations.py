@@ -15,7 +15,7 @@ import duckdb
 
 from capsim_dagster.errors import MasterError
 
-Relation = Literal["master_rows", "table_rows", "table_month_rows"]
+Relation = Literal["master_rows", "table_rows", "table_month_rows", "expected_rows"]
 """Temporary views that the functions here make."""
 PieceKey = tuple[int, str]
 """Month as YYYYMM, and resource."""
@@ -24,6 +24,10 @@ _CREATE_VIEW: Final = "CREATE OR REPLACE TEMP VIEW {name} AS {query}"
 _MASTER_QUERY: Final = (
     "SELECT date, host_id, resource, round(p95_util::DOUBLE * 100) / 100 AS util, capacity FROM read_parquet({path})"
 )
+_EXPECTED_QUERY: Final = (
+    "SELECT date, host_id, resource, expected_util::DOUBLE AS util, 0.0 AS capacity FROM read_parquet({path})"
+)
+_EVENTS_QUERY: Final = 'SELECT host_id, resource, kind, start, "end" FROM read_parquet({path})'
 _TABLE_QUERY: Final = "SELECT ds::DATE AS date, host_id, resource, y AS util, capacity FROM processed_data"
 
 
@@ -73,8 +77,19 @@ def rows_of(
 
 def view_master(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Make the master file visible as `master_rows`."""
-    quoted = "'" + str(path).replace("'", "''") + "'"
-    connection.execute(_CREATE_VIEW.format(name="master_rows", query=_MASTER_QUERY.format(path=quoted)))
+    _view_file(connection, "master_rows", _MASTER_QUERY, path)
+
+
+def view_truth(connection: duckdb.DuckDBPyConnection, *, expected: Path, events: Path) -> None:
+    """Make two files of the ground truth visible as `expected_rows`, `truth_events` and `truth_event_days`."""
+    _view_file(connection, "expected_rows", _EXPECTED_QUERY, expected)
+    _view_file(connection, "truth_events", _EVENTS_QUERY, events)
+    view_event_days(connection)
+
+
+def view_event_days(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make each day of the events in `truth_events` visible as `truth_event_days`."""
+    connection.execute(_CREATE_VIEW.format(name="truth_event_days", query=statement("event_days")))
 
 
 def view_table(connection: duckdb.DuckDBPyConnection) -> None:
@@ -144,6 +159,11 @@ def rejected_lines(connection: duckdb.DuckDBPyConnection) -> dict[Path, list[str
         where = f"line {line}" + (f", column {column}" if column else "")
         rejected.setdefault(Path(path), []).append(f"{where}: {error.splitlines()[0]} in '{text.strip()}'")
     return rejected
+
+
+def _view_file(connection: duckdb.DuckDBPyConnection, name: str, query: str, path: Path) -> None:
+    quoted = "'" + str(path).replace("'", "''") + "'"
+    connection.execute(_CREATE_VIEW.format(name=name, query=query.format(path=quoted)))
 
 
 def _read_feed(names: list[str]) -> tuple[dict[Path, Fingerprint], dict[Path, list[str]]]:

@@ -16,6 +16,7 @@ class AuditReport:
         counts: Numbers behind the verdict.
         table: Rows that a person wants to see beside it.
         note: What the audit could not judge, in words; empty = nothing.
+        thresholds: Bounds that the verdict hangs on, by name.
     """
 
     claim: str
@@ -23,6 +24,7 @@ class AuditReport:
     counts: Mapping[str, int | float] = field(default_factory=dict)
     table: Sequence[Mapping[str, str | int | float]] = ()
     note: str = ""
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:

@@ -10,9 +10,9 @@ from capsim_dagster.errors import CapsimError
 from capsim_dagster.orchestration import metadata
 from capsim_dagster.orchestration.partitions import key_of, last_month_asked, month_of
 from capsim_dagster.orchestration.progress import Progress
-from capsim_dagster.pipeline import stages
+from capsim_dagster.pipeline import pictures, stages
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.schemas import Hosts, MasterTelemetry, ProcessedData, Resource, TimePeriods
+from capsim_dagster.schemas import Hosts, MasterTelemetry, ProcessedData, Resource, TimePeriods, TruthEvents
 from capsim_dagster.settings import LegacyFeed
 from capsim_dagster.simulation.telemetry import MODEL_VERSION
 
@@ -40,7 +40,14 @@ def build_assets(months: dg.PartitionsDefinition[str], feed: LegacyFeed) -> list
         months: The monthly partitions of feed and table.
         feed: Names and labels of the feed.
     """
-    return [host_inventory(), time_dimension(), master_parquet(), monthly_csv(months, feed), processed_data(months)]
+    return [
+        host_inventory(),
+        time_dimension(),
+        master_parquet(),
+        ground_truth(),
+        monthly_csv(months, feed),
+        processed_data(months),
+    ]
 
 
 def host_inventory() -> dg.AssetsDefinition:
@@ -84,7 +91,7 @@ def time_dimension() -> dg.AssetsDefinition:
     def time_dimension(
         context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]
     ) -> dg.MaterializeResult[None]:
-        """One row a day, and bank holidays by region (tables time_periods, bank_holidays).
+        """One row a day, and bank holidays by region (tables time_periods, region_calendar, bank_holidays).
 
         Holds the configured window; a run for later months extends it.
         """
@@ -125,9 +132,42 @@ def master_parquet() -> dg.AssetsDefinition:
             progress.stage(context, name="master_parquet", total=stages.master_rows(platform), unit="rows") as advance,
         ):
             stored = stages.master_parquet(platform, advance=advance)
-        return dg.MaterializeResult(metadata={**metadata.stored_file(stored), **metadata.footer(stored.path)})
+            images = pictures.master_pictures(platform)
+        facts = {**metadata.stored_file(stored), **metadata.footer(stored.path)}
+        return dg.MaterializeResult(metadata={**facts, **metadata.pictures(images)})
 
     return master_parquet
+
+
+def ground_truth() -> dg.AssetsDefinition:
+    """Return the asset `ground_truth`."""
+
+    @dg.asset(
+        group_name="simulation",
+        kinds={"parquet"},
+        deps=["master_parquet"],
+        code_version=MODEL_VERSION,
+        backfill_policy=_ONE_RUN,
+        metadata={"dagster/column_schema": metadata.column_schema(TruthEvents)},
+    )
+    def ground_truth(
+        context: dg.AssetExecutionContext,
+        platform: dg.ResourceParam[Platform],
+        progress: dg.ResourceParam[Progress],
+    ) -> dg.MaterializeResult[None]:
+        """What really happened: noise-free expectation, every event, and each series' parameters and breach date.
+
+        Files truth/expected.parquet, truth/events.parquet (whose columns are shown here) and truth/series.parquet.
+        """
+        with (
+            clear_failure(),
+            progress.stage(context, name="ground_truth", total=stages.master_rows(platform), unit="rows") as advance,
+        ):
+            stored = stages.ground_truth(platform, advance=advance)
+            images = pictures.truth_pictures(platform)
+        return dg.MaterializeResult(metadata={**metadata.stored_truth(stored), **metadata.pictures(images)})
+
+    return ground_truth
 
 
 def monthly_csv(months: dg.PartitionsDefinition[str], feed: LegacyFeed) -> dg.AssetsDefinition:

@@ -22,7 +22,7 @@ def full_refresh() -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         FULL_REFRESH,
         selection=dg.AssetSelection.all(),
-        description="Everything, for the months chosen, as one ordered run: inventory, calendar, master, feed, table.",
+        description="Everything, for the months chosen, as one run: inventory, calendar, master, truth, feed, table.",
     )
 
 
@@ -31,9 +31,9 @@ def monthly_refresh() -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         MONTHLY_REFRESH,
         selection=dg.AssetSelection.assets(
-            "time_dimension", "master_parquet", *MONTHLY_CSV_KEYS.values(), "processed_data"
+            "time_dimension", "master_parquet", "ground_truth", *MONTHLY_CSV_KEYS.values(), "processed_data"
         ),
-        description="One month or a range: extends calendar and master as far as asked, then feed and table.",
+        description="One month or a range: extends calendar, master and truth as far as asked, then feed and table.",
     )
 
 

@@ -1,13 +1,16 @@
 """What a person sees beside an asset or a check in the UI: tables, counts, paths and schemas from plain reports."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import dagster as dg
 import dataframely as dy
 
 from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.errors import MAX_EXAMPLES
+from capsim_dagster.ground_truth import StoredTruth
 from capsim_dagster.legacy_feed.inspect import InspectedFile
 from capsim_dagster.master import MasterFile
 from capsim_dagster.refinery.load import LoadedMonth
@@ -16,6 +19,8 @@ from capsim_dagster.settings import FeedColumns
 from capsim_dagster.storage import StoredFile
 
 Metadata = dict[str, dg.MetadataValue]
+
+_PNG_SIGNATURE: Final = b"\x89PNG"
 
 
 def column_schema(schema: type[dy.Schema]) -> dg.TableSchema:
@@ -57,6 +62,27 @@ def stored_file(stored: StoredFile) -> Metadata:
         "bytes": dg.MetadataValue.int(stored.bytes),
         "sha256": dg.MetadataValue.text(stored.sha256),
         "dagster/row_count": dg.MetadataValue.int(stored.rows),
+    }
+
+
+def pictures(images: Mapping[str, bytes]) -> Metadata:
+    """Return pictures by name as the UI shows them: images within markdown."""
+    shown: Metadata = {}
+    for name, image in images.items():
+        media_type = "image/png" if image.startswith(_PNG_SIGNATURE) else "image/svg+xml"
+        encoded = base64.b64encode(image).decode()
+        shown[name] = dg.MetadataValue.md(f"![{name.replace('_', ' ')}](data:{media_type};base64,{encoded})")
+    return shown
+
+
+def stored_truth(stored: StoredTruth) -> Metadata:
+    """Return path, size, digest and rows of the ground truth; the row count is that of the events."""
+    files = (stored.expected, stored.events, stored.series)
+    return {
+        "dagster/row_count": dg.MetadataValue.int(stored.events.rows),
+        "path": dg.MetadataValue.path(stored.events.path.parent),
+        "bytes": dg.MetadataValue.int(sum(file.bytes for file in files)),
+        "files": table([{"file": f.path.name, "rows": f.rows, "bytes": f.bytes, "sha256": f.sha256} for f in files]),
     }
 
 
@@ -110,6 +136,8 @@ def check_result(report: AuditReport, spec: dg.AssetCheckSpec, severity: dg.Asse
         metadata["examples"] = dg.MetadataValue.md("\n".join(f"- {p}" for p in report.problems[:MAX_EXAMPLES]))
     if report.table:
         metadata["table"] = table(report.table)
+    if report.thresholds:
+        metadata["thresholds"] = table([{"threshold": name, "value": bar} for name, bar in report.thresholds.items()])
     if report.note:
         metadata["note"] = dg.MetadataValue.text(report.note)
     return dg.AssetCheckResult(

@@ -129,6 +129,8 @@ def _stages(platform: Platform) -> dict[str, Callable[[], int]]:
         "fleet checks": lambda: _audited_rows({**checks.host_inventory(platform), **checks.time_dimension(platform)}),
         "master_parquet": lambda: stages.master_parquet(platform).rows,
         "master checks": lambda: _audited_rows(checks.master_parquet(platform)),
+        "ground_truth": lambda: stages.ground_truth(platform).expected.rows,
+        "truth checks": lambda: _audited_rows(checks.ground_truth(platform)),
         "monthly_csv": lambda: sum(file.lines for file in stages.monthly_csv(platform, months())),
         "feed checks": feed_checks,
         "processed_data": lambda: sum(month.rows for month in stages.processed_data(platform, months())),

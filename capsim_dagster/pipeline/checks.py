@@ -4,35 +4,49 @@ The stages hold hard invariants before they publish; these look again, later and
 The two that users ask for by name, `row_parity` and `behavioral_diversity`, are called so wherever they apply.
 """
 
+import datetime as dt
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
+import duckdb
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from capsim_dagster.audits import behaviour, parity
 from capsim_dagster.audits import fleet as fleet_audits
-from capsim_dagster.audits import parity
+from capsim_dagster.audits import truth as truth_audits
 from capsim_dagster.audits.breaches import TOLERANCE_DAYS, Breach, Series, breaches_on_date
+from capsim_dagster.audits.calendar import CalendarScan, calendar_effects
 from capsim_dagster.audits.feed import file_names, read_feed
 from capsim_dagster.audits.relations import (
     Fingerprint,
     PieceKey,
+    Relation,
     fingerprints,
     master_fingerprints,
     rows_of,
     view_master,
     view_table,
+    view_truth,
 )
 from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.scan import months_of_telemetry
 from capsim_dagster.errors import FeedError
+from capsim_dagster.ground_truth import TruthFiles, open_truth
 from capsim_dagster.legacy_feed.inspect import require_header
 from capsim_dagster.master import open_master
 from capsim_dagster.pipeline.entrance import calendar_days, require_hosts
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.schemas import Resource, Scenario
-from capsim_dagster.simulation import telemetry
+from capsim_dagster.schemas import Resource, Scenario, Variant
+from capsim_dagster.simulation import parameters, telemetry, truth
+from capsim_dagster.simulation.time_dimension import month_end, yearmonth
 from capsim_dagster.storage import sha256
 
+TWIN_HOSTS: Final = 200
+"""Hosts whose values are compared with their twin without events; a tenth of the default fleet."""
 Reports = Mapping[str, AuditReport]
 """Reports by the name of the check."""
 
@@ -63,27 +77,59 @@ def time_dimension(platform: Platform) -> Reports:
 
 
 def master_parquet(platform: Platform) -> Reports:
-    """Audit the master file against inventory and calendar."""
+    """Audit the master file against inventory, calendar and settings."""
     master = open_master(platform.layout.master, platform.generation)
     found = master_fingerprints(platform.layout.master)
     with platform.reading() as connection:
         view_master(connection, platform.layout.master)
+        hosts = require_hosts(platform, connection)
         grid = parity.expected_grid(connection)
-        varieties = fleet_audits.present_varieties(connection, "master_rows")
         breaches = breaches_on_date(
             connection,
             "master_rows",
-            _breaches(platform, require_hosts(platform, connection)),
+            _breaches(platform, hosts),
             start=master.footer.start,
             end=master.footer.end,
             threshold=platform.generation.breach_threshold,
         )
+        calendar = CalendarScan(platform.generation, _calendar_groups(platform, hosts))
+        behavioral = _behavioral_diversity(
+            platform, connection, "master_rows", hosts, end=master.footer.end, where="the master", also=[calendar]
+        )
     return {
-        "row_parity": parity.grid_parity(grid, found),
+        "row_parity": parity.grid_parity(grid, found, where="the master"),
         "utilization_is_within_bounds": parity.within_bounds(found),
-        "behavioral_diversity": fleet_audits.behavioral_diversity(varieties, where="the master"),
+        "behavioral_diversity": behavioral,
+        "calendar_effects_match_settings": calendar_effects(calendar.ratios()),
         "breach_hosts_reach_threshold_on_date": breaches,
     }
+
+
+def ground_truth(platform: Platform) -> Reports:
+    """Audit the ground truth against master, inventory and settings."""
+    generation, files = platform.generation, TruthFiles(platform.layout.truth)
+    footer = open_truth(files, generation)
+    events, series = pl.read_parquet(files.events), pl.read_parquet(files.series)
+    with platform.reading() as connection:
+        view_master(connection, open_master(platform.layout.master, generation).path)
+        view_truth(connection, expected=files.expected, events=files.events)
+        hosts = require_hosts(platform, connection)
+        grid = {piece: f for piece, f in parity.expected_grid(connection).items() if piece[0] <= yearmonth(footer.end)}
+        whole = parity.grid_parity(grid, fingerprints(connection, "expected_rows"), where="the expectation")
+        rates = truth_audits.event_rates(
+            connection,
+            generation,
+            last=footer.end,
+            anomalous_share=float(series["has_anomalies"].to_numpy().mean()),
+        )
+        explained = _events_explain_differences(platform, connection, hosts, events, end=footer.end)
+        return {
+            "row_parity": _with_problems(whole, _lacking_series(series, hosts)),
+            "gaps_are_labelled": truth_audits.gaps_are_labelled(connection, footer.end),
+            "events_explain_differences": explained,
+            "event_rates_match_settings": rates,
+            "breach_dates_lie_within_horizon": truth_audits.breach_dates(series, hosts, generation),
+        }
 
 
 def monthly_csv(platform: Platform, expected_months: Mapping[Resource, Iterable[int]]) -> Mapping[Resource, Reports]:
@@ -121,10 +167,13 @@ def processed_data(platform: Platform, expected_months: Iterable[int]) -> Report
         platform: Settings and paths.
         expected_months: Months that the table must hold, as YYYYMM.
     """
-    source = master_fingerprints(open_master(platform.layout.master, platform.generation).path)
+    master = open_master(platform.layout.master, platform.generation)
+    source = master_fingerprints(master.path)
     with platform.reading() as connection:
         view_table(connection)
+        hosts = require_hosts(platform, connection)
         found = fingerprints(connection, "table_rows")
+        end = min(_last_day(found, platform.generation.start_date), master.footer.end)
         content = parity.content_parity(
             source,
             found,
@@ -136,8 +185,8 @@ def processed_data(platform: Platform, expected_months: Iterable[int]) -> Report
             "row_parity": _with_problems(content, _changed_files(platform, loaded)),
             "keys_are_unique": parity.unique_keys(connection, "table_rows", found),
             "hosts_are_known": parity.known_hosts(connection, "table_rows"),
-            "behavioral_diversity": fleet_audits.behavioral_diversity(
-                fleet_audits.present_varieties(connection, "table_rows"), where="the table"
+            "behavioral_diversity": _behavioral_diversity(
+                platform, connection, "table_rows", hosts, end=end, where="the table"
             ),
         }
 
@@ -179,15 +228,95 @@ def _changed_files(platform: Platform, loaded: Sequence[tuple[str, str, int, int
 def _breaches(platform: Platform, hosts: pl.DataFrame) -> dict[Series, Breach]:
     """Return when each breach host's limiting series must reach the threshold."""
     breaching = hosts.filter(pl.col("scenario") == Scenario.CAPACITY_BREACH)
+    generation = platform.generation
+    block = parameters.host_block(generation, breaching)
     breaches: dict[Series, Breach] = {}
     for resource in Resource:
-        series = telemetry.draw_parameters(platform.generation, resource, telemetry.host_block(breaching))
-        spreads = telemetry.crossing_spread_days(series).tolist()
+        series = parameters.draw_parameters(generation, resource, block)
+        spreads = parameters.crossing_spread_days(series).tolist()
         days = series.breach_day.tolist()
         for index in series.is_limiting.nonzero()[0].tolist():
             tolerance = max(TOLERANCE_DAYS, math.ceil(spreads[index]))
             breaches[breaching["host_id"][index], resource.value] = Breach(int(days[index]), tolerance)
     return breaches
+
+
+def _behavioral_diversity(  # noqa: PLR0913 what to look at, and what to say of it
+    platform: Platform,
+    connection: duckdb.DuckDBPyConnection,
+    relation: Relation,
+    hosts: pl.DataFrame,
+    *,
+    end: dt.date,
+    where: str,
+    also: Sequence[CalendarScan] = (),
+) -> AuditReport:
+    """Audit the behaviour that a relation shows, and let other scans see the same months."""
+    generation, block = platform.generation, parameters.host_block(platform.generation, hosts)
+    scan = behaviour.FeatureScan(generation)
+    for month in months_of_telemetry(connection, relation, block.numbers, start=generation.start_date, end=end):
+        scan.add(month)
+        for other in also:
+            other.add(month)
+    days = (end - generation.start_date).days + 1
+    if days < behaviour.MIN_DAYS:
+        present = fleet_audits.present_varieties(connection, relation)
+        return fleet_audits.behavioral_diversity(present, where=where, note=behaviour.too_short(days))
+    return behaviour.behavioral_diversity(
+        scan.features(),
+        block.varieties,
+        horizon_days=generation.scenario_horizon_days,
+        is_due=parameters.breach_days(generation, block) + behaviour.DAYS_TO_SHOW <= days,
+        where=where,
+    )
+
+
+def _calendar_groups(platform: Platform, hosts: pl.DataFrame) -> NDArray[np.int64]:
+    """Return the calendar group of each host, -1 for those on their way to a breach."""
+    block = parameters.host_block(platform.generation, hosts)
+    groups = block.regions * len(platform.generation.metadata.server_types) + block.server_types
+    is_breaching = (hosts["scenario"] == Scenario.CAPACITY_BREACH.value) | (hosts["variant"] == Variant.BREACH.value)
+    return np.where(is_breaching.to_numpy(), -1, groups)
+
+
+def _events_explain_differences(
+    platform: Platform,
+    connection: duckdb.DuckDBPyConnection,
+    hosts: pl.DataFrame,
+    events: pl.DataFrame,
+    *,
+    end: dt.date,
+) -> AuditReport:
+    """Compare the master with its twin without events, on hosts spread over the fleet."""
+    start = platform.generation.start_date
+    sample = hosts.gather_every(max(1, hosts.height // TWIN_HOSTS))
+    model = telemetry.host_model(platform.generation, sample)
+    twin = truth.without_events(model, start, end)
+    found = months_of_telemetry(connection, "master_rows", model.block.numbers, start=start, end=end)
+    values = np.concatenate([month.values for month in found], axis=2)
+    differs = np.concatenate([values[index] != twin[resource] for index, resource in enumerate(Resource)])
+    return truth_audits.events_explain_differences(
+        differs,
+        events.filter(pl.col("host_id").is_in(sample["host_id"].implode())),
+        [(host, resource.value) for resource in Resource for host in sample["host_id"]],
+        start=start,
+    )
+
+
+def _lacking_series(series: pl.DataFrame, hosts: pl.DataFrame) -> list[str]:
+    """Return in words which hosts have not one row a resource in the table of series."""
+    counts = dict(series.group_by("host_id").len().iter_rows())
+    lacking = [host for host in hosts["host_id"] if counts.get(host) != len(Resource)]
+    strange = counts.keys() - set(hosts["host_id"])
+    return [f"{host} has {counts.get(host, 0)} series instead of {len(Resource)}" for host in lacking] + [
+        f"{host} has series but is not in the inventory" for host in sorted(strange)
+    ]
+
+
+def _last_day(found: Mapping[PieceKey, Fingerprint], start: dt.date) -> dt.date:
+    """Return the last day of the last month that is there."""
+    last = max((month for month, _ in found), default=yearmonth(start))
+    return month_end(dt.date(last // 100, last % 100, 1))
 
 
 def _with_problems(report: AuditReport, problems: Sequence[str]) -> AuditReport:

@@ -20,7 +20,7 @@ CALENDAR_HASH = "time_dimension.settings_hash"
 
 
 def require_hosts(platform: Platform, connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
-    """Return the inventory in the order of host numbers, made with these settings.
+    """Return the inventory with application codes, in the order of host numbers, made with these settings.
 
     Raises:
         WarehouseError: If it is empty or was made with other settings.
@@ -34,7 +34,8 @@ def require_hosts(platform: Platform, connection: duckdb.DuckDBPyConnection) -> 
             f"{platform.generation.num_servers:,} hosts, seed {platform.generation.random_seed}",
             remedy="materialize host_inventory again (capsim run), or name another --data-dir",
         )
-    return hosts
+    apps = read_table(connection, "business_hierarchy", order_by="host_id").select("host_id", "app_code")
+    return hosts.join(apps, on="host_id", how="left", maintain_order="left")
 
 
 def require_calendar(platform: Platform, connection: duckdb.DuckDBPyConnection) -> list[dt.date]:

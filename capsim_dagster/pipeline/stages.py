@@ -12,11 +12,13 @@ import polars as pl
 from capsim_dagster.audits import fleet as fleet_audits
 from capsim_dagster.audits.relations import master_fingerprints
 from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.daily_grid import Advance
 from capsim_dagster.errors import GateError
+from capsim_dagster.ground_truth import StoredTruth, TruthFiles, write_truth
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.legacy_feed.export import export_piece, retire_strays
 from capsim_dagster.legacy_feed.inspect import InspectedFile
-from capsim_dagster.master import Advance, open_master, write_master
+from capsim_dagster.master import open_master, write_master
 from capsim_dagster.pipeline.entrance import (
     CALENDAR_HASH,
     INVENTORY_HASH,
@@ -28,7 +30,7 @@ from capsim_dagster.pipeline.entrance import (
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.refinery.load import LoadedMonth, load_month, retire_months
 from capsim_dagster.schemas import Resource
-from capsim_dagster.simulation import fleet, telemetry, time_dimension
+from capsim_dagster.simulation import fleet, region_calendar, telemetry, time_dimension
 from capsim_dagster.storage import StoredFile
 from capsim_dagster.warehouse import fact, replace_tables
 
@@ -84,7 +86,7 @@ def host_inventory(platform: Platform) -> Inventory:
 
 
 def time_calendar(platform: Platform, *, through: int | None = None) -> Calendar:
-    """Write the tables `time_periods` and `bank_holidays`.
+    """Write the tables `time_periods`, `region_calendar` and `bank_holidays`.
 
     The calendar holds the configured window, the month asked for, and every month that it already held with the same
     settings: it never shrinks while the fleet lives on.
@@ -104,11 +106,13 @@ def time_calendar(platform: Platform, *, through: int | None = None) -> Calendar
             ends.append(time_dimension.month_end(dt.date(through // 100, through % 100, 1)))
         end = max(ends)
         days = time_dimension.time_periods(generation.start_date, end)
-        holidays = time_dimension.bank_holidays(generation.metadata.regions, generation.start_date, end)
+        regions = generation.metadata.regions
+        holidays = region_calendar.bank_holidays(regions, generation.start_date, end)
+        by_region = region_calendar.region_calendar(regions, generation.calendar, generation.start_date, end)
         _hold(fleet_audits.contiguous_calendar(days["date"].to_list(), start=generation.start_date, end=end))
         replace_tables(
             connection,
-            {"time_periods": days, "bank_holidays": holidays},
+            {"time_periods": days, "region_calendar": by_region, "bank_holidays": holidays},
             facts={CALENDAR_HASH: telemetry.fleet_hash(generation)},
         )
     return Calendar(generation.start_date, end, days.height, holidays.height)
@@ -125,6 +129,20 @@ def master_parquet(platform: Platform, *, advance: Advance = lambda _rows: None)
         hosts = require_hosts(platform, connection)
         days = require_calendar(platform, connection)
     return write_master(platform.generation, hosts, platform.layout.master, end=days[-1], advance=advance)
+
+
+def ground_truth(platform: Platform, *, advance: Advance = lambda _rows: None) -> StoredTruth:
+    """Write what the simulator knows of the master that is there: expectation, events and series.
+
+    Raises:
+        WarehouseError: If the inventory is missing or made with other settings.
+        MasterError: If the master is missing, torn or made with other settings.
+        GateError: If a file does not hold every row; the old files stay.
+    """
+    with platform.reading() as connection:
+        hosts = require_hosts(platform, connection)
+    end = open_master(platform.layout.master, platform.generation).footer.end
+    return write_truth(platform.generation, hosts, TruthFiles(platform.layout.truth), end=end, advance=advance)
 
 
 def master_rows(platform: Platform) -> int:

@@ -4,33 +4,57 @@ Unknown keys, values out of range and contradictions are errors that name the ke
 nothing is written before they are settled. No global instance: settings are passed as arguments.
 """
 
+from capsim_dagster.settings.fleet import (
+    Correlation,
+    Department,
+    LoadShift,
+    Metadata,
+    Region,
+    ServerType,
+)
 from capsim_dagster.settings.load import CONFIG_ENV, find_config, load_settings
 from capsim_dagster.settings.model import (
     ENV_PREFIX,
     Automation,
     DataGeneration,
-    Department,
     FeedColumns,
     LegacyFeed,
-    Metadata,
-    Metric,
-    Region,
     Settings,
-    Weighted,
     settings_hash,
+)
+from capsim_dagster.settings.sections import Weighted
+from capsim_dagster.settings.telemetry import (
+    ANOMALY_SLOT_DAYS,
+    OUTAGE_SLOT_DAYS,
+    Anomalies,
+    Bursts,
+    Calendar,
+    Gaps,
+    Metric,
+    Noise,
 )
 
 __all__ = [
+    "ANOMALY_SLOT_DAYS",
     "CONFIG_ENV",
     "ENV_PREFIX",
+    "OUTAGE_SLOT_DAYS",
+    "Anomalies",
     "Automation",
+    "Bursts",
+    "Calendar",
+    "Correlation",
     "DataGeneration",
     "Department",
     "FeedColumns",
+    "Gaps",
     "LegacyFeed",
+    "LoadShift",
     "Metadata",
     "Metric",
+    "Noise",
     "Region",
+    "ServerType",
     "Settings",
     "Weighted",
     "find_config",

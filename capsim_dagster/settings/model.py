@@ -7,15 +7,17 @@ import datetime as dt
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from holidays.registry import COUNTRIES, FINANCIAL
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from capsim_dagster.schemas import VARIETIES, Resource, Scenario
+from capsim_dagster.settings.fleet import Metadata
+from capsim_dagster.settings.sections import Section, require_all, require_distinct
+from capsim_dagster.settings.telemetry import Anomalies, Bursts, Calendar, Gaps, Metric, Noise
 
 ENV_PREFIX: Final = "CAPSIM__"
 """Start of every environment variable that overrides a setting."""
@@ -26,12 +28,6 @@ _DEFAULT_BASE_PATH: Final = {
     "sagemaker": "/opt/ml/processing/output",
     "lambda": "/tmp/capsim",  # noqa: S108 the one folder that AWS Lambda lets a function write
 }
-
-
-class Section(BaseModel):
-    """A frozen part of the settings that refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class General(Section):
@@ -49,70 +45,6 @@ class ScenarioShare(Section):
     rare_share: float = Field(default=0.2, ge=0, le=1, description="Share of its rare variant within the scenario.")
 
 
-class Metric(Section):
-    """How one resource differs from the scenario's typical series."""
-
-    level_factor: float = Field(gt=0, le=2, description="Multiplies level, drift and season.")
-    noise_factor: float = Field(ge=0, le=5, description="Multiplies the day-to-day noise.")
-    min_clip: float = Field(default=0.0, ge=0, le=100, description="Lowest value [%].")
-    max_clip: float = Field(default=100.0, ge=0, le=100, description="Highest value [%].")
-
-    @model_validator(mode="after")
-    def _clip_is_ordered(self) -> Self:
-        if self.min_clip >= self.max_clip:
-            raise ValueError(f"min_clip {self.min_clip} must be below max_clip {self.max_clip}")
-        return self
-
-
-class Weighted(Section):
-    """A named choice and how often it is drawn."""
-
-    name: str = Field(min_length=1)
-    weight: float = Field(gt=0, description="Relative weight; the weights of a list need not add up to 1.")
-
-
-class Region(Weighted):
-    """A data-centre region."""
-
-    bank_calendar: str = Field(
-        min_length=2, description="Calendar of the `holidays` package: a country code or a market such as ECB."
-    )
-
-    @field_validator("bank_calendar")
-    @classmethod
-    def _calendar_exists(cls, code: str) -> str:
-        known = {name for names in (*COUNTRIES.values(), *FINANCIAL.values()) for name in names[1:]}
-        if code not in known:
-            raise ValueError(f"found {code!r}; no such calendar in the `holidays` package (e.g. US, GB, SG, ECB)")
-        return code
-
-
-class Department(Weighted):
-    """A department with its teams."""
-
-    code: str = Field(min_length=2, max_length=4, description="Start of its application codes.")
-    business_unit: str = Field(min_length=1)
-    teams: tuple[str, ...] = Field(min_length=1)
-
-
-class Metadata(Section):
-    """What the inventory says about a host, and how often."""
-
-    departments: tuple[Department, ...] = Field(min_length=1)
-    regions: tuple[Region, ...] = Field(min_length=1)
-    criticality_levels: tuple[Weighted, ...] = Field(min_length=1)
-    server_types: tuple[Weighted, ...] = Field(min_length=1)
-    virtual_share: float = Field(ge=0, le=1, description="Share of virtual machines.")
-    apps_per_team: int = Field(ge=1, le=999, description="Applications of each team.")
-
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> Self:
-        for field in ("departments", "regions", "criticality_levels", "server_types"):
-            _require_distinct(field, "name", [choice.name for choice in getattr(self, field)])
-        _require_distinct("departments", "code", [department.code for department in self.departments])
-        return self
-
-
 class DataGeneration(Section):
     """The fleet and its window. Everything here but `end_date` decides values, so it is part of the settings hash."""
 
@@ -124,6 +56,11 @@ class DataGeneration(Section):
     breach_threshold: float = Field(gt=50, le=100, description="Utilization that counts as a breach [%].")
     scenario_mix: dict[Scenario, ScenarioShare]
     metrics: dict[Resource, Metric]
+    calendar: Calendar
+    noise: Noise
+    bursts: Bursts
+    anomalies: Anomalies
+    gaps: Gaps
     metadata: Metadata
 
     @field_validator("scenario_mix", mode="before")
@@ -147,8 +84,8 @@ class DataGeneration(Section):
 
     @model_validator(mode="after")
     def _mix_is_whole(self) -> Self:
-        _require_all(self.scenario_mix, Scenario, "scenario_mix")
-        _require_all(self.metrics, Resource, "metrics")
+        require_all(self.scenario_mix, Scenario, "scenario_mix")
+        require_all(self.metrics, Resource, "metrics")
         low = [
             f"{name} {metric.max_clip:g}"
             for name, metric in self.metrics.items()
@@ -180,7 +117,7 @@ class FeedColumns(Section):
     @model_validator(mode="after")
     def _labels_are_distinct(self) -> Self:
         labels = ["date", "host_id", self.value_column, self.capacity_column]
-        _require_distinct("the header", "label", labels)
+        require_distinct("the header", "label", labels)
         return self
 
 
@@ -191,8 +128,8 @@ class LegacyFeed(Section):
 
     @model_validator(mode="after")
     def _files_are_distinct(self) -> Self:
-        _require_all(self.resources, Resource, "resources")
-        _require_distinct("resources", "file_prefix", [columns.file_prefix for columns in self.resources.values()])
+        require_all(self.resources, Resource, "resources")
+        require_distinct("resources", "file_prefix", [columns.file_prefix for columns in self.resources.values()])
         return self
 
 
@@ -236,15 +173,3 @@ def settings_hash(generation: DataGeneration, *version: str) -> str:
     facts = generation.model_dump(mode="json", exclude={"end_date"})
     canonical = json.dumps([facts, *version], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def _require_all(found: Mapping[Any, object], kind: type[Scenario] | type[Resource], name: str) -> None:
-    missing = [member.value for member in kind if member not in found]
-    if missing:
-        raise ValueError(f"{name} lacks {', '.join(missing)}; it needs {', '.join(member.value for member in kind)}")
-
-
-def _require_distinct(place: str, what: str, found: Sequence[str]) -> None:
-    twice = sorted({value for value in found if found.count(value) > 1})
-    if twice:
-        raise ValueError(f"{place}: {what} {', '.join(twice)} stands twice; each {what} once")

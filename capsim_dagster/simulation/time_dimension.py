@@ -1,20 +1,17 @@
-"""The calendar: one row a day, and the bank holidays of each region.
+"""The calendar that holds in every region: one row a day, and the arithmetic of days and months.
 
-Bank calendars, not public ones: a region's banks close on the days of its central bank or market.
+What differs by region, such as bank holidays and business days, is in `region_calendar`.
 """
 
 import calendar
 import datetime as dt
-from collections.abc import Iterable
 from typing import Final
 
-import holidays
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from capsim_dagster.settings import Region
-
-_OBSERVED: Final = "(observed)"
-_FRIDAY: Final = 4
+_EPOCH: Final = dt.date(1970, 1, 1)
 _SATURDAY_ISO: Final = 6
 _QUARTER_MONTHS: Final = 3
 
@@ -48,6 +45,24 @@ def months_between(start: dt.date, end: dt.date) -> list[dt.date]:
     return [dt.date(index // 12, index % 12 + 1, 1) for index in first]
 
 
+def epoch_days(first: dt.date, last: dt.date) -> NDArray[np.int64]:
+    """Return the days from `first` to `last`, both inclusive, as days since 1970-01-01.
+
+    >>> epoch_days(dt.date(1970, 1, 31), dt.date(1970, 2, 1)).tolist()
+    [30, 31]
+    """
+    return np.arange((first - _EPOCH).days, (last - _EPOCH).days + 1, dtype=np.int64)
+
+
+def date_of(epoch_day: int) -> dt.date:
+    """Return the date of a day since 1970-01-01.
+
+    >>> date_of(31)
+    datetime.date(1970, 2, 1)
+    """
+    return _EPOCH + dt.timedelta(int(epoch_day))
+
+
 def time_periods(start: dt.date, end: dt.date) -> pl.DataFrame:
     """Return one row a day from `start` to `end`, both inclusive; columns of `schemas.TimePeriods`."""
     day = pl.col("date")
@@ -66,38 +81,3 @@ def time_periods(start: dt.date, end: dt.date) -> pl.DataFrame:
             is_quarter_end_month=pl.col("month") % _QUARTER_MONTHS == 0,
         )
     )
-
-
-def bank_holidays(regions: Iterable[Region], start: dt.date, end: dt.date) -> pl.DataFrame:
-    """Return the bank holidays of each region from `start` to `end`; columns of `schemas.BankHolidays`.
-
-    Raises:
-        NotImplementedError: If the `holidays` package has no such calendar.
-    """
-    years = range(start.year, end.year + 1)
-    regions = list(regions)
-    calendars = {code: _bank_calendar(code, years) for code in {region.bank_calendar for region in regions}}
-    rows = [
-        (region.name, day, name)
-        for region in regions
-        for day, name in calendars[region.bank_calendar]
-        if start <= day <= end
-    ]
-    return pl.DataFrame(rows, schema={"region": pl.String, "date": pl.Date, "name": pl.String}, orient="row").sort(
-        "region", "date"
-    )
-
-
-def _bank_calendar(code: str, years: range) -> list[tuple[dt.date, str]]:
-    """Return the days on which the banks of a calendar are closed, with their names.
-
-    The Federal Reserve observes a Sunday holiday on Monday but stays open on the Friday before a Saturday holiday.
-    Source: Federal Reserve Board, "Holidays Observed by the Federal Reserve System".
-    """
-    # list_supported_financial() would answer too, but it imports every country: 0.9 s.
-    if any(code in names for names in holidays.registry.FINANCIAL.values()):
-        return sorted(holidays.financial_holidays(code, years=years).items())
-    days = sorted(holidays.country_holidays(code, years=years).items())
-    if code != "US":
-        return days
-    return [(day, name) for day, name in days if not (day.weekday() == _FRIDAY and _OBSERVED in name)]

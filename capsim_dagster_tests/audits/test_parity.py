@@ -31,7 +31,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 def parity_of(connection: duckdb.DuckDBPyConnection, rows: list[Row]) -> AuditReport:
     show(connection, rows)
-    return parity.grid_parity(parity.expected_grid(connection), fingerprints(connection, RELATION))
+    return parity.grid_parity(parity.expected_grid(connection), fingerprints(connection, RELATION), where="the master")
 
 
 def uniqueness_of(connection: duckdb.DuckDBPyConnection, rows: list[Row]) -> AuditReport:

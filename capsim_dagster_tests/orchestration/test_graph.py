@@ -112,7 +112,7 @@ def test_full_refresh_builds_everything_in_one_run_and_every_check_passes(
 
     assert summary.succeeded, summary.failures
     assert {check.check for check in summary.checks if not check.passed} == set()
-    assert len(summary.checks) == 19
+    assert len(summary.checks) == 25
     rows = {asset.asset: asset.rows for asset in summary.assets}
     assert rows["master_parquet"] == rows["processed_data"] == 12 * 4 * 90
     assert rows["monthly_csv/cpu"] == 12 * 90

@@ -1,5 +1,6 @@
 """Each way in which the tests damage what was built, with the checks that must notice it."""
 
+import datetime as dt
 import shutil
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -14,6 +15,7 @@ from capsim_dagster_tests.sabotage import (
     feed_file,
     replace_field,
     rewrite_master,
+    rewrite_parquet,
     run_sql,
 )
 
@@ -62,6 +64,23 @@ def rename_feed_file(platform: Platform) -> None:
 def swap_feed_files(platform: Platform) -> None:
     january = feed_file(platform, 202301)
     shutil.copyfile(feed_file(platform), january)
+
+
+def truth(name: str, change: ChangeFrame) -> Act:
+    return lambda platform: rewrite_parquet(platform.layout.truth / f"{name}.parquet", change)
+
+
+def busy_weekends(frame: pl.DataFrame) -> pl.DataFrame:
+    busier = (pl.col("p95_util") * 2).clip(0, 100)
+    return frame.with_columns(p95_util=pl.when(pl.col("date").dt.weekday() >= 6).then(busier).otherwise("p95_util"))
+
+
+def many_anomalies(frame: pl.DataFrame) -> pl.DataFrame:
+    whole_window = {"start": pl.lit(dt.date(2023, 1, 1)), "end": pl.lit(dt.date(2023, 3, 31))}
+    spikes = frame.unique(["host_id", "resource"], maintain_order=True).with_columns(
+        kind=pl.lit("spike"), **whole_window
+    )
+    return pl.concat([frame, spikes])
 
 
 def duplicate_in_place_of_a_row(frame: pl.DataFrame) -> pl.DataFrame:
@@ -136,13 +155,67 @@ SABOTAGES: Final = {
     "master lacks a variety": Sabotage(
         sql(LOSE_A_VARIETY), "master_parquet", {"behavioral_diversity"}, "LOW_IDLE/VARIABLE"
     ),
+    "weekends as busy as Mondays": Sabotage(
+        master(busy_weekends), "master_parquet", {"calendar_effects_match_settings"}, "on weekend"
+    ),
+    "expectation lost": Sabotage(
+        truth("expected", lambda frame: frame.filter(~ONE_ROW)),
+        "ground_truth",
+        {"row_parity"},
+        "335 rows instead of 336",
+    ),
+    "series lost": Sabotage(
+        truth("series", lambda frame: frame[1:]), "ground_truth", {"row_parity"}, "srv-000001 has 3 series instead of 4"
+    ),
+    "gap forgotten": Sabotage(
+        truth("events", lambda frame: frame.filter(pl.col("kind") != "outage")),
+        "ground_truth",
+        {"gaps_are_labelled", "events_explain_differences"},
+        "has no value and no event",
+    ),
+    "gap invented": Sabotage(
+        truth("events", lambda frame: frame.with_columns(kind=pl.lit("missing"))),
+        "ground_truth",
+        {"gaps_are_labelled"},
+        "has a value in spite of a gap",
+    ),
+    "bursts forgotten": Sabotage(
+        truth("events", lambda frame: frame.filter(pl.col("kind") != "burst")),
+        "ground_truth",
+        {"events_explain_differences"},
+        "differs from its twin without an event",
+    ),
+    "burst at another time": Sabotage(
+        truth("events", lambda frame: frame.with_columns(start=pl.col("start").dt.offset_by("-1d"))),
+        "ground_truth",
+        {"gaps_are_labelled", "events_explain_differences"},
+        "does not show in the data",
+    ),
+    "anomalies everywhere": Sabotage(
+        truth("events", many_anomalies),
+        "ground_truth",
+        {"event_rates_match_settings", "events_explain_differences"},
+        "anomalous days, expected",
+    ),
+    "breach date lost": Sabotage(
+        truth("series", lambda frame: frame.with_columns(breach_date=pl.lit(None, dtype=pl.Date))),
+        "ground_truth",
+        {"breach_dates_lie_within_horizon"},
+        "srv-000009 has 0 breach dates",
+    ),
+    "breach beyond the horizon": Sabotage(
+        truth("series", lambda frame: frame.with_columns(pl.col("breach_date").dt.offset_by("100y"))),
+        "ground_truth",
+        {"breach_dates_lie_within_horizon"},
+        "outside 2023-01-01 to",
+    ),
     "feed value changed": Sabotage(
         lines(replace_field(6, 2, "20.01")), CPU_FEED, {"row_parity"}, "2023-02 cpu has other values or capacities"
     ),
     "feed capacity changed": Sabotage(
         lines(replace_field(6, 3, "65")), CPU_FEED, {"row_parity"}, "2023-02 cpu has other values or capacities"
     ),
-    "feed value lost": Sabotage(lines(replace_field(6, 2, "")), CPU_FEED, {"row_parity"}, "335 values instead of 336"),
+    "feed value lost": Sabotage(lines(replace_field(6, 2, "")), CPU_FEED, {"row_parity"}, "values instead of"),
     "feed host changed": Sabotage(
         lines(replace_field(6, 1, "srv-000002")), CPU_FEED, {"row_parity"}, "other hosts or days"
     ),
@@ -185,7 +258,7 @@ SABOTAGES: Final = {
         sql(f"UPDATE processed_data SET y = NULL WHERE {ONE_TABLE_ROW}"),
         "processed_data",
         {"row_parity"},
-        "335 values instead of 336",
+        "values instead of",
     ),
     "feed changed after loading": Sabotage(
         lines(replace_field(6, 2, "20.01")),

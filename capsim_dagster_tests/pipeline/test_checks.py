@@ -24,6 +24,7 @@ def all_reports(platform: Platform) -> dict[str, Mapping[str, AuditReport]]:
         "host_inventory": checks.host_inventory(platform),
         "time_dimension": checks.time_dimension(platform),
         "master_parquet": checks.master_parquet(platform),
+        "ground_truth": checks.ground_truth(platform),
         **{f"monthly_csv/{resource}": reports for resource, reports in feeds.items()},
         "processed_data": checks.processed_data(platform, MONTHS),
     }
@@ -42,6 +43,7 @@ def checks_of(platform: Platform, asset: str) -> Mapping[str, AuditReport]:
         "host_inventory": checks.host_inventory,
         "time_dimension": checks.time_dimension,
         "master_parquet": checks.master_parquet,
+        "ground_truth": checks.ground_truth,
         "processed_data": lambda p: checks.processed_data(p, MONTHS),
     }
     return by_asset[name](platform)

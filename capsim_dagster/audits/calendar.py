@@ -1,0 +1,220 @@
+"""Audit of the calendar: does the telemetry rest at weekends and holidays, and work at quarter end, as set?
+
+Measured on the telemetry alone, by region: the mean load of the hosts of each workload on the days of an occasion,
+against ordinary days of the same weekday in the weeks before and after. Weekends are compared with the working days of
+weeks without any occasion. Hosts on their way to a breach are left out: a ceiling would flatten their days.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.scan import MonthOfTelemetry
+from capsim_dagster.schemas import Resource
+from capsim_dagster.settings import Calendar, DataGeneration, Metric, ServerType
+from capsim_dagster.simulation.region_calendar import NOT_BUSINESS, SATURDAY, RegionDays, region_days
+from capsim_dagster.simulation.time_dimension import date_of
+
+Float64Array = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+TOLERANCE: Final = 0.02
+"""How far a ratio may be from its setting, as a share of it, beyond its sampling error."""
+SAMPLING_ERRORS: Final = 4.0
+"""How many standard errors of the measured ratio are allowed on top: one in 16,000 fails by chance."""
+MIN_OCCASIONS: Final = 3
+"""Days (or weekends) of an occasion that it takes to judge it."""
+_WEEK: Final = 7
+_WEEKS: Final = (1, 2, 3)
+"""How many weeks before and after an occasion an ordinary day is sought."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A measured ratio of load and the one that the settings ask for.
+
+    Attributes:
+        region: The region.
+        resource: The resource.
+        occasion: weekend, holiday, quarter end or month end.
+        expected: The setting.
+        measured: What the telemetry shows.
+        error: Its standard error.
+        days: Days (or weekends) that were compared.
+    """
+
+    region: str
+    resource: Resource
+    occasion: str
+    expected: float
+    measured: float
+    error: float
+    days: int
+
+    @property
+    def tolerance(self) -> float:
+        """How far the measured ratio may be from the setting."""
+        return TOLERANCE * self.expected + SAMPLING_ERRORS * self.error
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is as near as that."""
+        return abs(self.measured - self.expected) <= self.tolerance
+
+
+class CalendarScan:
+    """Collects the mean load of each workload in each region, a month at a time."""
+
+    def __init__(self, generation: DataGeneration, groups: NDArray[np.int64]) -> None:
+        """Start with no month.
+
+        Args:
+            generation: The settings.
+            groups: Of each host, its region times the number of server types plus its server type; -1 = leave it out.
+        """
+        self._generation = generation
+        n_groups = len(generation.metadata.regions) * len(generation.metadata.server_types)
+        self._sizes = np.bincount(groups[groups >= 0], minlength=n_groups).astype(np.float64)
+        self._order = np.argsort(groups, kind="stable")[int((groups < 0).sum()) :]
+        self._loads: list[Float64Array] = []
+        self._days: list[NDArray[np.int64]] = []
+
+    def add(self, month: MonthOfTelemetry) -> None:
+        """Take one more month, in order; what is missing counts as the mean of its workload."""
+        values = month.values[:, self._order]
+        is_there = ~np.isnan(values)
+        sums = self._by_group(np.where(is_there, values, 0))
+        self._loads.append(sums * self._sizes[:, np.newaxis] / np.maximum(self._by_group(is_there), 1))
+        self._days.append(month.days)
+
+    def _by_group(self, values: NDArray[np.generic]) -> Float64Array:
+        """Sum over the hosts of each group, shape `(4, n_groups, n_days)`."""
+        sums = np.zeros((values.shape[0], self._sizes.size, values.shape[2]))
+        (filled,) = np.nonzero(self._sizes)
+        if filled.size:
+            starts = (np.cumsum(self._sizes) - self._sizes)[filled].astype(np.int64)
+            sums[:, filled] = np.add.reduceat(values, starts, axis=1, dtype=np.float64)
+        return sums
+
+    def ratios(self) -> list[Ratio]:
+        """Return every ratio that the months so far allow to measure."""
+        days, loads = np.concatenate(self._days), np.concatenate(self._loads, axis=-1)
+        metadata, calendar = self._generation.metadata, self._generation.calendar
+        found: list[Ratio] = []
+        for region, of_region in zip(metadata.regions, np.split(loads, len(metadata.regions), axis=1), strict=True):
+            facts = region_days(
+                region.bank_calendar, date_of(days[0]), date_of(days[-1]), calendar.holiday_shoulder_days
+            )
+            for resource, load in zip(Resource, of_region, strict=True):
+                if load.sum(axis=0).min() > 0:
+                    found += self._ratios_of(region.name, resource, load, facts)
+        return found
+
+    def _ratios_of(self, region: str, resource: Resource, load: Float64Array, days: RegionDays) -> Iterable[Ratio]:
+        """Yield the ratios of one region and resource.
+
+        Args:
+            region: Its name.
+            resource: The resource.
+            load: Sum over the hosts of each server type, shape `(n_server_types, n_days)`.
+            days: The days in the region's calendar.
+        """
+        metric, calendar = self._generation.metrics[resource], self._generation.calendar
+        occasions = _occasions(days, metric, calendar)
+        is_ordinary = ~np.any([is_on for is_on, _ in occasions.values()], axis=0)
+        is_ordinary &= days.holiday_distance > calendar.holiday_shoulder_days
+        for occasion, (is_on, expected) in occasions.items():
+            ratios = _against_ordinary(load.sum(axis=0), is_on, is_ordinary)
+            yield from _judged(region, resource, occasion, expected, ratios)
+        weekends, working = _clean_weeks(load, days, is_ordinary)
+        expected = _weekend_factor(metric, self._generation.metadata.server_types, working.sum(axis=1))
+        yield from _judged(region, resource, "weekend", expected, weekends.sum(axis=0) / working.sum(axis=0))
+
+
+def calendar_effects(ratios: Sequence[Ratio]) -> AuditReport:
+    """Report whether every measured ratio equals its setting, within 2 % of it and the sampling error."""
+    return AuditReport(
+        claim="load on weekends, bank holidays, quarter and month ends is the multiple of ordinary days that is set",
+        problems=[
+            f"{ratio.region} {ratio.resource} on {ratio.occasion}: {ratio.measured:.3f} times an ordinary day, "
+            f"expected {ratio.expected:.3f} within {ratio.tolerance:.3f} ({ratio.days} days compared)"
+            for ratio in ratios
+            if not ratio.holds
+        ],
+        counts={"ratios": len(ratios), "largest_deviation": max((_off(ratio) for ratio in ratios), default=0.0)},
+        table=[
+            {
+                "region": ratio.region,
+                "resource": ratio.resource.value,
+                "occasion": ratio.occasion,
+                "expected": round(ratio.expected, 4),
+                "measured": round(ratio.measured, 4),
+                "tolerance": round(ratio.tolerance, 4),
+                "days": ratio.days,
+            }
+            for ratio in ratios
+        ],
+        note="" if ratios else "the telemetry is too short, or the fleet too small, to judge any occasion",
+    )
+
+
+def _off(ratio: Ratio) -> float:
+    """Return how far a ratio is from its setting, as a share of it."""
+    return round(abs(ratio.measured / ratio.expected - 1), 4) if ratio.expected else ratio.measured
+
+
+def _occasions(days: RegionDays, metric: Metric, calendar: Calendar) -> Mapping[str, tuple[BoolArray, float]]:
+    """Return the days of each occasion that are no day of a stronger one, and the factor set for it."""
+    is_business = days.business_days_left != NOT_BUSINESS
+    is_near_holiday = days.holiday_distance <= calendar.holiday_shoulder_days
+    is_last = is_business & (days.business_days_left < calendar.eoq_window_days)
+    is_quarter_end = is_last & np.isin(days.month, metric.eoq_months) & metric.use_eoq_spikes
+    is_month_end = is_business & (days.business_days_left < calendar.month_end_window_days)
+    is_month_end &= ~is_quarter_end & ~is_near_holiday
+    return {
+        "bank holiday": (days.is_holiday, metric.holiday_effect_multiplier if metric.use_holidays else 1.0),
+        "quarter end": (is_quarter_end, metric.eoq_spike_multiplier),
+        "month end": (is_month_end, metric.month_end_multiplier),
+    }
+
+
+def _against_ordinary(load: Float64Array, is_on: BoolArray, is_ordinary: BoolArray) -> Float64Array:
+    """Return the load on each day of an occasion relative to the nearest ordinary days of the same weekday.
+
+    The two, one before and one after, are weighted by their nearness, so that growth and season cancel.
+    """
+    ratios = []
+    for day in np.flatnonzero(is_on).tolist():
+        before = next((k for k in _WEEKS if day - k * _WEEK >= 0 and is_ordinary[day - k * _WEEK]), 0)
+        after = next((k for k in _WEEKS if day + k * _WEEK < load.size and is_ordinary[day + k * _WEEK]), 0)
+        if before and after:
+            earlier, later = load[day - before * _WEEK], load[day + after * _WEEK]
+            ratios.append(load[day] * (before + after) / (after * earlier + before * later))
+    return np.array(ratios)
+
+
+def _clean_weeks(load: Float64Array, days: RegionDays, is_ordinary: BoolArray) -> tuple[Float64Array, Float64Array]:
+    """Return the mean load of weekend and working days of the weeks without occasion, `(n_server_types, n_weeks)`."""
+    mondays = np.flatnonzero(days.weekday == 0)
+    mondays = mondays[mondays + _WEEK <= load.shape[1]]
+    weeks = mondays[:, np.newaxis] + np.arange(_WEEK)
+    clean = weeks[is_ordinary[weeks].all(axis=1)]
+    by_day = load[:, clean]
+    return by_day[:, :, SATURDAY:].mean(axis=2), by_day[:, :, :SATURDAY].mean(axis=2)
+
+
+def _weekend_factor(metric: Metric, kinds: Sequence[ServerType], working: Float64Array) -> float:
+    """Return the weekend factor that is set for a mix of workloads with these loads on working days."""
+    factors = [1 + (metric.weekly_pattern_factor - 1) * kind.weekend_response for kind in kinds]
+    return float(np.average(np.maximum(factors, 0), weights=working)) if working.sum() else 1.0
+
+
+def _judged(region: str, resource: Resource, occasion: str, expected: float, ratios: Float64Array) -> Iterable[Ratio]:
+    """Yield the ratio of an occasion, if there are enough days to judge it."""
+    if ratios.size >= MIN_OCCASIONS:
+        error = float(ratios.std(ddof=1)) / ratios.size**0.5
+        yield Ratio(region, resource, occasion, expected, float(ratios.mean()), error, ratios.size)

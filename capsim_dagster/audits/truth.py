@@ -1,0 +1,203 @@
+"""Audits of the ground truth: does it say all that happened, and nothing that did not?"""
+
+import datetime as dt
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import duckdb
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from capsim_dagster.audits.relations import rows_of, statement
+from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.schemas import EventKind, Resource, Scenario
+from capsim_dagster.settings import DataGeneration
+
+GAPS: Final = (EventKind.MISSING, EventKind.OUTAGE, EventKind.AGENT_DOWN)
+"""Events that leave days without a value."""
+ANOMALIES: Final = (EventKind.SPIKE, EventKind.DIP, EventKind.LEVEL_SHIFT, EventKind.VARIANCE_CHANGE)
+"""Events that count as anomalous days; a burst is how its host behaves."""
+SAMPLING_ERRORS: Final = 4.0
+"""How many standard errors a measured rate may be off: one in 16,000 fails by chance."""
+UNSEEN_SHARE: Final = 0.01
+"""Part of the anomalous days that may not show: spikes above the ceiling."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A measured share of days.
+
+    Attributes:
+        name: Of what.
+        expected: What the settings ask for.
+        measured: What was found.
+        tolerance: How far it may be off.
+    """
+
+    name: str
+    expected: float
+    measured: float
+    tolerance: float
+
+
+def gaps_are_labelled(connection: duckdb.DuckDBPyConnection, last: dt.date) -> AuditReport:
+    """Report whether the days without a value are exactly those that gap events cover.
+
+    Args:
+        connection: Connection that sees `master_rows` and `truth_event_days`.
+        last: Last day of the master.
+    """
+    rows = rows_of(connection, statement("unlabelled_gaps"), {"last": last, "gaps": _names(GAPS)})
+    ((missing,),) = rows_of(connection, "SELECT count(*) FROM master_rows WHERE util IS NULL")
+    return AuditReport(
+        claim="the days without a value are exactly those that a gap event covers",
+        problems=[
+            f"{host} {resource} on {date} " + ("has no value and no event" if bare else "has a value in spite of a gap")
+            for host, resource, date, bare in rows
+        ],
+        counts={"missing_values": missing, "unlabelled": sum(1 for *_, bare in rows if bare)},
+    )
+
+
+def event_rates(
+    connection: duckdb.DuckDBPyConnection,
+    generation: DataGeneration,
+    *,
+    last: dt.date,
+    anomalous_share: float,
+) -> AuditReport:
+    """Report whether missing and anomalous days are as frequent as set, within sampling error.
+
+    Args:
+        connection: Connection that sees `master_rows` and `truth_event_days`.
+        generation: The settings.
+        last: Last day of the master.
+        anomalous_share: Share of the series that have anomalies at all, 0 to 1.
+    """
+    parameters = {"last": last, "anomalies": _names(ANOMALIES)}
+    ((total, missing, anomalous),) = rows_of(connection, statement("event_rates"), parameters)
+    reported = total - missing
+    expected_anomalous = generation.anomalies.rate * anomalous_share
+    rates = [
+        Rate("missing values", _missing_share(generation), missing / total, _missing_error(generation, total) / total),
+        Rate(
+            "anomalous days",
+            expected_anomalous,
+            anomalous / max(reported, 1),
+            _anomalous_error(generation, reported) / max(reported, 1) + UNSEEN_SHARE * expected_anomalous,
+        ),
+    ]
+    return AuditReport(
+        claim="missing and anomalous days are as frequent as the settings ask for, within sampling error",
+        problems=[
+            f"{rate.measured:.4%} {rate.name}, expected {rate.expected:.4%} within {rate.tolerance:.4%}"
+            for rate in rates
+            if abs(rate.measured - rate.expected) > rate.tolerance
+        ],
+        counts={"missing_values": missing, "anomalous_days": anomalous},
+        table=[
+            {"of": r.name, "expected": r.expected, "measured": round(r.measured, 6), "tolerance": round(r.tolerance, 6)}
+            for r in rates
+        ],
+    )
+
+
+def events_explain_differences(
+    differs: NDArray[np.bool_], events: pl.DataFrame, series: Sequence[tuple[str, str]], *, start: dt.date
+) -> AuditReport:
+    """Report whether each difference between the data and their twin without events has an event, and vice versa.
+
+    Args:
+        differs: Where the data differ from the twin or are missing, shape `(n_series, n_days)`.
+        events: The events of these series, of `schemas.TruthEvents`.
+        series: Host and resource of each series.
+        start: The first of the days.
+    """
+    row_of = {name: row for row, name in enumerate(series)}
+    last = start + dt.timedelta(differs.shape[1] - 1)
+    explained = np.zeros_like(differs)
+    problems = []
+    for host, resource, kind, first_day, last_day in events.select(
+        "host_id", "resource", "kind", "start", "end"
+    ).iter_rows():
+        row, first = row_of[host, resource], (first_day - start).days
+        explained[row, first : (last_day - start).days + 1] = True
+        shows = differs[row, first] and (last_day > last or differs[row, (last_day - start).days])
+        if not shows:
+            problems.append(f"{kind} of {host} {resource} from {first_day} to {last_day} does not show in the data")
+    for row, day in zip(*np.nonzero(differs & ~explained), strict=True):
+        host, resource = series[row]
+        problems.append(f"{host} {resource} on {start + dt.timedelta(int(day))} differs from its twin without an event")
+    return AuditReport(
+        claim="data differ from their twin without events just where an event says so, on a sample of the hosts",
+        problems=problems,
+        counts={"series": len(series), "events": events.height, "days_explained": int(explained.sum())},
+    )
+
+
+def breach_dates(series: pl.DataFrame, hosts: pl.DataFrame, generation: DataGeneration) -> AuditReport:
+    """Report whether each breach host, and no other, has one breach date, within the horizon.
+
+    Args:
+        series: The series, of `schemas.TruthSeries`.
+        hosts: The inventory.
+        generation: Start and horizon.
+    """
+    breaching = set(hosts.filter(pl.col("scenario") == Scenario.CAPACITY_BREACH.value)["host_id"])
+    dated = series.filter(pl.col("breach_date").is_not_null())
+    counts = dict(dated.group_by("host_id").len().iter_rows())
+    end = generation.start_date + dt.timedelta(generation.scenario_horizon_days)
+    outside = dated.filter(~pl.col("breach_date").is_between(generation.start_date, end))
+    problems = [f"{host} has {counts.get(host, 0)} breach dates" for host in sorted(breaching) if counts.get(host) != 1]
+    problems += [f"{host} has a breach date but is no breach host" for host in sorted(counts.keys() - breaching)]
+    problems += [
+        f"{host} {resource} breaches on {date}, outside {generation.start_date} to {end}"
+        for host, resource, date in outside.select("host_id", "resource", "breach_date").iter_rows()
+    ]
+    return AuditReport(
+        claim="each breach host, and no other, has one breach date, within the scenario horizon",
+        problems=problems,
+        counts={"breach_hosts": len(breaching), "breach_dates": dated.height, "series": series.height},
+    )
+
+
+def _missing_share(generation: DataGeneration) -> float:
+    """Return the share of values that singles, outages and agent outages leave out together, where they overlap."""
+    gaps = generation.gaps
+    in_outages = gaps.missing_rate * gaps.outage_share
+    agent = in_outages * gaps.agent_down_share
+    return 1 - (1 - (gaps.missing_rate - in_outages)) * (1 - (in_outages - agent)) * (1 - agent)
+
+
+def _missing_error(generation: DataGeneration, rows: int) -> float:
+    """Return the tolerance of the missing values among so many [values].
+
+    They come in runs: of one day, of an outage's, of an agent's outage on all resources at once. The variance of such
+    a sum is the expected number of runs times their mean square length.
+    """
+    gaps = generation.gaps
+    in_outages = gaps.missing_rate * gaps.outage_share
+    agent = in_outages * gaps.agent_down_share
+    runs = _mean_square(gaps.outage_days) / (sum(gaps.outage_days) / 2)
+    variance = rows * ((gaps.missing_rate - in_outages) + (in_outages - agent) * runs + agent * runs * len(Resource))
+    return SAMPLING_ERRORS * math.sqrt(variance)
+
+
+def _anomalous_error(generation: DataGeneration, rows: int) -> float:
+    """Return the tolerance of the anomalous days among so many; each anomaly is a run of days [days]."""
+    kinds = generation.anomalies.kinds.values()
+    runs = math.fsum(kind.share * _mean_square(kind.days) / kind.mean_days for kind in kinds)
+    return SAMPLING_ERRORS * math.sqrt(rows * generation.anomalies.rate * runs)
+
+
+def _mean_square(days: tuple[int, int]) -> float:
+    """Return the mean square of a duration from a shortest to a longest one, all equally likely [days²]."""
+    shortest, longest = days
+    return sum(day * day for day in range(shortest, longest + 1)) / (longest - shortest + 1)
+
+
+def _names(kinds: Sequence[EventKind]) -> list[str]:
+    return [kind.value for kind in kinds]

@@ -1,0 +1,233 @@
+"""The sheet that every picture is drawn on: its style, its colours, and how it becomes SVG or PNG.
+
+matplotlib is loaded by the first picture, not by importing this: it costs half a second and 30 MB, and most commands
+draw nothing.
+"""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from capsim_dagster.errors import SettingsError
+from capsim_dagster.schemas import EventKind, Resource
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DOTS_PER_INCH: Final = 100
+"""Pixels of a PNG per inch of matplotlib's sheet."""
+INK: Final = "#22303C"
+"""Text, axes and what was expected."""
+MUTED: Final = "#5B6B7A"
+"""Captions and labels of lesser rank."""
+PALE: Final = "#86A6C4"
+"""What was observed."""
+GRID: Final = "#E3E8ED"
+"""Lines that lead the eye to the scales."""
+GAP: Final = "#8C8C8C"
+"""Days without a value."""
+ALARM: Final = "#B3261E"
+"""The threshold and its crossing; both carry a label and a dash too, so that colour is not needed."""
+
+RESOURCE_COLOURS: Final[Mapping[Resource, str]] = {
+    Resource.CPU: "#0072B2",
+    Resource.MEMORY: "#E69F00",
+    Resource.DISK: "#009E73",
+    Resource.NETWORK: "#CC79A7",
+}
+"""Source: Okabe & Ito (2008), "Color Universal Design": told apart with every kind of colour vision."""
+GROUP_COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#22303C", "#8C8C8C")
+"""The same palette for groups whose number the settings decide; it starts again after the last."""
+MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
+"""Shapes that go with the colours, for those who cannot rely on these."""
+EVENT_COLOURS: Final[Mapping[EventKind, str]] = {
+    EventKind.BURST: "#D55E00",
+    EventKind.SPIKE: "#AA3A82",
+    EventKind.DIP: "#0072B2",
+    EventKind.LEVEL_SHIFT: "#E69F00",
+    EventKind.VARIANCE_CHANGE: "#56B4E9",
+    EventKind.MISSING: GAP,
+    EventKind.OUTAGE: GAP,
+    EventKind.AGENT_DOWN: "#4D4D4D",
+}
+"""Colour of each kind of event; gaps are grey."""
+
+_PNG_COLOURS: Final = 128
+_HEAD_LEFT: Final = 0.012
+_TITLE_TOP_PX: Final = 8
+_SUBTITLE_TOP_PX: Final = 33
+_FOOT_PX: Final = 10
+_STYLE: Final[Mapping[str, Any]] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": "#B8C2CC",
+    "axes.labelcolor": MUTED,
+    "axes.labelsize": 9,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "figure.dpi": DOTS_PER_INCH,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
+    "font.size": 9,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "savefig.dpi": DOTS_PER_INCH,
+    "svg.fonttype": "none",  # text stays text: a tenth of the size, and it can be searched and read aloud
+    "svg.hashsalt": "capsim",  # else each run gives its clip paths other names
+    "text.color": INK,
+    "text.parse_math": False,
+    "xtick.color": MUTED,
+    "xtick.labelsize": 9,
+    "ytick.color": MUTED,
+    "ytick.labelsize": 9,
+}
+
+
+class PictureFormat(StrEnum):
+    """What a picture is written as; also the suffix of its file."""
+
+    SVG = "svg"
+    PNG = "png"
+
+    @property
+    def media_type(self) -> str:
+        """The media type, as a data URI names it."""
+        return "image/svg+xml" if self is PictureFormat.SVG else "image/png"
+
+
+def picture_format(path: Path | None) -> PictureFormat:
+    """Return the format that the suffix of a file asks for; SVG where no file is named.
+
+    Raises:
+        SettingsError: If there is no such format.
+
+    >>> picture_format(Path("bursts.PNG")).value
+    'png'
+    """
+    suffix = path.suffix.lower().removeprefix(".") if path else PictureFormat.SVG.value
+    if suffix not in set(PictureFormat):
+        raise SettingsError(
+            f"{path} ends in {suffix!r}, which is no picture that can be drawn: expected .svg or .png",
+            remedy="name a file that ends in .svg (sharp at any size) or .png",
+        )
+    return PictureFormat(suffix)
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw in the style of capsim, whatever style the user's own files or program have set."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)  # type: ignore[arg-type]
+        yield
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Room around and between the panels of a sheet [pixels]."""
+
+    left: int = 52
+    right: int = 20
+    top: int = 74
+    bottom: int = 36
+    between_columns: int = 52
+    between_rows: int = 46
+
+
+def panels(
+    size_px: tuple[int, int],
+    shape: tuple[int, int],
+    margins: Margins,
+    *,
+    height_ratios: Sequence[float] | None = None,
+    width_ratios: Sequence[float] | None = None,
+) -> "tuple[Figure, list[Axes]]":
+    """Return a sheet with a grid of empty panels, row by row; call it within `styled`.
+
+    Places are worked out here: measuring every text, as automatic layout does, doubles the cost of a picture.
+
+    Args:
+        size_px: Width and height of the sheet at 100 dots per inch [pixels].
+        shape: Rows and columns.
+        margins: Room around and between the panels.
+        height_ratios: Relative heights of the rows; None = all alike.
+        width_ratios: Relative widths of the columns; None = all alike.
+    """
+    from matplotlib.figure import Figure
+
+    (width_px, height_px), (rows, columns) = size_px, shape
+    panel_width = (width_px - margins.left - margins.right - margins.between_columns * (columns - 1)) / columns
+    panel_height = (height_px - margins.top - margins.bottom - margins.between_rows * (rows - 1)) / rows
+    place = {
+        "left": margins.left / width_px,
+        "right": 1 - margins.right / width_px,
+        "top": 1 - margins.top / height_px,
+        "bottom": margins.bottom / height_px,
+        "wspace": margins.between_columns / panel_width,
+        "hspace": margins.between_rows / panel_height,
+    }
+    figure = Figure(figsize=(width_px / DOTS_PER_INCH, height_px / DOTS_PER_INCH))
+    grid = figure.subplots(
+        rows, columns, squeeze=False, gridspec_kw=place, height_ratios=height_ratios, width_ratios=width_ratios
+    )
+    return figure, list(grid.flat)
+
+
+def head(figure: "Figure", title: str, subtitle: str) -> None:
+    """Write title and subtitle at the top left of a sheet."""
+    height_px = figure.get_figheight() * DOTS_PER_INCH
+    figure.text(_HEAD_LEFT, 1 - _TITLE_TOP_PX / height_px, title, fontsize=13, fontweight="bold", va="top")
+    figure.text(_HEAD_LEFT, 1 - _SUBTITLE_TOP_PX / height_px, subtitle, fontsize=9.5, color=MUTED, va="top")
+
+
+def foot(figure: "Figure", text: str) -> None:
+    """Write a footnote at the bottom left of a sheet."""
+    figure.text(_HEAD_LEFT, _FOOT_PX / (figure.get_figheight() * DOTS_PER_INCH), text, color=MUTED)
+
+
+def rule(axes: "Axes", *, across: Sequence[float] = (), up: Sequence[float] = ()) -> None:
+    """Draw grid lines at some heights and places.
+
+    A grid that hangs on the ticks makes a tick of three parts for every line of every panel: half of the cost of a
+    picture of ten panels.
+    """
+    style: dict[str, Any] = {"color": GRID, "linewidth": 0.6, "zorder": 0.5}
+    axes.hlines(across, 0, 1, transform=axes.get_yaxis_transform(), **style)
+    axes.vlines(up, 0, 1, transform=axes.get_xaxis_transform(), **style)
+
+
+def say_empty(axes: "Axes", reason: str) -> None:
+    """Say in the middle of a panel why it shows nothing."""
+    axes.set(xticks=[], yticks=[])
+    axes.text(0.5, 0.5, reason, ha="center", va="center", color=MUTED, transform=axes.transAxes)
+
+
+def rendered(figure: "Figure", kind: PictureFormat) -> bytes:
+    """Return a sheet as the bytes of a file, the same each time; call it within `styled`."""
+    stream = io.BytesIO()
+    if kind is PictureFormat.SVG:
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    else:
+        _write_png(figure, stream)
+    return stream.getvalue()
+
+
+def _write_png(figure: "Figure", stream: io.BytesIO) -> None:
+    """Write a PNG of 128 colours: a quarter of the bytes of the full palette, and no eye sees the difference."""
+    from PIL import Image
+
+    pixels = io.BytesIO()
+    figure.savefig(pixels, format="raw")
+    full = Image.frombytes("RGBA", figure.canvas.get_width_height(), pixels.getvalue()).convert("RGB")
+    few = full.quantize(_PNG_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    few.save(stream, "png")

@@ -1,0 +1,110 @@
+"""Settings of the fleet: who the hosts are, whom they serve, and how that shifts their load."""
+
+from typing import Final, Self
+
+from holidays.registry import COUNTRIES, FINANCIAL
+from pydantic import Field, field_validator, model_validator
+
+from capsim_dagster.settings.sections import Section, Weighted, require_distinct
+
+RESOURCE_PAIRS: Final = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
+"""Pairs of resources, as row and column of a lower triangle in the order of `schemas.Resource`."""
+_LEAST_PIVOT: Final = 1e-6
+"""Smallest pivot of a correlation matrix that still counts as positive definite."""
+
+
+class LoadShift(Weighted):
+    """A choice that shifts the load of the hosts which have it."""
+
+    level_factor: float = Field(default=1.0, gt=0, le=3, description="Multiplies the level.")
+    season_factor: float = Field(default=1.0, ge=0, le=3, description="Multiplies the annual season.")
+    growth_factor: float = Field(default=1.0, ge=0, le=3, description="Multiplies growth.")
+
+
+class Region(LoadShift):
+    """A data-centre region."""
+
+    bank_calendar: str = Field(
+        min_length=2, description="Calendar of the `holidays` package: a country code or a market such as ECB."
+    )
+
+    @field_validator("bank_calendar")
+    @classmethod
+    def _calendar_exists(cls, code: str) -> str:
+        known = {name for names in (*COUNTRIES.values(), *FINANCIAL.values()) for name in names[1:]}
+        if code not in known:
+            raise ValueError(f"found {code!r}; no such calendar in the `holidays` package (e.g. US, GB, SG, ECB)")
+        return code
+
+
+class Department(LoadShift):
+    """A department with its teams."""
+
+    code: str = Field(min_length=2, max_length=4, description="Start of its application codes.")
+    business_unit: str = Field(min_length=1)
+    teams: tuple[str, ...] = Field(min_length=1)
+    season_peak_day: int = Field(ge=1, le=366, description="Day of the year on which its annual season peaks.")
+
+
+class Correlation(Section):
+    """How the day-to-day noise of a host's resources goes together: correlation coefficients."""
+
+    cpu_memory: float = Field(ge=-0.99, le=0.99)
+    cpu_disk: float = Field(ge=-0.99, le=0.99)
+    memory_disk: float = Field(ge=-0.99, le=0.99)
+    cpu_network: float = Field(ge=-0.99, le=0.99)
+    memory_network: float = Field(ge=-0.99, le=0.99)
+    disk_network: float = Field(ge=-0.99, le=0.99)
+
+    @property
+    def factor(self) -> tuple[tuple[float, ...], ...]:
+        """The lower Cholesky factor, 4 x 4, in the order of `schemas.Resource`.
+
+        Raises:
+            ValueError: If no four series can be correlated so.
+        """
+        pairs = (self.cpu_memory, self.cpu_disk, self.memory_disk, self.cpu_network, self.memory_network)
+        matrix = dict(zip(RESOURCE_PAIRS, (*pairs, self.disk_network), strict=True))
+        rows: list[tuple[float, ...]] = []
+        for row in range(4):
+            found: list[float] = []
+            for column in range(row):
+                known = sum(a * b for a, b in zip(found, rows[column], strict=False))
+                found.append((matrix[row, column] - known) / rows[column][column])
+            pivot = 1 - sum(value * value for value in found)
+            if pivot < _LEAST_PIVOT:
+                raise ValueError("these correlations contradict each other: no four series can be correlated so")
+            rows.append((*found, pivot**0.5))
+        return tuple((*row, *[0.0] * (4 - len(row))) for row in rows)
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        assert self.factor  # noqa: S101 computed for its error
+        return self
+
+
+class ServerType(Weighted):
+    """A workload profile."""
+
+    weekend_response: float = Field(
+        ge=-2, le=2, description="Part of a metric's weekly pattern it follows; below 0 = busier at weekends."
+    )
+    correlation: Correlation
+
+
+class Metadata(Section):
+    """What the inventory says about a host, how often, and how it shifts the load."""
+
+    departments: tuple[Department, ...] = Field(min_length=1)
+    regions: tuple[Region, ...] = Field(min_length=1)
+    criticality_levels: tuple[LoadShift, ...] = Field(min_length=1)
+    server_types: tuple[ServerType, ...] = Field(min_length=1)
+    virtual_share: float = Field(ge=0, le=1, description="Share of virtual machines.")
+    apps_per_team: int = Field(ge=1, le=999, description="Applications of each team.")
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        for field in ("departments", "regions", "criticality_levels", "server_types"):
+            require_distinct(field, "name", [choice.name for choice in getattr(self, field)])
+        require_distinct("departments", "code", [department.code for department in self.departments])
+        return self
