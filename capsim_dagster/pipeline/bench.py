@@ -18,7 +18,7 @@ from typing import Final
 
 from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.errors import GateError, listed
-from capsim_dagster.pipeline import checks, stages
+from capsim_dagster.pipeline import checks, pictures, stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import Settings
@@ -131,11 +131,19 @@ def _stages(platform: Platform) -> dict[str, Callable[[], int]]:
         "master checks": lambda: _audited_rows(checks.master_parquet(platform)),
         "ground_truth": lambda: stages.ground_truth(platform).expected.rows,
         "truth checks": lambda: _audited_rows(checks.ground_truth(platform)),
+        "pictures": lambda: _drawn(platform),
         "monthly_csv": lambda: sum(file.lines for file in stages.monthly_csv(platform, months())),
         "feed checks": feed_checks,
         "processed_data": lambda: sum(month.rows for month in stages.processed_data(platform, months())),
         "table checks": lambda: _audited_rows(checks.processed_data(platform, months())),
     }
+
+
+def _drawn(platform: Platform) -> int:
+    """Draw the pictures of master and ground truth; they are no rows."""
+    pictures.master_pictures(platform)
+    pictures.truth_pictures(platform)
+    return 0
 
 
 def _audited_rows(reports: Mapping[str, AuditReport]) -> int:
