@@ -52,7 +52,7 @@ def test_plot_writes_the_file_that_is_named_in_the_format_of_its_suffix(
     result = plot(platform, small_config, "srv-000009", "--output", str(path))
 
     assert result.exit_code == 0, result.output
-    assert png_size(path.read_bytes())[0] == 1300
+    assert png_size(path.read_bytes())[0] == 1120
     assert not (platform.layout.root / "plots").exists()
 
 

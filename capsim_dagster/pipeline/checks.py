@@ -292,7 +292,7 @@ def _events_explain_differences(
     sample = hosts.gather_every(max(1, hosts.height // TWIN_HOSTS))
     model = telemetry.host_model(platform.generation, sample)
     twin = truth.without_events(model, start, end)
-    found = months_of_telemetry(connection, "master_rows", model.block.numbers, start=start, end=end)
+    found = months_of_telemetry(connection, "master_rows", model.block.numbers, start=start, end=end, is_sample=True)
     values = np.concatenate([month.values for month in found], axis=2)
     differs = np.concatenate([values[index] != twin[resource] for index, resource in enumerate(Resource)])
     return truth_audits.events_explain_differences(

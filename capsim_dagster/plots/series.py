@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH_PX: Final = 1_300
-"""Width of a picture: as wide as the UI shows one beside its menu [pixels]."""
+WIDTH_PX: Final = 1_120
+"""Width of a picture: as wide as the dialog in which the UI shows one [pixels]."""
 COLUMNS: Final = 2
 """Columns of small panels: the common and the rare variant of a scenario side by side."""
 _LARGE_HEIGHT_PX: Final = 580
@@ -44,7 +44,7 @@ _LEAST_BAR_PX: Final = 2
 
 
 def series_picture(view: SeriesView, kind: PictureFormat = PictureFormat.SVG) -> bytes:
-    """Return the picture of one series, 1,300 x 580 pixels: its course above, its events in lanes below.
+    """Return the picture of one series, 1,120 x 580 pixels: its course above, its events in lanes below.
 
     Args:
         view: The series, with expectation and events.
@@ -68,7 +68,7 @@ def series_picture(view: SeriesView, kind: PictureFormat = PictureFormat.SVG) ->
 def varieties_picture(
     views: Sequence[SeriesView], title: str, subtitle: str, kind: PictureFormat = PictureFormat.PNG
 ) -> bytes:
-    """Return small multiples, two columns of panels on common scales, 1,300 pixels wide.
+    """Return small multiples, two columns of panels on common scales, 1,120 pixels wide.
 
     Args:
         views: The series, one a panel, of the same days.
@@ -146,7 +146,7 @@ def _line_entries(views: Sequence[SeriesView]) -> list[Any]:
     lines = {"observed": PALE}
     if any(view.expected is not None for view in views):
         mean = f", mean of {SMOOTHING_DAYS} days" if any(map(is_smoothed, views)) else ""
-        lines[f"expected without noise and events{mean}"] = INK
+        lines[f"expected{mean}"] = INK
     return [Line2D([], [], color=colour, linewidth=2.5, label=label) for label, colour in lines.items()]
 
 
@@ -156,9 +156,8 @@ def _event_entries(kinds: set[EventKind]) -> list[Any]:
 
     markers = {kind: marker for kind, marker in POINT_MARKERS.items() if kind in kinds}
     shades = {_words(kind): EVENT_COLOURS[kind] for kind in SPAN_KINDS if kind in kinds}
-    gaps = ", ".join(_words(kind) for kind in GAP_KINDS if kind in kinds)
-    if gaps:
-        shades[f"no value: {gaps}"] = GAP
+    if kinds.intersection(GAP_KINDS):
+        shades["no value"] = GAP
     return [
         *(
             Line2D([], [], color=EVENT_COLOURS[kind], marker=marker, linestyle="none", markersize=6, label=_words(kind))

@@ -18,10 +18,10 @@ START, END = dt.date(2023, 1, 30), dt.date(2023, 2, 2)
 NUMBERS = np.array([3, 7])
 
 
-def scan(rows: list[Row]) -> list[MonthOfTelemetry]:
+def scan(rows: list[Row], *, is_sample: bool = False) -> list[MonthOfTelemetry]:
     with duckdb.connect() as connection:
         show(connection, rows)
-        return list(months_of_telemetry(connection, RELATION, NUMBERS, start=START, end=END))
+        return list(months_of_telemetry(connection, RELATION, NUMBERS, start=START, end=END, is_sample=is_sample))
 
 
 def row(day: dt.date, host: str = "srv-000007", resource: str = "disk", util: float | None = 50.25) -> Row:
@@ -76,6 +76,12 @@ def test_value_lands_in_its_resource_host_and_day(util: float) -> None:
 )
 def test_what_is_not_known_leaves_nothing_behind(stranger: Row) -> None:
     assert all(np.isnan(month.values).all() for month in scan([stranger]))
+
+
+def test_sample_of_hosts_is_the_same_as_without_sorting_out_the_others() -> None:
+    rows = [row(START, f"srv-{number:06d}", util=float(number)) for number in range(1, 12)]
+    for one, other in zip(scan(rows), scan(rows, is_sample=True), strict=True):
+        np.testing.assert_array_equal(one.values, other.values)
 
 
 def test_relation_without_rows_has_empty_months() -> None:

@@ -29,7 +29,9 @@ def test_all_stages_are_measured_with_their_rows(make_settings: MakeSettings) ->
     measured = measure_stages(settings)
     rows = {measurement.stage: measurement.rows for measurement in measured}
     assert list(rows) == STAGES
-    assert rows == {"host_inventory": 10, "time_dimension": 31, "fleet checks": 10} | dict.fromkeys(STAGES[3:], ROWS) | {"pictures": 0}
+    assert rows == {"host_inventory": 10, "time_dimension": 31, "fleet checks": 10} | dict.fromkeys(
+        STAGES[3:], ROWS
+    ) | {"pictures": 0}
     *parts, total = measured
     assert all(part.cpu_s >= 0 and part.wall_s > 0 and part.peak_rss_mib > 10 for part in parts)
     assert total.cpu_s == pytest.approx(sum(part.cpu_s for part in parts))
