@@ -128,8 +128,8 @@ class FeatureScan:
         self._medians: list[Float32Array] = []
         self._steps: list[Float32Array] = []
         self._weekends: list[Float32Array] = []
-        self._counts: list[Float64Array] = []
-        self._first_at_threshold: list[NDArray[np.int64]] = []
+        self._counts: Float64Array = np.zeros((3, len(metrics), 1))
+        self._first_at_threshold = np.full((len(metrics), 1), _NEVER)
         self._last_days = np.empty((0, 0, 0), dtype=np.float32)
 
     def add(self, month: MonthOfTelemetry) -> None:
@@ -143,15 +143,16 @@ class FeatureScan:
         follows = ~is_weekend[1:] & ~is_weekend[:-1]
         steps = _lower_median(np.abs(np.diff(values, axis=2))[:, :, follows])
         self._steps.append(np.where(self._is_below_ceiling(median), steps, np.float32(np.nan)))
-        self._counts.append(self._standing_out(values, median))
+        self._counts = self._counts + self._standing_out(values, median)
         is_at = values >= self._generation.breach_threshold
-        self._first_at_threshold.append(np.where(is_at.any(axis=2), month.days[is_at.argmax(axis=2)], _NEVER))
+        first = np.where(is_at.any(axis=2), month.days[is_at.argmax(axis=2)], _NEVER)
+        self._first_at_threshold = np.minimum(self._first_at_threshold, first)
         self._last_days = values[:, :, -_LAST_DAYS:]
 
     def features(self) -> Features:
         """Return the features of the months so far; at least one."""
         slope, amplitude = self._fit(np.stack(self._medians, axis=-1))
-        reported, days, heights = np.sum(self._counts, axis=0)
+        reported, days, heights = self._counts
         step_of_noise = _NORMAL_MAD * (2 * (1 - self._generation.noise.autocorrelation)) ** 0.5
         return Features(
             level=_typical(self._medians[:_MONTHS_OF_A_YEAR]) / self._scale,
@@ -179,7 +180,7 @@ class FeatureScan:
 
     def _lasting_crossings(self) -> NDArray[np.int64]:
         """Return the first day at the threshold of the series that are at it in the end, since the window's start."""
-        first = np.minimum.reduce(self._first_at_threshold)
+        first = self._first_at_threshold
         is_at_end = _lower_median(self._last_days) >= self._generation.breach_threshold
         start = int(epoch_days(self._generation.start_date, self._generation.start_date)[0])
         return np.where(is_at_end & (first != _NEVER), first - start, _NEVER)
