@@ -19,8 +19,10 @@ from capsim_dagster_tests.simulation.default_fleet import (
     ANOMALIES,
     N_DAYS,
     SERVER_TYPES,
+    STEADY_BREACH,
     generation,
     has_scenario,
+    has_variety,
     labelled,
     model,
     noise_of,
@@ -175,3 +177,11 @@ def test_disk_is_rarely_negative_in_trend() -> None:
 
     assert (growth < 0).mean() < 0.05
     assert growth.mean() > 0
+
+
+def test_steady_growth_to_breach_ends_close_to_the_threshold_or_through_it() -> None:
+    """In the last quarter the busiest resource of each such host is at 85 % or more, as the median of its days."""
+    growing = has_variety(STEADY_BREACH)
+    last_quarter = [np.nanmedian(values()[resource][growing, -90:], axis=1) for resource in Resource]
+
+    assert np.max(last_quarter, axis=0).min() >= 85
