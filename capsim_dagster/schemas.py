@@ -279,12 +279,6 @@ TABLES: Final[dict[str, type[dy.Schema]]] = {
 }
 """The tables of the DuckDB warehouse."""
 
-VIEWS: Final[dict[str, str]] = {
-    "forecast_input": "SELECT host_id || '/' || resource AS unique_id, ds, y FROM processed_data",
-}
-"""Views of the warehouse. `forecast_input` has just the columns of libraries that call a series `unique_id`: some of
-them take any further column for a regressor."""
-
 CAPACITY_COLUMNS: Final[dict[Resource, str]] = {
     Resource.CPU: "cpu_cores",
     Resource.MEMORY: "memory_gb",

@@ -7,6 +7,7 @@ time for the lock. What the tables hold is decided elsewhere; their columns come
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -14,10 +15,12 @@ import duckdb
 import polars as pl
 
 from capsim_dagster.errors import WarehouseError, listed
-from capsim_dagster.schemas import TABLES, VIEWS, ddl
+from capsim_dagster.schemas import TABLES, ddl
 
-SCHEMA_VERSION: Final = "1"
-"""Raised whenever a table changes shape."""
+SCHEMA_VERSION: Final = "2"
+"""Raised whenever a table or view changes shape."""
+VIEWS: Final = ("forecast_input", "prophet_input", "series")
+"""Views of the warehouse; each is the query in the file of its name."""
 MEMORY_LIMIT: Final = "2GB"
 """DuckDB's own ceiling; beyond it, it spills beside the file."""
 _POLL_SECONDS: Final = 0.2
@@ -181,7 +184,8 @@ def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     with transaction(connection):
         for table in TABLES:
             connection.execute(ddl(table))
-        for view, query in VIEWS.items():
+        for view in VIEWS:
+            query = files(__package__).joinpath(f"{view}.sql").read_text(encoding="utf-8")
             connection.execute(f"CREATE VIEW {view} AS {query}")
         connection.execute("INSERT INTO warehouse_info (name, value) VALUES ('schema_version', ?)", [SCHEMA_VERSION])
 

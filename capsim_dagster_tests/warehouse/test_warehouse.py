@@ -80,17 +80,6 @@ def test_only_the_value_of_the_table_may_be_null(made: Path) -> None:
     assert rows == [("y",)]
 
 
-def test_forecast_input_names_each_series_and_has_just_three_columns(platform: Platform) -> None:
-    with platform.reading() as connection:
-        series = connection.sql("SELECT * FROM forecast_input WHERE unique_id = 'srv-000003/disk' ORDER BY ds").pl()
-        table = connection.sql(
-            "SELECT ds, y FROM processed_data WHERE host_id = 'srv-000003' AND resource = 'disk' ORDER BY ds"
-        ).pl()
-    assert series.columns == ["unique_id", "ds", "y"]
-    assert series.drop("unique_id").equals(table)
-    assert series.height == 90
-
-
 def test_opening_twice_keeps_the_rows(made: Path) -> None:
     with warehouse.open_for_writing(made, lock_timeout_s=0) as connection:
         warehouse.set_fact(connection, "colour", "red")
