@@ -101,7 +101,7 @@ _NEW_PAIR: Final[dict[str, Change]] = {
     "anomalies.dip.share": {"anomalies.spike.share": 0.1},
     "anomalies.level_shift.share": {"anomalies.variance_change.share": 0.1},
     "anomalies.variance_change.share": {"anomalies.level_shift.share": 0.1},
-    "calendar.weekly_profile.0": {"calendar.weekly_profile.4": -0.1},
+    "calendar.weekly_profile.0": {"calendar.weekly_profile.4": -0.18},
 }
 """What changes along with a setting that is a part of a whole."""
 _NEW_PART: Final[Change] = {
