@@ -59,6 +59,12 @@ class EventKind(StrEnum):
     AGENT_DOWN = "agent_down"
 
 
+ANOMALY_KINDS: Final = (EventKind.SPIKE, EventKind.DIP, EventKind.LEVEL_SHIFT, EventKind.VARIANCE_CHANGE)
+"""Events that count as anomalous days; a burst is how its host behaves."""
+GAP_KINDS: Final = (EventKind.MISSING, EventKind.OUTAGE, EventKind.AGENT_DOWN)
+"""Events that leave days without a value."""
+
+
 @dataclass(frozen=True, order=True)
 class Variety:
     """One of the ten behavioural varieties: a scenario in its common or its rare variant."""

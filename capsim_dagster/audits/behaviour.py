@@ -20,7 +20,7 @@ from capsim_dagster.schemas import VARIETIES, Resource, Scenario, Variant, Varie
 from capsim_dagster.settings import DataGeneration
 from capsim_dagster.simulation.components import DAYS_PER_YEAR
 from capsim_dagster.simulation.scenarios import TYPICAL_MEAN
-from capsim_dagster.simulation.time_dimension import epoch_days
+from capsim_dagster.simulation.time_dimension import SATURDAY, epoch_days, weekdays
 
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]
@@ -66,10 +66,6 @@ _LAST_DAYS: Final = 10
 _CEILING_MARGIN: Final = 2.0
 """Months this close to the threshold say nothing of slope and noise: the ceiling flattens both [% points]."""
 _MONTHS_OF_A_YEAR: Final = 12
-_DAYS_PER_WEEK: Final = 7
-_SATURDAY: Final = 5
-_EPOCH_WEEKDAY: Final = 3
-"""1970-01-01 was a Thursday."""
 _NORMAL_MAD: Final = 0.6745
 """Median of the absolute value of a standard normal number."""
 _LEAST_LEVEL: Final = np.float32(0.01)
@@ -135,7 +131,7 @@ class FeatureScan:
     def add(self, month: MonthOfTelemetry) -> None:
         """Take one more month, in order."""
         values = month.values
-        is_weekend = (month.days + _EPOCH_WEEKDAY) % _DAYS_PER_WEEK >= _SATURDAY
+        is_weekend = weekdays(month.days) >= SATURDAY
         median = _lower_median(values[:, :, ~is_weekend])
         self._middles.append(float(month.days.mean()))
         self._medians.append(median)

@@ -16,8 +16,9 @@ from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.audits.scan import MonthOfTelemetry
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import Calendar, DataGeneration, Metric, ServerType
-from capsim_dagster.simulation.region_calendar import NOT_BUSINESS, SATURDAY, RegionDays, region_days
-from capsim_dagster.simulation.time_dimension import date_of
+from capsim_dagster.simulation.calendar_effects import weekend_factor
+from capsim_dagster.simulation.region_calendar import NOT_BUSINESS, RegionDays, region_days
+from capsim_dagster.simulation.time_dimension import SATURDAY, date_of
 
 Float64Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -209,8 +210,8 @@ def _clean_weeks(load: Float64Array, days: RegionDays, is_ordinary: BoolArray) -
 
 def _weekend_factor(metric: Metric, kinds: Sequence[ServerType], working: Float64Array) -> float:
     """Return the weekend factor that is set for a mix of workloads with these loads on working days."""
-    factors = [1 + (metric.weekly_pattern_factor - 1) * kind.weekend_response for kind in kinds]
-    return float(np.average(np.maximum(factors, 0), weights=working)) if working.sum() else 1.0
+    factors = [weekend_factor(metric, kind.weekend_response) for kind in kinds]
+    return float(np.average(factors, weights=working)) if working.sum() else 1.0
 
 
 def _judged(region: str, resource: Resource, occasion: str, expected: float, ratios: Float64Array) -> Iterable[Ratio]:

@@ -13,13 +13,9 @@ from numpy.typing import NDArray
 
 from capsim_dagster.audits.relations import rows_of, statement
 from capsim_dagster.audits.report import AuditReport
-from capsim_dagster.schemas import EventKind, Resource, Scenario
+from capsim_dagster.schemas import ANOMALY_KINDS, GAP_KINDS, EventKind, Resource, Scenario
 from capsim_dagster.settings import DataGeneration
 
-GAPS: Final = (EventKind.MISSING, EventKind.OUTAGE, EventKind.AGENT_DOWN)
-"""Events that leave days without a value."""
-ANOMALIES: Final = (EventKind.SPIKE, EventKind.DIP, EventKind.LEVEL_SHIFT, EventKind.VARIANCE_CHANGE)
-"""Events that count as anomalous days; a burst is how its host behaves."""
 SAMPLING_ERRORS: Final = 4.0
 """How many standard errors a measured rate may be off: one in 16,000 fails by chance."""
 UNSEEN_SHARE: Final = 0.01
@@ -50,7 +46,7 @@ def gaps_are_labelled(connection: duckdb.DuckDBPyConnection, last: dt.date) -> A
         connection: Connection that sees `master_rows` and `truth_event_days`.
         last: Last day of the master.
     """
-    rows = rows_of(connection, statement("unlabelled_gaps"), {"last": last, "gaps": _names(GAPS)})
+    rows = rows_of(connection, statement("unlabelled_gaps"), {"last": last, "gaps": _names(GAP_KINDS)})
     ((missing,),) = rows_of(connection, "SELECT count(*) FROM master_rows WHERE util IS NULL")
     return AuditReport(
         claim="the days without a value are exactly those that a gap event covers",
@@ -77,7 +73,7 @@ def event_rates(
         last: Last day of the master.
         anomalous_share: Share of the series that have anomalies at all, 0 to 1.
     """
-    parameters = {"last": last, "anomalies": _names(ANOMALIES)}
+    parameters = {"last": last, "anomalies": _names(ANOMALY_KINDS)}
     ((total, missing, anomalous),) = rows_of(connection, statement("event_rates"), parameters)
     reported = total - missing
     expected_anomalous = generation.anomalies.rate * anomalous_share
@@ -167,9 +163,7 @@ def breach_dates(series: pl.DataFrame, hosts: pl.DataFrame, generation: DataGene
 def _missing_share(generation: DataGeneration) -> float:
     """Return the share of values that singles, outages and agent outages leave out together, where they overlap."""
     gaps = generation.gaps
-    in_outages = gaps.missing_rate * gaps.outage_share
-    agent = in_outages * gaps.agent_down_share
-    return 1 - (1 - (gaps.missing_rate - in_outages)) * (1 - (in_outages - agent)) * (1 - agent)
+    return 1 - (1 - gaps.single_rate) * (1 - gaps.outage_rate) * (1 - gaps.agent_down_rate)
 
 
 def _missing_error(generation: DataGeneration, rows: int) -> float:
@@ -179,10 +173,8 @@ def _missing_error(generation: DataGeneration, rows: int) -> float:
     a sum is the expected number of runs times their mean square length.
     """
     gaps = generation.gaps
-    in_outages = gaps.missing_rate * gaps.outage_share
-    agent = in_outages * gaps.agent_down_share
     runs = _mean_square(gaps.outage_days) / (sum(gaps.outage_days) / 2)
-    variance = rows * ((gaps.missing_rate - in_outages) + (in_outages - agent) * runs + agent * runs * len(Resource))
+    variance = rows * (gaps.single_rate + runs * (gaps.outage_rate + gaps.agent_down_rate * len(Resource)))
     return SAMPLING_ERRORS * math.sqrt(variance)
 
 

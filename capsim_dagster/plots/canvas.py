@@ -64,6 +64,10 @@ _SUBTITLE_TOP_PX: Final = 33
 _FOOT_PX: Final = 10
 _STYLE: Final[Mapping[str, Any]] = {
     "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.unicode_minus": False,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
     "axes.edgecolor": "#B8C2CC",
     "axes.labelcolor": MUTED,
     "axes.labelsize": 9,
@@ -150,7 +154,6 @@ def panels(
     margins: Margins,
     *,
     height_ratios: Sequence[float] | None = None,
-    width_ratios: Sequence[float] | None = None,
 ) -> "tuple[Figure, list[Axes]]":
     """Return a sheet with a grid of empty panels, row by row; call it within `styled`.
 
@@ -161,7 +164,6 @@ def panels(
         shape: Rows and columns.
         margins: Room around and between the panels.
         height_ratios: Relative heights of the rows; None = all alike.
-        width_ratios: Relative widths of the columns; None = all alike.
     """
     from matplotlib.figure import Figure
 
@@ -177,9 +179,7 @@ def panels(
         "hspace": margins.between_rows / panel_height,
     }
     figure = Figure(figsize=(width_px / DOTS_PER_INCH, height_px / DOTS_PER_INCH))
-    grid = figure.subplots(
-        rows, columns, squeeze=False, gridspec_kw=place, height_ratios=height_ratios, width_ratios=width_ratios
-    )
+    grid = figure.subplots(rows, columns, squeeze=False, gridspec_kw=place, height_ratios=height_ratios)
     return figure, list(grid.flat)
 
 
@@ -193,17 +193,6 @@ def head(figure: "Figure", title: str, subtitle: str) -> None:
 def foot(figure: "Figure", text: str) -> None:
     """Write a footnote at the bottom left of a sheet."""
     figure.text(_HEAD_LEFT, _FOOT_PX / (figure.get_figheight() * DOTS_PER_INCH), text, color=MUTED)
-
-
-def rule(axes: "Axes", *, across: Sequence[float] = (), up: Sequence[float] = ()) -> None:
-    """Draw grid lines at some heights and places.
-
-    A grid that hangs on the ticks makes a tick of three parts for every line of every panel: half of the cost of a
-    picture of ten panels.
-    """
-    style: dict[str, Any] = {"color": GRID, "linewidth": 0.6, "zorder": 0.5}
-    axes.hlines(across, 0, 1, transform=axes.get_yaxis_transform(), **style)
-    axes.vlines(up, 0, 1, transform=axes.get_xaxis_transform(), **style)
 
 
 def say_empty(axes: "Axes", reason: str) -> None:

@@ -12,17 +12,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from capsim_dagster.plots import canvas
 from capsim_dagster.plots.canvas import ALARM, EVENT_COLOURS, GAP, INK, PALE
 from capsim_dagster.plots.day_axis import DateArray, epoch
-from capsim_dagster.schemas import FULL_UTILIZATION, EventKind, Resource, Variety
+from capsim_dagster.schemas import FULL_UTILIZATION, GAP_KINDS, EventKind, Resource, Variety
 from capsim_dagster.seeding import Float32Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-GAP_KINDS: Final = (EventKind.MISSING, EventKind.OUTAGE, EventKind.AGENT_DOWN)
-"""Kinds of events that leave no value."""
 POINT_MARKERS: Final = {EventKind.BURST: "o", EventKind.SPIKE: "^", EventKind.DIP: "v"}
 """Kinds that last days: a marker on the day that differs most from the expectation."""
 SPAN_KINDS: Final = (EventKind.LEVEL_SHIFT, EventKind.VARIANCE_CHANGE)
@@ -204,10 +201,9 @@ def _set_scale(axes: "Axes", view: SeriesView, top: float | None, *, is_labelled
     top = top or min(max(_LEAST_TOP, highest * 1.04), _HIGHEST_TOP)
     if highest > FULL_UTILIZATION:
         axes.axhspan(FULL_UTILIZATION, top, color="#E7EBEF", linewidth=0, zorder=0)
-    levels = range(0, int(top) + 1, _TICK_STEP)
     axes.set_ylim(0, top)
-    axes.set_yticks(levels if is_labelled else [])
-    canvas.rule(axes, across=levels)
+    axes.set_yticks(range(0, int(top) + 1, _TICK_STEP))
+    axes.tick_params(axis="y", left=is_labelled, labelleft=is_labelled)
 
 
 def _shade_stretches(axes: "Axes", view: SeriesView) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import polars as pl
 
 from capsim_dagster.plots import canvas
@@ -28,8 +27,6 @@ _HEADROOM: Final = 0.12
 """Room above and below the lines, as a share of their range."""
 _LEAST_RANGE_PCT: Final = 10.0
 """Smallest range of the scale: noise of a percent is not to look like an effect [%]."""
-_STEPS_PCT: Final = (1, 2, 5, 10, 20, 50, 100, 200)
-"""Round steps between ticks [%]."""
 _MOST_TICKS: Final = 9
 _DAY_TICKS: Final = (-15, -10, -5, -1, 5, 10)
 """Business days that are named; 1 would run into -1."""
@@ -146,16 +143,13 @@ def _groups(numbers: pl.DataFrame) -> Sequence[tuple[str, pl.DataFrame]]:
 
 
 def _set_percent_scale(axes: "Axes", changes: pl.Series) -> None:
-    """Set the vertical scale to changes in percent, with round ticks and a line at no change."""
-    low, high = min(_least(changes), 0.0), max(-_least(-changes), 0.0)
+    """Set the vertical scale to changes in percent, with a line at no change."""
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+    values = changes.to_numpy()
+    low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
     room = max((high - low) * _HEADROOM, (_LEAST_RANGE_PCT - (high - low)) / 2)
-    step = next((step for step in _STEPS_PCT if (high - low + 2 * room) / step <= _MOST_TICKS), _STEPS_PCT[-1])
-    ticks = range(-int((room - low) // step) * step, int(high + room) + 1, step)
     axes.set_ylim(low - room, high + room)
-    axes.set_yticks(ticks, [f"{tick:+d} %" if tick else "0" for tick in ticks])
-    canvas.rule(axes, across=ticks)
+    axes.yaxis.set_major_locator(MaxNLocator(_MOST_TICKS, integer=True))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:+.0f} %"))
     axes.axhline(0, color=MUTED, linewidth=1, zorder=1)
-
-
-def _least(values: pl.Series) -> float:
-    return float(np.min(values.to_numpy()))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from capsim_dagster.plots import canvas
 from capsim_dagster.plots.canvas import EVENT_COLOURS, GAP, INK, MUTED, PALE, Margins, PictureFormat
 from capsim_dagster.plots.course import (
-    GAP_KINDS,
     LARGE,
     POINT_MARKERS,
     SMALL,
@@ -22,7 +21,7 @@ from capsim_dagster.plots.course import (
     stretches,
 )
 from capsim_dagster.plots.day_axis import show_days
-from capsim_dagster.schemas import EventKind
+from capsim_dagster.schemas import GAP_KINDS, EventKind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -159,6 +159,21 @@ class Gaps(Section):
     agent_down_share: float = Field(ge=0, le=1, description="Part of the outages' days that hit all resources at once.")
     outage_days: DaysRange = Field(description="Shortest and longest outage [days].")
 
+    @property
+    def agent_down_rate(self) -> float:
+        """Share of values that are missing as the agent is down."""
+        return self.missing_rate * self.outage_share * self.agent_down_share
+
+    @property
+    def outage_rate(self) -> float:
+        """Share of values that are missing in outages of their resource alone."""
+        return self.missing_rate * self.outage_share - self.agent_down_rate
+
+    @property
+    def single_rate(self) -> float:
+        """Share of values that are missing on single days."""
+        return self.missing_rate - self.missing_rate * self.outage_share
+
     @model_validator(mode="after")
     def _outage_fits_its_slot(self) -> Self:
         if not 2 <= self.outage_days[0] <= self.outage_days[1] <= OUTAGE_SLOT_DAYS:

@@ -57,6 +57,16 @@ def weekday_factor(days: RegionDays, metric: Metric, calendar: Calendar, *, resp
     return factor
 
 
+def weekend_factor(metric: Metric, response: float) -> float:
+    """Return the mean factor of the weekend for a workload, 0 and up.
+
+    Args:
+        metric: Its `weekly_pattern_factor` is that of a workload which follows it wholly.
+        response: How far the workload follows the pattern, -2 to 2.
+    """
+    return max(1 + (metric.weekly_pattern_factor - 1) * response, 0.0)
+
+
 def occasion_factor(days: RegionDays, metric: Metric, calendar: Calendar) -> Float64Array:
     """Return the factor of holiday, quarter end, days around a holiday or month end, shape `(n_days,)`."""
     left, is_business = days.business_days_left, days.business_days_left != NOT_BUSINESS

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from capsim_dagster.schemas import EventKind
+from capsim_dagster.schemas import ANOMALY_KINDS, EventKind
 from capsim_dagster.seeding import Float32Array, Float64Array, HostStreams, UInt64Array, lanes_of, streams
 from capsim_dagster.settings import ANOMALY_SLOT_DAYS, OUTAGE_SLOT_DAYS, Anomalies, Gaps
 
@@ -29,7 +29,6 @@ _CHANCE_LEVELS: Final = 1 << 24
 """Resolution of the chance of an event in a slot."""
 _BURST_SIZES: Final = (0.75, 1.25)
 """Smallest and largest burst, as a multiple of the typical height."""
-_ANOMALY_KINDS: Final = (EventKind.SPIKE, EventKind.DIP, EventKind.LEVEL_SHIFT, EventKind.VARIANCE_CHANGE)
 _KIND_NUMBER: Final = {kind: number for number, kind in enumerate(EventKind)}
 
 
@@ -156,7 +155,7 @@ def anomalies(source: SlotStreams, settings: Anomalies, *, has_any: NDArray[np.b
     low, high = np.array([kind.size for kind in settings.kinds.values()]).T
     days = _whole_between(shortest[chosen], longest[chosen], lanes[Lane.DAYS])
     size = (low[chosen] + (high[chosen] - low[chosen]) * lanes[Lane.SIZE]) * _signs(chosen, details)
-    kind = np.array([_KIND_NUMBER[kind] for kind in _ANOMALY_KINDS])[chosen]
+    kind = np.array([_KIND_NUMBER[kind] for kind in ANOMALY_KINDS])[chosen]
     return _placed(source, rows, slots, days, lanes, kind=kind, size=size, span=span)
 
 
@@ -186,12 +185,10 @@ def gaps(source: GapStreams, settings: Gaps, span: range) -> list[Events]:
         settings: Rates and durations.
         span: The days [days since 1970-01-01].
     """
-    in_outages = settings.missing_rate * settings.outage_share
-    agent_rate = in_outages * settings.agent_down_share
     return [
-        _gaps_of(source.singles, EventKind.MISSING, settings.missing_rate - in_outages, (1, 1), span),
-        _gaps_of(source.outages, EventKind.OUTAGE, in_outages - agent_rate, settings.outage_days, span),
-        _gaps_of(source.agent, EventKind.AGENT_DOWN, agent_rate, settings.outage_days, span),
+        _gaps_of(source.singles, EventKind.MISSING, settings.single_rate, (1, 1), span),
+        _gaps_of(source.outages, EventKind.OUTAGE, settings.outage_rate, settings.outage_days, span),
+        _gaps_of(source.agent, EventKind.AGENT_DOWN, settings.agent_down_rate, settings.outage_days, span),
     ]
 
 
@@ -264,8 +261,8 @@ def _whole_between(low: Int64Array | int, high: Int64Array | int, share: Float64
 
 def _signs(chosen: Int64Array, details: UInt64Array) -> Float64Array:
     """Return the direction of anomalies: dips go down, level shifts either way, all others up."""
-    is_down = _ANOMALY_KINDS.index(EventKind.DIP) == chosen
-    is_either = _ANOMALY_KINDS.index(EventKind.LEVEL_SHIFT) == chosen
+    is_down = ANOMALY_KINDS.index(EventKind.DIP) == chosen
+    is_either = ANOMALY_KINDS.index(EventKind.LEVEL_SHIFT) == chosen
     return np.where(is_down | (is_either & ((details & np.uint64(1)) == 1)), -1.0, 1.0)
 
 

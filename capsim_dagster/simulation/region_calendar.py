@@ -17,21 +17,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from capsim_dagster.settings import Calendar, Region
-from capsim_dagster.simulation.time_dimension import epoch_days, month_end, month_start
+from capsim_dagster.simulation.time_dimension import SATURDAY, epoch_days, month_end, month_start, weekdays
 
 Int64Array = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
-SATURDAY: Final = 5
-"""Weekday number, Monday = 0."""
 QUARTER_MONTHS: Final = 3
 NOT_BUSINESS: Final = -1
 """Business days left, of a day that is none."""
 _OBSERVED: Final = "(observed)"
 _FRIDAY: Final = 4
-_EPOCH_WEEKDAY: Final = 3
-"""1970-01-01, day 0, was a Thursday."""
-_DAYS_PER_WEEK: Final = 7
 
 
 @dataclass(frozen=True)
@@ -65,13 +60,13 @@ def region_days(code: str, first: dt.date, last: dt.date, shoulder_days: int) ->
         shoulder_days: How far around a holiday to look, 0 and up.
     """
     days = epoch_days(month_start(first), month_end(last))
-    weekday = (days + _EPOCH_WEEKDAY) % _DAYS_PER_WEEK
+    weekday = weekdays(days)
     month = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
     closed = _holidays_around(code, first, last, shoulder_days)
     is_holiday = np.isin(days, closed)
     left = _business_days_left((weekday < SATURDAY) & ~is_holiday, month)
     distance = np.full(days.size, shoulder_days + 1, dtype=np.int64)
-    for day in closed[(closed + _EPOCH_WEEKDAY) % _DAYS_PER_WEEK < SATURDAY].tolist():
+    for day in closed[weekdays(closed) < SATURDAY].tolist():
         np.minimum(distance, np.abs(days - day), out=distance)
     distance[is_holiday] = 0
     asked = slice((first - month_start(first)).days, (last - month_start(first)).days + 1)
@@ -133,7 +128,7 @@ def _holidays_around(code: str, first: dt.date, last: dt.date, margin_days: int)
     margin = dt.timedelta(margin_days)
     start, end = month_start(first) - margin, month_end(last) + margin
     days = [day for year in range(start.year, end.year + 1) for day, _ in _bank_calendar(code, year)]
-    return np.array([(day - dt.date(1970, 1, 1)).days for day in days if start <= day <= end], dtype=np.int64)
+    return np.array([day for day in days if start <= day <= end], dtype="datetime64[D]").astype(np.int64)
 
 
 @lru_cache(maxsize=4096)

@@ -11,7 +11,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+SATURDAY: Final = 5
+"""Weekday number, Monday = 0."""
 _EPOCH: Final = dt.date(1970, 1, 1)
+_EPOCH_WEEKDAY: Final = 3
+"""1970-01-01 was a Thursday."""
+_DAYS_PER_WEEK: Final = 7
 _SATURDAY_ISO: Final = 6
 _QUARTER_MONTHS: Final = 3
 
@@ -52,6 +57,15 @@ def epoch_days(first: dt.date, last: dt.date) -> NDArray[np.int64]:
     [30, 31]
     """
     return np.arange((first - _EPOCH).days, (last - _EPOCH).days + 1, dtype=np.int64)
+
+
+def weekdays(days: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the weekdays of days since 1970-01-01, Monday 0 to Sunday 6, same shape.
+
+    >>> weekdays(np.array([0, 3])).tolist()
+    [3, 6]
+    """
+    return (days + _EPOCH_WEEKDAY) % _DAYS_PER_WEEK
 
 
 def date_of(epoch_day: int) -> dt.date:

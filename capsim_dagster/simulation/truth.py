@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from capsim_dagster.schemas import EventKind, Resource, host_id
 from capsim_dagster.seeding import Float32Array
 from capsim_dagster.simulation import events, telemetry
+from capsim_dagster.simulation.calendar_effects import weekend_factor
 from capsim_dagster.simulation.components import DAYS_PER_YEAR
 from capsim_dagster.simulation.parameters import SeriesParameters
 from capsim_dagster.simulation.telemetry import HostModel
@@ -156,8 +157,8 @@ def _series_of(model: HostModel, resource: Resource, names: list[str], limits: l
 
 
 def _weekend_factor(model: HostModel, resource: Resource) -> NDArray[np.float32]:
-    metadata, factor = model.generation.metadata, model.generation.metrics[resource].weekly_pattern_factor
-    by_type = [1 + (factor - 1) * kind.weekend_response for kind in metadata.server_types]
+    metadata, metric = model.generation.metadata, model.generation.metrics[resource]
+    by_type = [weekend_factor(metric, kind.weekend_response) for kind in metadata.server_types]
     groups = np.array([*(by_type * len(metadata.regions)), 1.0])
     return np.round(groups, _FACTOR_DECIMALS).astype(np.float32)[model.series[resource].calendar_group]
 

@@ -19,16 +19,17 @@ from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.schemas import VARIETIES, Resource
 from capsim_dagster.simulation import telemetry
 from capsim_dagster.simulation.scenarios import BEHAVIOURS
-from capsim_dagster_tests.audits.default_fleet import default_generation, default_model, features_of
+from capsim_dagster_tests.audits.months import features_of
 from capsim_dagster_tests.conftest import inventory
 from capsim_dagster_tests.every_setting import changed
+from capsim_dagster_tests.simulation import default_fleet
 
 HORIZON = 1_096
 
 
 @cache
 def features(seed: int) -> Features:
-    return features_of(default_model(seed))
+    return features_of(default_fleet.model(seed))
 
 
 def audit(found: Features, kinds: NDArray[np.int64], is_due: NDArray[np.bool_] | None = None) -> AuditReport:
@@ -38,7 +39,7 @@ def audit(found: Features, kinds: NDArray[np.int64], is_due: NDArray[np.bool_] |
 
 @pytest.mark.parametrize("seed", [42, 7, 2026])
 def test_varieties_of_the_default_fleet_are_recognised_on_three_seeds(seed: int) -> None:
-    kinds = default_model(seed).block.varieties
+    kinds = default_fleet.model(seed).block.varieties
     is_recognised = behaves_as(features(seed), HORIZON) == kinds
 
     assert is_recognised.mean() >= OVERALL_SHARE == 0.98
@@ -49,7 +50,7 @@ def test_varieties_of_the_default_fleet_are_recognised_on_three_seeds(seed: int)
 
 @pytest.mark.parametrize(("one", "other"), list(itertools.combinations(range(len(VARIETIES)), 2)))
 def test_exchanged_labels_of_any_two_varieties_are_noticed(one: int, other: int) -> None:
-    kinds = default_model().block.varieties
+    kinds = default_fleet.model().block.varieties
     exchanged = np.select([kinds == one, kinds == other], [other, one], default=kinds)
 
     report = audit(features(42), exchanged)
@@ -66,7 +67,7 @@ def test_exchanged_parameters_of_two_varieties_are_noticed(
     first, second = VARIETIES[one], VARIETIES[other]
     monkeypatch.setitem(BEHAVIOURS, first, BEHAVIOURS[second])
     monkeypatch.setitem(BEHAVIOURS, second, BEHAVIOURS[first])
-    generation = changed(default_generation(), {"num_servers": 200})
+    generation = changed(default_fleet.generation(), {"num_servers": 200})
     model = telemetry.host_model(generation, inventory(generation))
 
     assert not audit(features_of(model), model.block.varieties).passed
@@ -77,7 +78,7 @@ def test_swapped_parameters_really_swap(monkeypatch: pytest.MonkeyPatch) -> None
     swapped = {idle: BEHAVIOURS[seasonal], seasonal: BEHAVIOURS[idle]}
     for variety, behaviour in swapped.items():
         monkeypatch.setitem(BEHAVIOURS, variety, behaviour)
-    generation = changed(default_generation(), {"num_servers": 100})
+    generation = changed(default_fleet.generation(), {"num_servers": 100})
     model = telemetry.host_model(generation, inventory(generation))
     shown = behaves_as(features_of(model), HORIZON)
 
@@ -85,7 +86,7 @@ def test_swapped_parameters_really_swap(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_report_shows_features_thresholds_and_as_what_each_variety_behaves() -> None:
-    kinds = default_model().block.varieties
+    kinds = default_fleet.model().block.varieties
     report = audit(features(42), np.where(kinds == 6, 7, kinds))
     moderate = next(row for row in report.table if row["variety"] == "BURST/MODERATE")
     extreme = next(row for row in report.table if row["variety"] == "BURST/EXTREME")
@@ -100,7 +101,7 @@ def test_report_shows_features_thresholds_and_as_what_each_variety_behaves() -> 
 
 
 def test_hosts_that_are_not_due_are_not_judged() -> None:
-    kinds = default_model().block.varieties
+    kinds = default_fleet.model().block.varieties
     wrong = np.where(kinds == 9, 2, kinds)
 
     assert not audit(features(42), wrong).passed
@@ -110,7 +111,7 @@ def test_hosts_that_are_not_due_are_not_judged() -> None:
 
 
 def test_features_are_near_the_drawn_parameters() -> None:
-    model, found = default_model(), features(42)
+    model, found = default_fleet.model(), features(42)
     is_seasonal, is_growing = np.isin(model.block.varieties, [4, 5]), model.block.varieties == 0
     for index, resource in enumerate(Resource):
         series, metric = model.series[resource], model.generation.metrics[resource]
@@ -125,7 +126,7 @@ def test_features_are_near_the_drawn_parameters() -> None:
 
 @pytest.mark.parametrize("name", ["slope", "annual_amplitude", "burst_days", "noise"])
 def test_each_feature_counts(name: str) -> None:
-    kinds = default_model().block.varieties
+    kinds = default_fleet.model().block.varieties
     dull = replace(features(42), **{name: np.zeros_like(getattr(features(42), name))})
 
     assert not audit(dull, kinds).passed

@@ -9,9 +9,10 @@ from capsim_dagster.audits.calendar import CalendarScan, Ratio, calendar_effects
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import DataGeneration
 from capsim_dagster.simulation import telemetry
-from capsim_dagster_tests.audits.default_fleet import default_generation, default_model, months_of
+from capsim_dagster_tests.audits.months import months_of
 from capsim_dagster_tests.conftest import inventory
 from capsim_dagster_tests.every_setting import Change, changed
+from capsim_dagster_tests.simulation import default_fleet
 
 BREACHING = [1, 8, 9]
 """Indices of STEADY_GROWTH/BREACH and CAPACITY_BREACH in `VARIETIES`."""
@@ -28,7 +29,7 @@ def ratios(model: telemetry.HostModel, generation: DataGeneration) -> list[Ratio
 
 @cache
 def default_ratios() -> list[Ratio]:
-    return ratios(default_model(), default_generation())
+    return ratios(default_fleet.model(), default_fleet.generation())
 
 
 def test_every_ratio_of_the_default_fleet_is_within_two_percent_of_its_setting() -> None:
@@ -52,7 +53,7 @@ def test_every_ratio_of_the_default_fleet_is_within_two_percent_of_its_setting()
     ids=str,
 )
 def test_telemetry_of_other_settings_is_noticed_on_its_occasion(change: Change, occasion: str) -> None:
-    small = changed(default_generation(), {"num_servers": 400})
+    small = changed(default_fleet.generation(), {"num_servers": 400})
     model = telemetry.host_model(small, inventory(small))
     report = calendar_effects(ratios(model, changed(small, change)))
 
@@ -64,7 +65,7 @@ def test_effects_that_are_switched_off_are_measured_as_none() -> None:
     off = {f"metrics.{r}.use_holidays": False for r in Resource} | {
         f"metrics.{r}.use_eoq_spikes": False for r in Resource
     }
-    quiet = changed(default_generation(), {"num_servers": 400, **off})
+    quiet = changed(default_fleet.generation(), {"num_servers": 400, **off})
     found = ratios(telemetry.host_model(quiet, inventory(quiet)), quiet)
 
     assert {ratio.expected for ratio in found if ratio.occasion == "bank holiday"} == {1.0}
@@ -73,7 +74,7 @@ def test_effects_that_are_switched_off_are_measured_as_none() -> None:
 
 
 def test_fleet_too_small_or_window_too_short_is_not_judged_but_said() -> None:
-    tiny = changed(default_generation(), {"num_servers": 10, "end_date": "2023-01-31"})
+    tiny = changed(default_fleet.generation(), {"num_servers": 10, "end_date": "2023-01-31"})
     model = telemetry.host_model(tiny, inventory(tiny))
     report = calendar_effects([r for r in ratios(model, tiny) if r.occasion != "weekend"])
 

@@ -1,38 +1,54 @@
-"""Ticks of dates: few enough to read, and the year wherever it changes."""
+"""Ticks of dates: whole days, within the window, few enough to read, and the year where it changes."""
 
-import datetime as dt
-
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from capsim_dagster.plots.day_axis import MOST_TICKS, day_ticks
+from capsim_dagster.plots.day_axis import LEAST_TICKS, MOST_TICKS, epoch, show_days
 
-START = dt.date(2023, 1, 1)
-
-
-@pytest.mark.parametrize("n_days", [1, 2, 14, 15, 31, 90, 365, 1096, 3653, 36_525, 80_000])
-def test_ticks_are_few_lie_within_the_window_and_ascend(n_days: int) -> None:
-    last = START + dt.timedelta(n_days - 1)
-
-    ticks = [dt.date(1970, 1, 1) + dt.timedelta(day) for day in day_ticks(START, last)]
-
-    assert 1 <= len(ticks) <= MOST_TICKS + 1
-    assert ticks == sorted(set(ticks))
-    assert START <= ticks[0] <= ticks[-1] <= last
+START = np.datetime64("2023-01-01")
 
 
-@pytest.mark.parametrize(
-    ("last", "labels"),
-    [
-        (dt.date(2023, 1, 3), ["1 Jan\n2023", "2 Jan", "3 Jan"]),
-        (dt.date(2023, 2, 20), ["1 Jan\n2023", "8 Jan", "15 Jan", "22 Jan", "29 Jan", "5 Feb", "12 Feb", "19 Feb"]),
-        (dt.date(2023, 3, 31), ["Jan\n2023", "Feb", "Mar"]),
-        (dt.date(2024, 12, 31), ["Jan\n2023", "Apr", "Jul", "Oct", "Jan\n2024", "Apr", "Jul", "Oct"]),
-        (
-            dt.date(2030, 12, 31),
-            ["Jan\n2023", "Jul"] + [name for y in range(2024, 2031) for name in (f"Jan\n{y}", "Jul")],
-        ),
-        (dt.date(2034, 12, 31), [str(year) for year in range(2023, 2035)]),
-    ],
-)
-def test_labels_name_the_year_where_it_changes(last: dt.date, labels: list[str]) -> None:
-    assert list(day_ticks(START, last).values()) == labels
+def drawn(n_days: int) -> tuple[list[float], list[str]]:
+    """Return the ticks that lie within a window from 2023 on, and their labels."""
+    figure = Figure(figsize=(10, 3))
+    axes = figure.subplots()
+    days = START + np.arange(n_days)
+    show_days(axes, days, are_labelled=True)
+    figure.draw_without_rendering()
+    low, high = axes.get_xlim()
+    texts = [text.get_text() for text in axes.get_xticklabels()]
+    shown = [(tick, text) for tick, text in zip(axes.get_xticks(), texts, strict=True) if low <= tick <= high]
+    return [tick for tick, _ in shown], [text for _, text in shown]
+
+
+@pytest.mark.parametrize("n_days", [1, 2, 3, 14, 15, 31, 90, 365, 1096, 3653, 36_525])
+def test_ticks_are_few_whole_days_that_ascend(n_days: int) -> None:
+    ticks, _ = drawn(n_days)
+
+    assert min(n_days, LEAST_TICKS) - 1 <= len(ticks) <= MOST_TICKS + 1
+    assert ticks == sorted({float(round(tick)) for tick in ticks})
+
+
+def test_window_is_shown_whole() -> None:
+    figure = Figure()
+    axes = figure.subplots()
+    days = START + np.arange(90)
+    show_days(axes, days, are_labelled=False)
+    low, high = axes.get_xlim()
+
+    assert low < epoch(days)[0] < epoch(days)[-1] < high
+
+
+def test_labels_name_months_and_the_year_where_it_changes() -> None:
+    _, labels = drawn(731)
+
+    assert "2024" in labels
+    assert {"Mar", "Jul", "Nov"} <= set(labels)
+
+
+def test_no_days_leave_no_ticks() -> None:
+    axes = Figure().subplots()
+    show_days(axes, START + np.arange(0), are_labelled=True)
+
+    assert list(axes.get_xticks()) == []

@@ -16,7 +16,7 @@ def test_weekly_picture_has_a_line_a_group_weekdays_and_percent() -> None:
     svg = fleet.weekly_profile_picture(panels, "of all hosts")
 
     assert {"cpu", "disk"} <= ids(svg)
-    assert {"by resource", "of all hosts", "cpu", "disk", "Mon", "Sun", "-30 %", "0"} <= set(texts(svg))
+    assert {"by resource", "of all hosts", "cpu", "disk", "Mon", "Sun", "-30 %", "+0 %"} <= set(texts(svg))
 
 
 def test_quarter_end_picture_names_the_business_days_around() -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from capsim_dagster.plots.canvas import PictureFormat
-from capsim_dagster.plots.course import GAP_KINDS, POINT_MARKERS, SPAN_KINDS, smoothed
+from capsim_dagster.plots.course import POINT_MARKERS, SPAN_KINDS, smoothed
 from capsim_dagster.plots.series import series_picture, varieties_picture
-from capsim_dagster.schemas import EventKind
+from capsim_dagster.schemas import GAP_KINDS, EventKind
 from capsim_dagster_tests.plots.views import ids, png_size, texts, view
 
 ALL_EVENTS = {kind: [(10 + 10 * place, 12 + 10 * place)] for place, kind in enumerate(EventKind)}

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from capsim_dagster.schemas import VARIETIES, EventKind, Resource, Scenario, Variety
+from capsim_dagster.schemas import ANOMALY_KINDS, VARIETIES, EventKind, Resource, Scenario, Variety
 from capsim_dagster.seeding import Float32Array, Float64Array
 from capsim_dagster.settings import DataGeneration, load_settings
 from capsim_dagster.simulation import telemetry, truth
@@ -20,7 +20,6 @@ from capsim_dagster_tests.simulation.models import BoolArray, model_of
 Int64Array = NDArray[np.int64]
 
 N_DAYS: Final = 1_096
-ANOMALIES: Final = (EventKind.SPIKE, EventKind.DIP, EventKind.LEVEL_SHIFT, EventKind.VARIANCE_CHANGE)
 STEADY_BREACH: Final = VARIETIES[1]
 SERVER_TYPES: Final = ("web", "application", "database", "batch", "file")
 REGIONS: Final = ("us-east", "us-west", "eu-west", "ap-southeast")
@@ -34,8 +33,8 @@ def generation(seed: int = 42) -> DataGeneration:
 
 
 @cache
-def model() -> telemetry.HostModel:
-    return model_of(generation())
+def model(seed: int = 42) -> telemetry.HostModel:
+    return model_of(generation(seed))
 
 
 @cache
@@ -84,7 +83,7 @@ def noise_of(resource: Resource) -> Float32Array:
     noise /= calendar_factors(generation(), resource, *window)[series.calendar_group]
     noise /= series.noise_std[:, np.newaxis]
     at_bound = (values()[resource] == 0) | (values()[resource] == 100)
-    noise[at_bound | labelled(resource, ANOMALIES)] = np.nan
+    noise[at_bound | labelled(resource, ANOMALY_KINDS)] = np.nan
     return noise
 
 

@@ -57,12 +57,7 @@ def whole() -> dict[Resource, Float32Array]:
 
 def twin_of(model: telemetry.HostModel) -> dict[Resource, Float32Array]:
     """Return the telemetry of a model if nothing ever happened: no bursts, anomalies and gaps."""
-    generation = model.generation
-    loads = telemetry.loads(model, generation.start_date, generation.end_date)
-    return {
-        resource: telemetry.quantized((load.demand + load.noise) * load.factor, model.series[resource])
-        for resource, load in loads.items()
-    }
+    return truth.without_events(model, model.generation.start_date, model.generation.end_date)
 
 
 def everything(generation: DataGeneration) -> Iterator[pl.DataFrame]:

@@ -10,13 +10,12 @@ import math
 import numpy as np
 import pytest
 
-from capsim_dagster.schemas import Resource, Scenario
+from capsim_dagster.schemas import ANOMALY_KINDS, Resource, Scenario
 from capsim_dagster.seeding import Float32Array
 from capsim_dagster.settings.telemetry import Anomaly
 from capsim_dagster.simulation import telemetry
 from capsim_dagster_tests.conftest import inventory
 from capsim_dagster_tests.simulation.default_fleet import (
-    ANOMALIES,
     N_DAYS,
     SERVER_TYPES,
     STEADY_BREACH,
@@ -124,7 +123,7 @@ def test_share_of_anomalous_days_is_the_setting() -> None:
     anomalous = reported = 0
     for resource in Resource:
         is_reported = ~np.isnan(values()[resource]) & ~model().series[resource].is_limiting[:, np.newaxis]
-        anomalous += int((labelled(resource, ANOMALIES) & is_reported).sum())
+        anomalous += int((labelled(resource, ANOMALY_KINDS) & is_reported).sum())
         reported += int(is_reported.sum())
     settings = generation().anomalies
     cluster = math.fsum(kind.share * run_of(kind) for kind in settings.kinds.values())

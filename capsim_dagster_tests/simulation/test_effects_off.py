@@ -5,7 +5,7 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from capsim_dagster.schemas import EventKind, Resource
+from capsim_dagster.schemas import ANOMALY_KINDS, GAP_KINDS, EventKind, Resource
 from capsim_dagster.seeding import Float32Array
 from capsim_dagster.simulation import events, telemetry
 from capsim_dagster.simulation.calendar_effects import calendar_factors
@@ -56,16 +56,12 @@ def is_variety(*varieties: int) -> BoolArray:
     return np.isin(whole_model().block.varieties, varieties)
 
 
-ANOMALIES = (EventKind.SPIKE, EventKind.DIP, EventKind.LEVEL_SHIFT, EventKind.VARIANCE_CHANGE)
-GAPS = (EventKind.MISSING, EventKind.OUTAGE, EventKind.AGENT_DOWN)
-
-
 def test_without_anomalies_every_day_outside_them_keeps_its_bits_and_series_without_bursts_are_their_twins() -> None:
     quiet = values_of(changed(three_years(), {"anomalies.rate": 0}))
     twin = twin_of(whole_model())
     steady = ~is_variety(*BURST_VARIETIES)
     for resource in Resource:
-        labelled = days_of_kinds(resource, *ANOMALIES)
+        labelled = days_of_kinds(resource, *ANOMALY_KINDS)
         reported = ~np.isnan(quiet[resource])
         np.testing.assert_array_equal(quiet[resource][~labelled], whole()[resource][~labelled])
         np.testing.assert_array_equal(
@@ -77,7 +73,7 @@ def test_without_anomalies_every_day_outside_them_keeps_its_bits_and_series_with
 def test_without_gaps_nothing_is_missing_and_all_other_values_keep_their_bits() -> None:
     full = values_of(changed(three_years(), {"gaps.missing_rate": 0}))
     for resource in Resource:
-        missing = days_of_kinds(resource, *GAPS)
+        missing = days_of_kinds(resource, *GAP_KINDS)
         assert not np.isnan(full[resource]).any()
         np.testing.assert_array_equal(np.isnan(whole()[resource]), missing)
         np.testing.assert_array_equal(full[resource][~missing], whole()[resource][~missing])

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import settings as property_settings
 from hypothesis import strategies as st
 
-from capsim_dagster.schemas import EventKind, Resource
+from capsim_dagster.schemas import GAP_KINDS, EventKind, Resource
 from capsim_dagster.seeding import streams
 from capsim_dagster.settings import Anomalies, DataGeneration, Gaps
 from capsim_dagster.simulation import events
@@ -26,7 +26,6 @@ N_HOSTS, N_DAYS = 400, 5_000
 SPAN = range(19_358, 19_358 + N_DAYS)
 HOSTS = np.arange(1, N_HOSTS + 1)
 SORTS = ["bursts", "anomalies", "singles", "outages", "agent"]
-GAP_KINDS = (EventKind.MISSING, EventKind.OUTAGE, EventKind.AGENT_DOWN)
 
 repeatable = property_settings(max_examples=40, deadline=None, derandomize=True, database=None)
 

@@ -1,27 +1,14 @@
-"""The default fleet in memory, month by month, as the audits that scan telemetry see it."""
+"""A fleet in memory, month by month, as the audits that scan telemetry see it."""
 
 from collections.abc import Iterator
-from functools import cache
 
 import numpy as np
 
 from capsim_dagster.audits.behaviour import Features, FeatureScan
 from capsim_dagster.audits.scan import MonthOfTelemetry
 from capsim_dagster.schemas import Resource
-from capsim_dagster.settings import DataGeneration, load_settings
 from capsim_dagster.simulation import telemetry
 from capsim_dagster.simulation.time_dimension import epoch_days, month_end, months_between
-from capsim_dagster_tests.conftest import CONFIG, inventory
-
-
-@cache
-def default_generation(seed: int = 42) -> DataGeneration:
-    return load_settings(CONFIG, {"data_generation": {"random_seed": seed}}).data_generation
-
-
-@cache
-def default_model(seed: int = 42) -> telemetry.HostModel:
-    return telemetry.host_model(default_generation(seed), inventory(default_generation(seed)))
 
 
 def months_of(model: telemetry.HostModel) -> Iterator[MonthOfTelemetry]:
