@@ -8,6 +8,7 @@ from dagster_duckdb import DuckDBResource
 
 from capsim_dagster.orchestration.assets import build_assets
 from capsim_dagster.orchestration.checks import build_checks
+from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.jobs import full_refresh, monthly_refresh, monthly_schedule
 from capsim_dagster.orchestration.partitions import monthly_partitions
 from capsim_dagster.orchestration.progress import LogProgress, Progress
@@ -23,11 +24,11 @@ def build_definitions(settings: Settings, *, today: dt.date, progress: Progress 
         today: Today's date, in UTC: which months are complete when the code is loaded.
         progress: How long work is shown; None = by log lines.
     """
+    platform = Platform(settings)
     months = monthly_partitions(settings.data_generation, today=today)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # backfill_policy is beta in name only
-        assets = build_assets(months, settings.legacy_feed)
-    platform = Platform(settings)
+        assets = build_assets(months, platform.contract)
     return dg.Definitions(
         assets=assets,
         asset_checks=build_checks(),
@@ -35,6 +36,7 @@ def build_definitions(settings: Settings, *, today: dt.date, progress: Progress 
         schedules=[monthly_schedule(settings.data_generation, settings.automation)],
         resources={
             "platform": platform,
+            "feed": FeedResource.of(settings.refinery),
             "progress": progress or LogProgress(),
             # For assets that a team adds beside these: the warehouse by Dagster's own resource.
             "duckdb": DuckDBResource(database=str(platform.layout.warehouse)),

@@ -9,6 +9,7 @@ command prints it as one block; a traceback means a defect in capsim.
     ├── MasterError         the master Parquet is missing, torn or made with other settings
     ├── TruthError          the ground truth is missing, torn or made with other settings
     ├── FeedError           a feed file is missing, renamed, truncated or unreadable
+    │   └── FileRefused     one file, with its fault (refinery.refusal); a month collects them
     ├── PartitionError      a month lies outside the calendar
     └── GateError           a hard invariant does not hold: nothing was published
 """

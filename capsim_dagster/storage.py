@@ -60,6 +60,16 @@ class DataLayout:
         return self.root / "legacy"
 
     @property
+    def defects(self) -> Path:
+        """The folder with the lists of defects that were put into the feed on purpose."""
+        return self.root / "defects"
+
+    @property
+    def audit(self) -> Path:
+        """The audit page of the refinery."""
+        return self.root / "audit" / "refinery.html"
+
+    @property
     def dagster_home(self) -> Path:
         """The Dagster instance: run history, event log, schedule state."""
         return self.root / ".dagster"

@@ -10,7 +10,7 @@ import hypothesis
 import polars as pl
 import pytest
 
-from capsim_dagster.pipeline import stages
+from capsim_dagster.pipeline import refine, stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.settings import DataGeneration, Settings, load_settings
 from capsim_dagster.simulation import fleet
@@ -77,7 +77,7 @@ def _built_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stages.master_parquet(platform)
     stages.ground_truth(platform)
     list(stages.monthly_csv(platform, MONTHS))
-    list(stages.processed_data(platform, MONTHS))
+    list(refine.processed_data(platform, MONTHS, run="built"))
     return data_dir
 
 

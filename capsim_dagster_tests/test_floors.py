@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[1]
 BELOW_ORCHESTRATION = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for path in (ROOT / "capsim_dagster").rglob("*.py")
-    if "orchestration" not in path.parts and path.name not in ("cli.py", "definitions.py", "__init__.py")
+    if not {"orchestration", "cli"} & set(path.parts) and path.name not in ("definitions.py", "__init__.py")
 )
 
 

@@ -148,7 +148,7 @@ def test_unusable_generation_settings_are_errors_that_say_what_is_allowed(
             {"resources": {"cpu": {"file_prefix": "memory_stats"}}},
             ["file_prefix memory_stats stands twice"],
         ),
-        ("legacy_feed", {"resources": {"cpu": {"value_column": "date"}}}, ["cpu: the header: label date stands twice"]),
+        ("legacy_feed", {"resources": {"cpu": {"value_column": "date"}}}, ["header of cpu: label date stands twice"]),
         ("automatic", {"x": 1}, ["automatic: found {'x': 1}", "general, data_generation, storage"]),
     ],
 )

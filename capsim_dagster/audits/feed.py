@@ -31,3 +31,23 @@ def read_feed(files: Mapping[PieceKey, Path]) -> tuple[dict[PieceKey, Fingerprin
     found, rejected = feed_fingerprints(pieces)
     unreadable = {pieces[path]: [f"{path.name}: {line}" for line in lines] for path, lines in rejected.items()}
     return {pieces[path]: fingerprint for path, fingerprint in found.items()}, unreadable
+
+
+def foreign_feed(rows: int) -> Mapping[str, AuditReport]:
+    """Return what the audits against the simulation say of a feed that capsim did not write: nothing to compare with.
+
+    Args:
+        rows: Rows of the table.
+    """
+    note = "the feed is not capsim's own: there is no master or simulated inventory to compare with"
+    claims = {
+        "row_parity": "the table has the content of the master",
+        "hosts_are_known": "every row belongs to a host of the inventory",
+        "behavioral_diversity": "each host behaves as its variety",
+    }
+    return {name: AuditReport(claim, counts={"rows": rows}, note=note) for name, claim in claims.items()}
+
+
+def no_defects() -> AuditReport:
+    """Return the score of a feed into which nothing was put on purpose."""
+    return AuditReport("every injected defect is found, and nothing else is", note="the feed is not capsim's own")

@@ -62,6 +62,10 @@ class Fingerprint:
         return "" if self.checksum == other.checksum else "other values or capacities"
 
 
+NOTHING: Final = Fingerprint(0, 0, 0, 0)
+"""The fingerprint of no row."""
+
+
 def statement(name: str, **identifiers: str) -> str:
     """Return the SQL of this package's file `name`, with identifiers of ours put in."""
     text = files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
@@ -102,6 +106,12 @@ def view_table_month(connection: duckdb.DuckDBPyConnection, month: int) -> None:
     connection.execute(_CREATE_VIEW.format(name="table_month_rows", query=_month_query(month)))
 
 
+def frame_fingerprint(connection: duckdb.DuckDBPyConnection, name: str, month: int) -> Fingerprint:
+    """Return the fingerprint of a registered frame of one month and resource: `date`, `host_id`, `util`, `capacity`."""
+    relation = f"(SELECT date, host_id::VARCHAR AS host_id, '' AS resource, util, capacity FROM {name})"
+    return next(iter(_month_fingerprints(connection, relation, month).values()), NOTHING)
+
+
 def fingerprints(connection: duckdb.DuckDBPyConnection, relation: Relation) -> dict[PieceKey, Fingerprint]:
     """Return the fingerprint of each month and resource of a view made here."""
     return _as_fingerprints(rows_of(connection, statement("fingerprint", relation=relation)))
@@ -110,7 +120,7 @@ def fingerprints(connection: duckdb.DuckDBPyConnection, relation: Relation) -> d
 def table_month_fingerprints(connection: duckdb.DuckDBPyConnection, month: int) -> dict[PieceKey, Fingerprint]:
     """Return the fingerprints of one month of `processed_data`, as this transaction sees it."""
     view_table_month(connection, month)
-    return fingerprints(connection, "table_month_rows")
+    return _month_fingerprints(connection, "table_month_rows", month)
 
 
 def master_fingerprints(path: Path) -> dict[PieceKey, Fingerprint]:
@@ -139,19 +149,6 @@ def feed_fingerprints(paths: Iterable[Path]) -> tuple[dict[Path, Fingerprint], d
         return _read_feed_one_by_one(names)
 
 
-def unreadable_files(paths: Iterable[Path]) -> list[str]:
-    """Return in words which files lack a date, host or capacity in some line, or cannot be read at all."""
-    problems = []
-    for path in paths:
-        try:
-            with duckdb.connect() as connection:
-                rows = rows_of(connection, statement("empty_fields"), {"paths": [str(path)]})
-            problems += [f"{path}: {lines:,} lines without a date, host or capacity" for _, lines in rows]
-        except duckdb.Error as error:
-            problems.append(f"{path}: {_first_line(error)}")
-    return problems
-
-
 def rejected_lines(connection: duckdb.DuckDBPyConnection) -> dict[Path, list[str]]:
     """Return, by file, the lines that DuckDB could not parse in this connection, in words."""
     rejected: dict[Path, list[str]] = {}
@@ -159,6 +156,13 @@ def rejected_lines(connection: duckdb.DuckDBPyConnection) -> dict[Path, list[str
         where = f"line {line}" + (f", column {column}" if column else "")
         rejected.setdefault(Path(path), []).append(f"{where}: {error.splitlines()[0]} in '{text.strip()}'")
     return rejected
+
+
+def _month_fingerprints(
+    connection: duckdb.DuckDBPyConnection, relation: str, month: int
+) -> dict[PieceKey, Fingerprint]:
+    query = statement("fingerprint_month", relation=relation)
+    return _as_fingerprints(rows_of(connection, query, {"month": month}))
 
 
 def _view_file(connection: duckdb.DuckDBPyConnection, name: str, query: str, path: Path) -> None:

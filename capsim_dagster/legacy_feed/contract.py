@@ -1,18 +1,22 @@
 """The legacy CSV contract: which file holds which month of which resource, and with which header.
 
-Labels and prefixes are settings; everything else that reads or writes the feed asks here.
+Layout, labels and prefixes are settings; everything else that reads or writes the feed asks here.
 """
 
 import re
+import string
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import LegacyFeed
 
-_MONTH_DIGITS: Final = re.compile(r"(?P<prefix>.+)_(?P<month>\d{4}(?:0[1-9]|1[0-2]))\.csv")
+COMPRESSED_SUFFIX: Final = ".gz"
+"""May follow the name of any feed file."""
+_DIGITS: Final = {"year": r"\d{4}", "month": r"0[1-9]|1[0-2]", "yearmonth": r"\d{4}(?:0[1-9]|1[0-2])"}
 
 
 @dataclass(frozen=True, order=True)
@@ -38,34 +42,50 @@ class FeedContract:
 
     Attributes:
         root: Folder of the feed.
-        settings: Prefixes and labels by resource.
+        settings: Layout, prefixes and labels.
     """
 
     root: Path
     settings: LegacyFeed
 
     def path(self, piece: FeedPiece) -> Path:
-        """Return where a piece lies: `YYYY/MM/<prefix>_YYYYMM.csv` under the root."""
-        prefix = self.settings.resources[piece.resource].file_prefix
-        folder = self.root / f"{piece.month // 100:04d}" / f"{piece.month % 100:02d}"
-        return folder / f"{prefix}_{piece.month}.csv"
+        """Return where a piece lies when it is not compressed, by default `YYYY/MM/<prefix>_YYYYMM.csv`."""
+        name = self.settings.layout.format(
+            prefix=self.settings.resources[piece.resource].file_prefix,
+            yearmonth=f"{piece.month:06d}",
+            year=f"{piece.month // 100:04d}",
+            month=f"{piece.month % 100:02d}",
+        )
+        return self.root / name
 
-    def header(self, resource: Resource) -> tuple[str, str, str, str]:
-        """Return the four column labels of a resource's files."""
+    def candidates(self, piece: FeedPiece) -> tuple[Path, Path]:
+        """Return where a piece may lie: plain and compressed."""
+        path = self.path(piece)
+        return path, path.with_name(path.name + COMPRESSED_SUFFIX)
+
+    def found(self, piece: FeedPiece) -> list[Path]:
+        """Return the files on disk that claim to be a piece: none, one, or two."""
+        return [path for path in self.candidates(piece) if path.is_file()]
+
+    def relative(self, path: Path) -> str:
+        """Return a path as tables and messages name it: under the root, with slashes."""
+        return path.relative_to(self.root).as_posix()
+
+    def header(self, resource: Resource) -> tuple[str, ...]:
+        """Return the column labels that capsim writes in a resource's files."""
         columns = self.settings.resources[resource]
-        return "date", "host_id", columns.value_column, columns.capacity_column
+        labels = (self.settings.date_columns[0], self.settings.host_columns[0], columns.value_column)
+        return labels if columns.capacity_column is None else (*labels, columns.capacity_column)
 
     def piece(self, path: Path) -> FeedPiece | None:
-        """Return which piece a file is, or None if its name or folder breaks the convention."""
-        match = _MONTH_DIGITS.fullmatch(path.name)
+        """Return which piece a file is, or None if its name or folder breaks the layout."""
+        match = self._pattern.fullmatch(self.relative(path).removesuffix(COMPRESSED_SUFFIX))
         if not match:
             return None
-        resources = {columns.file_prefix: resource for resource, columns in self.settings.resources.items()}
-        resource = resources.get(match["prefix"])
-        if resource is None:
-            return None
-        piece = FeedPiece(int(match["month"]), resource)
-        return piece if self.path(piece) == path else None
+        named = match.groupdict()
+        month = int(named.get("yearmonth") or named["year"] + named["month"])
+        piece = FeedPiece(month, self._resources[named["prefix"]])
+        return piece if path in self.candidates(piece) else None
 
     def files(self) -> Iterator[tuple[Path, FeedPiece | None]]:
         """Yield every file under the root with the piece it is, in the order of paths; hidden files are left out."""
@@ -74,5 +94,23 @@ class FeedContract:
                 yield path, self.piece(path)
 
     def pieces(self) -> dict[FeedPiece, Path]:
-        """Return the files that follow the convention, by piece, in order."""
-        return dict(sorted((piece, path) for path, piece in self.files() if piece is not None))
+        """Return the files that follow the layout, by piece, in order; of two claims, the plain file."""
+        # Of x.csv and x.csv.gz the longer path comes later; read backwards, the plain one is set last.
+        claims = [(piece, path) for path, piece in self.files() if piece is not None]
+        return dict(sorted(dict(reversed(claims)).items()))
+
+    @cached_property
+    def _resources(self) -> dict[str, Resource]:
+        return {columns.file_prefix: resource for resource, columns in self.settings.resources.items()}
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        """Return the layout as a pattern with a group a field; a field that stands twice must say the same twice."""
+        patterns = {**_DIGITS, "prefix": "|".join(map(re.escape, self._resources))}
+        parts, seen = [], set()
+        for literal, name, _, _ in string.Formatter().parse(self.settings.layout):
+            parts.append(re.escape(literal))
+            if name:
+                parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{patterns[name]})")
+                seen.add(name)
+        return re.compile("".join(parts))

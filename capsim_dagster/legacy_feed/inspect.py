@@ -11,8 +11,10 @@ from typing import Final
 
 import numpy as np
 
-from capsim_dagster.errors import FeedError, listed
+from capsim_dagster.errors import FeedError, GateError, listed
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
+from capsim_dagster.legacy_feed.dialects import plain_dialect
+from capsim_dagster.schemas import FileFault
 
 _CHUNK_BYTES: Final = 1 << 20
 _LINE_FEED: Final = ord("\n")
@@ -21,14 +23,16 @@ _REMEDY: Final = "restore the file, or write it again by materializing monthly_c
 
 @dataclass(frozen=True)
 class InspectedFile:
-    """A feed file that is there, whole and has the header it should have.
+    """A feed file as it was found, or as it was written.
 
     Attributes:
         piece: Which month and resource it holds.
         path: Where it is.
-        bytes: Its size.
-        sha256: Hex digest of its content.
-        lines: Physical data lines, without the header.
+        bytes: Its size; 0 = it is empty, or missing on purpose.
+        sha256: Hex digest of its content; empty = it is missing on purpose.
+        lines: Physical data lines, without header and trailing blank lines; 0 = nothing in it can be read as lines.
+        defects: Defects that were put into it on purpose.
+        file_fault: What is wrong with it as a whole, on purpose.
     """
 
     piece: FeedPiece
@@ -36,6 +40,8 @@ class InspectedFile:
     bytes: int
     sha256: str
     lines: int
+    defects: int = 0
+    file_fault: FileFault | None = None
 
 
 def inspect_file(contract: FeedContract, piece: FeedPiece, path: Path | None = None) -> InspectedFile:
@@ -76,11 +82,24 @@ def require_header(contract: FeedContract, piece: FeedPiece, path: Path) -> None
         raise FeedError(f"{piece}: no file {path}{_look_alikes(path)}", remedy=_REMEDY)
     with path.open("rb") as stream:
         header = stream.readline(_CHUNK_BYTES).decode("utf-8", "replace").rstrip("\r\n")
-    expected = ",".join(contract.header(piece.resource))
+    expected = plain_dialect(contract.settings, piece.resource).header
     if not header:
         raise FeedError(f"{piece}: {path} is empty", remedy=_REMEDY)
     if header != expected:
         raise FeedError(f"{piece}: {path} has the header '{header}', expected '{expected}'", remedy=_REMEDY)
+
+
+def require_one_line_per_row(piece: FeedPiece, *, lines: int, rows: int) -> None:
+    """Make sure that what was written for a piece has one line for each row of the master.
+
+    Raises:
+        GateError: If it has not.
+    """
+    if lines != rows:
+        raise GateError(
+            f"{piece}: the file written holds {lines:,} lines for {rows:,} rows of the master",
+            remedy="check the disk and run this month again; the previous file is untouched",
+        )
 
 
 def _look_alikes(path: Path) -> str:

@@ -7,13 +7,14 @@ from typing import Final
 import dagster as dg
 
 from capsim_dagster.errors import CapsimError
+from capsim_dagster.legacy_feed.contract import FeedContract
 from capsim_dagster.orchestration import metadata
+from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.partitions import key_of, last_month_asked, month_of
 from capsim_dagster.orchestration.progress import Progress
-from capsim_dagster.pipeline import pictures, stages
+from capsim_dagster.pipeline import audit_page, pictures, refine, stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Hosts, MasterTelemetry, ProcessedData, Resource, TimePeriods, TruthEvents
-from capsim_dagster.settings import LegacyFeed
 from capsim_dagster.simulation.telemetry import MODEL_VERSION
 
 WRITE_POOL: Final = "warehouse_write"
@@ -33,20 +34,21 @@ def clear_failure() -> Iterator[None]:
         raise dg.Failure(description=str(error), metadata={"remedy": error.remedy}, allow_retries=False) from error
 
 
-def build_assets(months: dg.PartitionsDefinition[str], feed: LegacyFeed) -> list[dg.AssetsDefinition]:
+def build_assets(months: dg.PartitionsDefinition[str], contract: FeedContract) -> list[dg.AssetsDefinition]:
     """Return the assets of the main job.
 
     Args:
         months: The monthly partitions of feed and table.
-        feed: Names and labels of the feed.
+        contract: Names and labels of the feed that capsim writes.
     """
     return [
         host_inventory(),
         time_dimension(),
         master_parquet(),
         ground_truth(),
-        monthly_csv(months, feed),
+        monthly_csv(months, contract),
         processed_data(months),
+        refinery_audit(),
     ]
 
 
@@ -170,12 +172,12 @@ def ground_truth() -> dg.AssetsDefinition:
     return ground_truth
 
 
-def monthly_csv(months: dg.PartitionsDefinition[str], feed: LegacyFeed) -> dg.AssetsDefinition:
+def monthly_csv(months: dg.PartitionsDefinition[str], contract: FeedContract) -> dg.AssetsDefinition:
     """Return the assets `monthly_csv/<resource>`.
 
     Args:
         months: Their partitions.
-        feed: Their file names and labels.
+        contract: Their file names and labels.
     """
 
     @dg.multi_asset(
@@ -187,7 +189,7 @@ def monthly_csv(months: dg.PartitionsDefinition[str], feed: LegacyFeed) -> dg.As
                 kinds={"csv"},
                 code_version=MODEL_VERSION,
                 description=f"Legacy feed of {resource}: one CSV a month, as such shops receive it.",
-                metadata={"dagster/column_schema": metadata.feed_schema(feed.resources[resource])},
+                metadata={"dagster/column_schema": metadata.feed_schema(contract.header(resource))},
             )
             for resource, key in MONTHLY_CSV_KEYS.items()
         ],
@@ -239,17 +241,41 @@ def processed_data(months: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
     def processed_data(
         context: dg.AssetExecutionContext,
         platform: dg.ResourceParam[Platform],
+        feed: FeedResource,
         progress: dg.ResourceParam[Progress],
     ) -> dg.MaterializeResult[None]:
-        """The table for forecasting: one row a host, resource and day, loaded a month at a time or not at all."""
+        """The table for forecasting: one row a host, resource and day, loaded a month at a time or not at all.
+
+        Lines that are not sound are in rejected_lines, with the reason; feed_files accounts for each file. The feed is
+        capsim's own, or the one that the resource `feed` names.
+        """
         asked = [month_of(key) for key in context.partition_keys]
         with (
             clear_failure(),
             progress.stage(context, name="processed_data", total=len(asked), unit="months") as advance,
         ):
-            for month in stages.processed_data(platform, asked):
+            for month in refine.processed_data(feed.refining(platform), asked, run=context.run.run_id):
                 context.add_asset_metadata(metadata.loaded_month(month), partition_key=key_of(month.month))
                 advance(1)
         return dg.MaterializeResult(metadata=metadata.relation(platform.layout.warehouse, "processed_data"))
 
     return processed_data
+
+
+def refinery_audit() -> dg.AssetsDefinition:
+    """Return the asset `refinery_audit`."""
+
+    @dg.asset(
+        group_name="refinery",
+        kinds={"html"},
+        deps=["processed_data"],
+        code_version=MODEL_VERSION,
+        backfill_policy=_ONE_RUN,
+    )
+    def refinery_audit(platform: dg.ResourceParam[Platform], feed: FeedResource) -> dg.MaterializeResult[None]:
+        """What became of every feed file and line: the audit page, one HTML file that needs nothing else."""
+        with clear_failure():
+            page = audit_page.write_audit_page(feed.refining(platform))
+        return dg.MaterializeResult(metadata=metadata.audit_page(page))
+
+    return refinery_audit

@@ -8,6 +8,7 @@ import dagster as dg
 
 from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.orchestration.assets import MONTHLY_CSV_KEYS, clear_failure
+from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.metadata import check_result
 from capsim_dagster.orchestration.partitions import month_of
 from capsim_dagster.orchestration.progress import Progress
@@ -76,8 +77,16 @@ FEED_CHECKS: Final = tuple(
     )
 )
 TABLE_CHECKS: Final = (
-    _blocking(PROCESSED_DATA, "row_parity", "The table holds every line of the feed, with the content of the master."),
+    _blocking(
+        PROCESSED_DATA, "reconciliation", "Every line of every loaded file is in the table or in rejected_lines."
+    ),
+    _blocking(PROCESSED_DATA, "row_parity", "The table holds every sound line, with the content of the master."),
     _blocking(PROCESSED_DATA, "keys_are_unique", "Each host, resource and day stands at most once."),
+    _blocking(
+        PROCESSED_DATA,
+        "injected_defects_are_found",
+        "Each defect put into the feed on purpose was found for what it is, and nothing else was rejected.",
+    ),
     _blocking(PROCESSED_DATA, "hosts_are_known", "Every row belongs to a host of the inventory."),
     _warning(PROCESSED_DATA, "behavioral_diversity", "After the refinery each host still behaves as its variety."),
 )
@@ -132,12 +141,14 @@ def feed_checks(
 def table_checks(
     context: dg.AssetCheckExecutionContext,
     platform: dg.ResourceParam[Platform],
+    feed: FeedResource,
     progress: dg.ResourceParam[Progress],
 ) -> Iterator[dg.AssetCheckResult]:
     """Audit the table against the feed files and the master."""
+    refining = feed.refining(platform)
     with _auditing(context, progress, "processed_data"):
-        due = _months_due(context, PROCESSED_DATA, stages.calendar_months(platform))
-        reports = checks.processed_data(platform, due)
+        known = stages.calendar_months(platform) if refining.refines_own_feed else []
+        reports = checks.processed_data(refining, _months_due(context, PROCESSED_DATA, known))
     yield from _results(context, TABLE_CHECKS, {PROCESSED_DATA: reports})
 
 

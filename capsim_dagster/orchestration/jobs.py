@@ -31,7 +31,12 @@ def monthly_refresh() -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         MONTHLY_REFRESH,
         selection=dg.AssetSelection.assets(
-            "time_dimension", "master_parquet", "ground_truth", *MONTHLY_CSV_KEYS.values(), "processed_data"
+            "time_dimension",
+            "master_parquet",
+            "ground_truth",
+            *MONTHLY_CSV_KEYS.values(),
+            "processed_data",
+            "refinery_audit",
         ),
         description="One month or a range: extends calendar, master and truth as far as asked, then feed and table.",
     )

@@ -1,6 +1,7 @@
 """What a person sees beside an asset or a check in the UI: tables, counts, paths and schemas from plain reports."""
 
 import base64
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -13,9 +14,9 @@ from capsim_dagster.errors import MAX_EXAMPLES
 from capsim_dagster.ground_truth import StoredTruth
 from capsim_dagster.legacy_feed.inspect import InspectedFile
 from capsim_dagster.master import MasterFile
+from capsim_dagster.pipeline.audit_page import AuditPage
 from capsim_dagster.refinery.load import LoadedMonth
 from capsim_dagster.schemas import sql_type
-from capsim_dagster.settings import FeedColumns
 from capsim_dagster.storage import StoredFile
 
 Metadata = dict[str, dg.MetadataValue]
@@ -38,14 +39,18 @@ def column_schema(schema: type[dy.Schema]) -> dg.TableSchema:
     )
 
 
-def feed_schema(columns: FeedColumns) -> dg.TableSchema:
-    """Return the columns of one resource's feed files."""
+def feed_schema(header: Sequence[str]) -> dg.TableSchema:
+    """Return the columns of one resource's feed files: day, host, utilization and, where there is one, capacity."""
+    described = (
+        ("DATE", "The day."),
+        ("VARCHAR", "Key into hosts."),
+        ("DOUBLE", "Daily P95 utilization; empty = gap. Unit: %."),
+        ("BIGINT", "Capacity of the resource."),
+    )
     return dg.TableSchema(
         columns=[
-            dg.TableColumn("date", "DATE", description="The day, YYYY-MM-DD."),
-            dg.TableColumn("host_id", "VARCHAR", description="Key into hosts."),
-            dg.TableColumn(columns.value_column, "DOUBLE", description="Daily P95 utilization; empty = gap. Unit: %."),
-            dg.TableColumn(columns.capacity_column, "BIGINT", description="Capacity of the resource."),
+            dg.TableColumn(label, kind, description=text)
+            for label, (kind, text) in zip(header, described, strict=False)
         ]
     )
 
@@ -105,16 +110,42 @@ def feed_file(file: InspectedFile) -> Metadata:
         "bytes": dg.MetadataValue.int(file.bytes),
         "sha256": dg.MetadataValue.text(file.sha256),
         "dagster/partition_row_count": dg.MetadataValue.int(file.lines),
+        "injected_defects": dg.MetadataValue.int(file.defects),
+        "file_fault": dg.MetadataValue.text(file.file_fault or "none"),
     }
 
 
 def loaded_month(month: LoadedMonth) -> Metadata:
-    """Return rows, checksum and sources of one month of the table."""
-    return {
+    """Return rows, checksum, rejected lines and sources of one month of the table."""
+    reasons: Counter[str] = Counter()
+    for file in month.files:
+        reasons.update(file.reasons)
+    facts: Metadata = {
         "dagster/partition_row_count": dg.MetadataValue.int(month.rows),
         "source_bytes": dg.MetadataValue.int(sum(file.bytes for file in month.files)),
-        "source_lines": dg.MetadataValue.int(sum(file.lines for file in month.files)),
+        "source_lines": dg.MetadataValue.int(month.lines),
+        "rejected_lines": dg.MetadataValue.int(month.rejected),
         "content_checksum": dg.MetadataValue.text(f"{month.checksum:x}"),
+        "is_unchanged": dg.MetadataValue.bool(month.is_unchanged),
+        "is_partial": dg.MetadataValue.bool(month.is_partial),
+    }
+    if reasons:
+        facts["rejected_by_reason"] = table([{"reason": r, "lines": n} for r, n in reasons.most_common()])
+    if month.refused:
+        facts["refused_files"] = table(
+            [{"file": file.path, "fault": file.fault.value, "found": file.detail} for file in month.refused]
+        )
+    return facts
+
+
+def audit_page(page: AuditPage) -> Metadata:
+    """Return where the audit page is, its verdict and its totals."""
+    return {
+        "page": dg.MetadataValue.path(page.path),
+        "link": dg.MetadataValue.url(page.path.as_uri()),
+        "verdict": dg.MetadataValue.text(page.verdict),
+        "has_problems": dg.MetadataValue.bool(page.has_problems),
+        **{name: dg.MetadataValue.int(count) for name, count in page.counts.items()},
     }
 
 

@@ -20,7 +20,8 @@ from capsim_dagster.audits import fleet as fleet_audits
 from capsim_dagster.audits import truth as truth_audits
 from capsim_dagster.audits.breaches import TOLERANCE_DAYS, Breach, Series, breaches_on_date
 from capsim_dagster.audits.calendar import CalendarScan, calendar_effects
-from capsim_dagster.audits.feed import file_names, read_feed
+from capsim_dagster.audits.feed import file_names, foreign_feed, no_defects, read_feed
+from capsim_dagster.audits.reconciliation import reconciliation
 from capsim_dagster.audits.relations import (
     Fingerprint,
     PieceKey,
@@ -38,12 +39,12 @@ from capsim_dagster.errors import FeedError
 from capsim_dagster.ground_truth import TruthFiles, open_truth
 from capsim_dagster.legacy_feed.inspect import require_header
 from capsim_dagster.master import open_master
+from capsim_dagster.pipeline.dirt import defect_lists, defects_score, expected_content
 from capsim_dagster.pipeline.entrance import calendar_days, require_hosts
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource, Scenario, Variant
 from capsim_dagster.simulation import parameters, telemetry, truth
 from capsim_dagster.simulation.time_dimension import month_end, yearmonth
-from capsim_dagster.storage import sha256
 
 TWIN_HOSTS: Final = 200
 """Hosts whose values are compared with their twin without events; a tenth of the default fleet."""
@@ -140,7 +141,7 @@ def monthly_csv(platform: Platform, expected_months: Mapping[Resource, Iterable[
         expected_months: Months that each resource's feed must hold, as YYYYMM; files beyond them are audited too.
     """
     source = master_fingerprints(open_master(platform.layout.master, platform.generation).path)
-    found, unreadable = _feed_on_disk(platform, set(expected_months))
+    found, unreadable = _feed_on_disk(platform, set(expected_months), source)
     root = platform.contract.root
     strange = [path.relative_to(root) for path, piece in platform.contract.files() if piece is None]
     reports = {}
@@ -161,68 +162,76 @@ def monthly_csv(platform: Platform, expected_months: Mapping[Resource, Iterable[
 
 
 def processed_data(platform: Platform, expected_months: Iterable[int]) -> Reports:
-    """Audit the table against the feed files it was loaded from and against the master.
+    """Audit the table against the feed files it was loaded from and, for capsim's own feed, against the master.
 
     Args:
         platform: Settings and paths.
         expected_months: Months that the table must hold, as YYYYMM.
     """
-    master = open_master(platform.layout.master, platform.generation)
-    source = master_fingerprints(master.path)
+    score = defects_score(platform) if platform.refines_own_feed else no_defects()
     with platform.reading() as connection:
         view_table(connection)
-        hosts = require_hosts(platform, connection)
         found = fingerprints(connection, "table_rows")
-        end = min(_last_day(found, platform.generation.start_date), master.footer.end)
-        content = parity.content_parity(
-            source,
-            found,
-            claim="the table holds every line of the feed, with the content of the master",
-            expected_months=expected_months,
-        )
-        loaded = rows_of(connection, "SELECT path, sha256, lines, loaded FROM feed_files ORDER BY path")
         return {
-            "row_parity": _with_problems(content, _changed_files(platform, loaded)),
+            "reconciliation": reconciliation(connection, found, platform.refined.root),
             "keys_are_unique": parity.unique_keys(connection, "table_rows", found),
-            "hosts_are_known": parity.known_hosts(connection, "table_rows"),
-            "behavioral_diversity": _behavioral_diversity(
-                platform, connection, "table_rows", hosts, end=end, where="the table"
+            "injected_defects_are_found": score,
+            **(
+                _against_simulation(platform, connection, found, list(expected_months))
+                if platform.refines_own_feed
+                else foreign_feed(rows_of(connection, "SELECT count(*) FROM processed_data")[0][0])
             ),
         }
 
 
+def _against_simulation(
+    platform: Platform,
+    connection: duckdb.DuckDBPyConnection,
+    found: Mapping[PieceKey, Fingerprint],
+    expected_months: Sequence[int],
+) -> Reports:
+    """Audit the table of capsim's own feed against master and inventory."""
+    master = open_master(platform.layout.master, platform.generation)
+    hosts = require_hosts(platform, connection)
+    end = min(_last_day(found, platform.generation.start_date), master.footer.end)
+    return {
+        "row_parity": parity.content_parity(
+            expected_content(platform, sorted({month for month, _ in found})),
+            found,
+            claim="the table holds every sound line of the feed, with the content of the master",
+            expected_months=expected_months,
+        ),
+        "hosts_are_known": parity.known_hosts(connection, "table_rows"),
+        "behavioral_diversity": _behavioral_diversity(
+            platform, connection, "table_rows", hosts, end=end, where="the table"
+        ),
+    }
+
+
 def _feed_on_disk(
-    platform: Platform, resources: set[Resource]
+    platform: Platform, resources: set[Resource], source: Mapping[PieceKey, Fingerprint]
 ) -> tuple[dict[PieceKey, Fingerprint], dict[Resource, list[str]]]:
-    """Return fingerprints of the readable files, and by resource what cannot be read."""
+    """Return fingerprints of the readable files, and by resource what cannot be read.
+
+    A file that is as it was written with defects counts for what it was made of: its list says what is wrong with it,
+    and what the refinery makes of it shows whether the list is true.
+    """
     files: dict[PieceKey, Path] = {}
     unreadable: dict[Resource, list[str]] = {}
+    listed = {(p.month, p.resource.value) for p in defect_lists(platform) if p.resource in resources}
     for piece, path in platform.contract.pieces().items():
-        if piece.resource not in resources:
+        key = piece.month, piece.resource.value
+        if piece.resource not in resources or key in listed:
             continue
         try:
             require_header(platform.contract, piece, path)
-            files[piece.month, piece.resource.value] = path
+            files[key] = path
         except FeedError as error:
             unreadable.setdefault(piece.resource, []).append(error.found)
     found, lines = read_feed(files)
     for (_, resource), rejected in sorted(lines.items()):
         unreadable.setdefault(Resource(resource), []).extend(rejected)
-    return found, unreadable
-
-
-def _changed_files(platform: Platform, loaded: Sequence[tuple[str, str, int, int]]) -> list[str]:
-    """Return the files whose lines are not all loaded, or that are no longer what was loaded."""
-    problems = []
-    for name, digest, lines, rows in loaded:
-        path = platform.contract.root / name
-        if rows != lines:
-            problems.append(f"{name}: {rows:,} of {lines:,} lines are loaded")
-        if not path.is_file():
-            problems.append(f"{name} was loaded but is no longer there")
-        elif sha256(path) != digest:
-            problems.append(f"{name} has changed since it was loaded")
-    return problems
+    return found | {key: source[key] for key in listed & source.keys()}, unreadable
 
 
 def _breaches(platform: Platform, hosts: pl.DataFrame) -> dict[Series, Breach]:

@@ -1,22 +1,34 @@
 """Entrance checks: what must exist before a stage starts, said in one line with the remedy."""
 
+import csv
 import datetime as dt
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
 
 import duckdb
 import polars as pl
 
 from capsim_dagster.audits.parity import months_named
-from capsim_dagster.errors import PartitionError, WarehouseError
+from capsim_dagster.errors import FeedError, PartitionError, WarehouseError
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.simulation.telemetry import fleet_hash
 from capsim_dagster.simulation.time_dimension import yearmonth
-from capsim_dagster.warehouse import fact, read_table
+from capsim_dagster.warehouse import fact, read_table, set_fact, transaction
 
 INVENTORY_HASH = "host_inventory.settings_hash"
 """Fact in the warehouse: which settings made the inventory."""
 CALENDAR_HASH = "time_dimension.settings_hash"
 """Fact in the warehouse: which settings made the calendar."""
+
+FEED_ORIGIN = "feed.origin"
+"""Fact in the warehouse: whose feed the table holds."""
+OWN_FEED = "capsim"
+"""The origin of capsim's own feed; another's is the path of its root."""
+_INVENTORY_DELIMITERS: Final = (",", ";", "\t")
+"""Tried after those of the feed: an inventory rarely comes from the tool that measures."""
+_SHOWN_HEADER: Final = 120
 
 
 def require_hosts(platform: Platform, connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
@@ -67,6 +79,66 @@ def require_months(days: list[dt.date], months: Iterable[int]) -> None:
             f"{months_named(outside)} lies outside the calendar, which holds {days[0]} to {days[-1]}",
             remedy="run the monthly_refresh job for that month: it extends calendar and master first",
         )
+
+
+def require_one_feed(platform: Platform, connection: duckdb.DuckDBPyConnection) -> None:
+    """Make sure that the table holds no rows of another feed, and record which feed it holds from now on.
+
+    Raises:
+        WarehouseError: If it does.
+    """
+    # The same folder, however the path to it was typed.
+    origin = OWN_FEED if platform.refines_own_feed else os.path.normpath(platform.refined.root)
+    found = fact(connection, FEED_ORIGIN)
+    is_loaded = connection.execute("SELECT count(*) FROM feed_files").fetchall()[0][0] > 0
+    if is_loaded and found != origin:
+        raise WarehouseError(
+            f"processed_data in {platform.layout.warehouse} holds the feed of {found}, not of {origin}",
+            remedy="name another --data-dir for this feed: one table holds one feed",
+        )
+    if found != origin:
+        with transaction(connection):
+            # What was refused of a feed that never gave a row tells nothing about this one.
+            connection.execute("DELETE FROM refused_files")
+            set_fact(connection, FEED_ORIGIN, origin)
+
+
+def known_hosts(inventory: Path, labels: Sequence[str], delimiters: Sequence[str]) -> frozenset[str]:
+    """Read the hosts of an inventory file: a CSV with a host column; what else stands in it is not looked at.
+
+    Args:
+        inventory: The file.
+        labels: Labels that the host column may have.
+        delimiters: Candidates, before comma, semicolon and tab.
+
+    Raises:
+        FeedError: If there is no such file, no host column, or no host.
+    """
+    wanted = {label.strip().casefold() for label in labels}
+    try:
+        lines = inventory.read_text(encoding="utf-8-sig").splitlines()
+        for delimiter in dict.fromkeys([*delimiters, *_INVENTORY_DELIMITERS]):
+            rows = csv.reader(lines, delimiter=delimiter)
+            header = [label.strip().casefold() for label in next(rows, [])]
+            column = next((index for index, label in enumerate(header) if label in wanted), None)
+            if column is not None:
+                return _hosts_of(inventory, [row[column].strip() for row in rows if len(row) > column])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise FeedError(
+            f"the inventory {inventory} cannot be read: {error}", remedy="name a CSV file in UTF-8"
+        ) from None
+    raise FeedError(
+        f"the inventory {inventory} has no column {' or '.join(labels)}: it starts with "
+        f"'{''.join(lines[:1])[:_SHOWN_HEADER]}'",
+        remedy="name its host column in legacy_feed.host_columns",
+    )
+
+
+def _hosts_of(inventory: Path, column: Iterable[str]) -> frozenset[str]:
+    hosts = frozenset(column) - {""}
+    if not hosts:
+        raise FeedError(f"the inventory {inventory} holds no host", remedy="fetch it again")
+    return hosts
 
 
 def calendar_days(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:

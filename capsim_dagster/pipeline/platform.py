@@ -33,8 +33,19 @@ class Platform:
 
     @property
     def contract(self) -> FeedContract:
-        """Names and headers of the legacy feed."""
+        """Names and headers of the legacy feed that capsim writes."""
         return FeedContract(self.layout.legacy, self.settings.legacy_feed)
+
+    @property
+    def refines_own_feed(self) -> bool:
+        """Whether the feed to be refined is capsim's own."""
+        return self.settings.refinery.feed_dir is None
+
+    @property
+    def refined(self) -> FeedContract:
+        """Names and headers of the feed to be refined: capsim's own, or the one in `refinery.feed_dir`."""
+        feed_dir = self.settings.refinery.feed_dir
+        return self.contract if feed_dir is None else FeedContract(feed_dir.absolute(), self.settings.legacy_feed)
 
     def writing(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """Open the warehouse read-write."""

@@ -1,4 +1,4 @@
-"""The five stages of the main job, each a plain function from settings to files and tables, with its gates.
+"""The stages of the main job up to the feed, each a plain function from settings to files and tables, with its gates.
 
 Each returns what a person wants to see beside it. Audits of what is then on disk are in `checks`.
 """
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import polars as pl
 
 from capsim_dagster.audits import fleet as fleet_audits
-from capsim_dagster.audits.relations import master_fingerprints
 from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.daily_grid import Advance
 from capsim_dagster.errors import GateError
@@ -28,7 +27,6 @@ from capsim_dagster.pipeline.entrance import (
     require_months,
 )
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.refinery.load import LoadedMonth, load_month, retire_months
 from capsim_dagster.schemas import Resource
 from capsim_dagster.simulation import fleet, region_calendar, telemetry, time_dimension
 from capsim_dagster.storage import StoredFile
@@ -174,30 +172,10 @@ def monthly_csv(
         days = require_calendar(platform, connection)
     require_months(days, months)
     master = open_master(platform.layout.master, platform.generation)
-    retire_strays(platform.contract, master.footer.months)
+    retire_strays(platform.contract, master.footer.months, platform.layout.defects)
     for month in months:
         for resource in resources:
-            yield export_piece(master, platform.contract, FeedPiece(month, resource))
-
-
-def processed_data(platform: Platform, months: Sequence[int]) -> Iterator[LoadedMonth]:
-    """Load and yield months of the feed into `processed_data`, one transaction each.
-
-    Raises:
-        WarehouseError: If inventory or calendar are missing or made with other settings.
-        MasterError: If the master is missing, torn or made with other settings.
-        PartitionError: If the calendar does not hold a month.
-        FeedError: If a file cannot be read; the month keeps its previous rows.
-        GateError: If a claim about the month does not hold; the month keeps its previous rows.
-    """
-    open_master(platform.layout.master, platform.generation)
-    source = master_fingerprints(platform.layout.master)
-    with platform.writing() as connection:
-        require_hosts(platform, connection)
-        require_months(require_calendar(platform, connection), months)
-        retire_months(connection)
-        for month in months:
-            yield load_month(connection, platform.contract, month, source=source)
+            yield export_piece(master, platform.contract, FeedPiece(month, resource), platform.layout.defects)
 
 
 def _hold(report: AuditReport) -> None:

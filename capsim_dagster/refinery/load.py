@@ -1,34 +1,64 @@
 """Loading of one month's feed files into `processed_data`, in one transaction, with every gate before the commit.
 
-Whatever fails, the month keeps its previous good rows. Content is compared with the master where one is there;
-without one, keys, hosts and ranges are still held.
+Each data line of a file becomes a row or a rejected line; a file that cannot be used at all is refused, and so is a
+month with more rejected lines than is allowed. Whatever fails, the month keeps its previous good rows. A file that is
+loaded already, and whose rows are still in the table, is not read again.
 """
 
 import datetime as dt
+import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.resources import files
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
 
 import duckdb
 import polars as pl
 
-from capsim_dagster.audits.parity import known_hosts, unique_keys
 from capsim_dagster.audits.relations import (
     Fingerprint,
     PieceKey,
-    rejected_lines,
-    rows_of,
+    frame_fingerprint,
     table_month_fingerprints,
-    unreadable_files,
-    view_table_month,
 )
-from capsim_dagster.errors import FeedError, GateError, WarehouseError, listed
+from capsim_dagster.errors import CapsimError, FeedError, GateError, WarehouseError, listed
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
-from capsim_dagster.legacy_feed.inspect import InspectedFile, inspect_file
-from capsim_dagster.schemas import Resource
-from capsim_dagster.warehouse import append_rows, transaction
+from capsim_dagster.refinery.accounts import (
+    LoadedFile,
+    RefusedFile,
+    loaded_files,
+    note_refusals,
+    record_files,
+    record_refusals,
+    replace_rows,
+)
+from capsim_dagster.refinery.hosts import HostTable
+from capsim_dagster.refinery.read import ReadFile, has_usable_header, read_feed_file
+from capsim_dagster.refinery.refusal import REMEDIES, FileRefused
+from capsim_dagster.refinery.source import FeedSource
+from capsim_dagster.schemas import FileFault, Resource
+from capsim_dagster.warehouse import transaction
 
-_REMEDY = "mend or restore the feed, then materialize processed_data for this month; its previous rows are untouched"
+_KEPT: Final = "the month keeps its previous rows"
+_GATES: Final = (FileFault.UNLIKE_MASTER, FileFault.TOO_MANY_REJECTED)
+_EXAMPLES: Final = 3
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A feed that is being loaded.
+
+    Attributes:
+        contract: Where its files lie.
+        hosts: Hosts that may occur, and the rules that lines are read by.
+        run: Name of the run, for the accounts.
+        source: What each month and resource must hold, where capsim wrote the feed; None = it is somebody else's.
+    """
+
+    contract: FeedContract
+    hosts: HostTable
+    run: str
+    source: Mapping[PieceKey, Fingerprint] | None = None
 
 
 @dataclass(frozen=True)
@@ -37,160 +67,298 @@ class LoadedMonth:
 
     Attributes:
         month: The month as YYYYMM.
-        files: The files it came from.
-        rows: Rows in the table.
-        checksum: Order-independent checksum over their content.
+        files: The files whose lines are in the table.
+        refused: Files that were refused, where a partial month was allowed.
+        is_too_dirty: Whether more lines were rejected than `refinery.max_rejected_share`.
     """
 
     month: int
-    files: Sequence[InspectedFile]
-    rows: int
-    checksum: int
+    files: Sequence[LoadedFile]
+    refused: Sequence[RefusedFile] = ()
+    is_too_dirty: bool = False
+
+    @property
+    def rows(self) -> int:
+        """Rows in the table."""
+        return sum(file.loaded for file in self.files)
+
+    @property
+    def lines(self) -> int:
+        """Physical data lines of the files."""
+        return sum(file.lines for file in self.files)
+
+    @property
+    def rejected(self) -> int:
+        """Lines that are not loaded."""
+        return sum(file.rejected for file in self.files)
+
+    @property
+    def checksum(self) -> int:
+        """Order-independent checksum over the rows."""
+        return sum(int(file.checksum, 16) for file in self.files)
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether every file was loaded already."""
+        return all(file.is_unchanged for file in self.files)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether this month was loaded only because a partial one was allowed."""
+        return bool(self.refused) or self.is_too_dirty
 
 
-def load_month(
-    connection: duckdb.DuckDBPyConnection,
-    contract: FeedContract,
-    month: int,
-    *,
-    source: Mapping[PieceKey, Fingerprint] | None,
-) -> LoadedMonth:
+class _MonthRefused(Exception):  # noqa: N818 control flow: leaves the transaction, then becomes an error with a remedy
+    def __init__(self, refused: Sequence[RefusedFile]) -> None:
+        self.refused = refused
+
+
+def load_month(connection: duckdb.DuckDBPyConnection, feed: Feed, month: int) -> LoadedMonth:
     """Replace one month of `processed_data` by what its feed files hold.
 
     Args:
         connection: An open read-write connection to the warehouse.
-        contract: Names and headers of the feed.
+        feed: The feed.
         month: The month as YYYYMM.
-        source: Fingerprints of the master where it wrote the feed; None = the feed is somebody else's.
 
     Raises:
-        FeedError: If a file is missing, cut off, has another header, or holds a line that does not parse.
-        GateError: If rows are lost, doubled, of unknown hosts, out of range or unlike the master's.
+        FeedError: If a file cannot be used, and partial months are not allowed.
+        GateError: If too many lines are rejected, or the files are not what capsim wrote.
         WarehouseError: If the files are sound but the rows cannot be written, as on a full disk.
     """
-    inspected = [inspect_file(contract, FeedPiece(month, resource)) for resource in Resource]
-    with transaction(connection):
+    try:
         try:
-            _replace_rows(connection, month, inspected)
-        except duckdb.Error as error:
-            reasons = unreadable_files(file.path for file in inspected)
-            if not reasons:
-                raise WarehouseError(
-                    f"{month} cannot be written: {error}",
-                    remedy="check disk and memory, then run it again; its previous rows are untouched",
-                ) from None
-            raise FeedError(f"{month}: the feed cannot be read: {listed(reasons)}", remedy=_REMEDY) from None
-        _require_all_parsed(connection, month)
-        found = table_month_fingerprints(connection, month)
-        problems = _differences(found, inspected, source)
-        if problems or source is None:
-            problems += _rule_breaks(connection, inspected, found)
-        if problems:
-            raise GateError(f"{month}: the feed cannot be loaded: {listed(problems)}", remedy=_REMEDY)
-        _record_files(connection, contract, inspected)
-    return LoadedMonth(
-        month=month,
-        files=inspected,
-        rows=sum(fingerprint.rows for fingerprint in found.values()),
-        checksum=sum(fingerprint.checksum for fingerprint in found.values()),
-    )
+            with transaction(connection):
+                return _load(connection, feed, month)
+        except _MonthRefused as refusal:
+            record_refusals(connection, refusal.refused, feed.run)
+            raise _as_error(month, refusal.refused) from None
+    except duckdb.Error as error:
+        raise WarehouseError(
+            f"{month} cannot be written: {error}",
+            remedy="check disk and memory, then run it again; its previous rows are untouched",
+        ) from None
 
 
-def retire_months(connection: duckdb.DuckDBPyConnection) -> list[int]:
-    """Remove the months of `processed_data` that the calendar does not hold, and return them as YYYYMM.
+def _load(connection: duckdb.DuckDBPyConnection, feed: Feed, month: int) -> LoadedMonth:
+    """Do the work of `load_month` within its transaction.
 
-    They come from a window that is no more: left in place they would be hosts and days that nothing explains.
+    Raises:
+        _MonthRefused: If a gate does not hold.
     """
-    stale = rows_of(connection, _sql("stale_months"))
-    if stale:
-        with transaction(connection):
-            connection.execute(_sql("retire_months"))
-    return [month for (month,) in stale]
+    files: list[LoadedFile] = []
+    sources, refused = _sources(feed, month)
+    known = loaded_files(connection, month)
+    present = table_month_fingerprints(connection, month) if known else {}
+    for resource, source in sources.items():
+        piece = FeedPiece(month, resource)
+        try:
+            before, rows = known.get(resource), present.get((month, resource.value))
+            if before and rows and _is_unchanged(feed, before, source, rows):
+                _require_as_written(feed, piece, rows)
+                files.append(before)
+            else:
+                files.append(_load_file(connection, feed, piece, source))
+        except FileRefused as refusal:
+            refused.append(_refused(feed, piece, refusal, source.path))
+    loaded = _gated(feed, LoadedMonth(month, files, refused))
+    if not loaded.is_unchanged:
+        _require_in_table(connection, loaded)
+    record_files(connection, files, feed.run)
+    if refused:
+        note_refusals(connection, refused, feed.run)
+    return loaded
 
 
-def _replace_rows(connection: duckdb.DuckDBPyConnection, month: int, inspected: Sequence[InspectedFile]) -> None:
-    first_day = _first_day(month)
-    connection.execute(
-        "DELETE FROM processed_data WHERE ds >= $first_day AND ds < $first_day + INTERVAL 1 MONTH",
-        {"first_day": first_day},
+def _sources(feed: Feed, month: int) -> tuple[dict[Resource, FeedSource], list[RefusedFile]]:
+    """Open the files of a month: those that can be read, and those that cannot or are copies of another."""
+    sources: dict[Resource, FeedSource] = {}
+    refused = []
+    for resource in feed.hosts.rules.refinery.resources:
+        piece = FeedPiece(month, resource)
+        try:
+            sources[resource] = _source(feed.contract, piece)
+        except FileRefused as refusal:
+            refused.append(_refused(feed, piece, refusal))
+    for resource, twin in _copies(feed, sources, month).items():
+        copied = FileRefused(FileFault.DUPLICATE_FILE, f"byte for byte the same as {feed.contract.relative(twin)}")
+        refused.append(_refused(feed, FeedPiece(month, resource), copied, sources.pop(resource).path))
+    return sources, refused
+
+
+def _source(contract: FeedContract, piece: FeedPiece) -> FeedSource:
+    """Open the one file of a piece.
+
+    Raises:
+        FileRefused: If there is none, or two, or it cannot be read.
+    """
+    found = contract.found(piece)
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        raise FileRefused(FileFault.AMBIGUOUS, f"{names} both claim to be {piece}")
+    if not found:
+        path = contract.path(piece)
+        raise FileRefused(FileFault.MISSING, f"no such file{_look_alikes(path)}")
+    return FeedSource(found[0])
+
+
+def _look_alikes(path: Path) -> str:
+    """Return a hint at files in the same folder with a similar name: the usual case is a rename."""
+    names = [found.name for found in sorted(path.parent.glob("*")) if not found.name.startswith(".")]
+    similar = difflib.get_close_matches(path.name, names, cutoff=0.5)
+    return f" (renamed? the folder holds {listed(similar)})" if similar else ""
+
+
+def _copies(feed: Feed, sources: Mapping[Resource, FeedSource], month: int) -> dict[Resource, Path]:
+    """Return the files that are copies of another one of the month, with the other.
+
+    Of two equal files the one whose header is its own resource's is the original; where both or none are, nothing
+    tells which is right, and both are copies.
+    """
+    by_content: dict[str, list[Resource]] = {}
+    for resource, source in sources.items():
+        by_content.setdefault(source.sha256, []).append(resource)
+    copies: dict[Resource, Path] = {}
+    for alike in by_content.values():
+        if len(alike) > 1:
+            usable = [r for r in alike if has_usable_header(sources[r], FeedPiece(month, r), feed.hosts.rules)]
+            wrong = alike if len(usable) != 1 else [r for r in alike if r not in usable]
+            copies |= {r: sources[next(other for other in alike if other != r)].path for r in wrong}
+    return copies
+
+
+def _is_unchanged(feed: Feed, before: LoadedFile, source: FeedSource, rows: Fingerprint) -> bool:
+    """Whether a file is loaded already: the same content, read by the same rules, and its rows still in the table."""
+    digest = feed.hosts.rules.digest(before.piece.resource)
+    is_same_file = (before.path, before.sha256) == (feed.contract.relative(source.path), source.sha256)
+    return is_same_file and before.rules == digest and before.holds(rows)
+
+
+def _load_file(connection: duckdb.DuckDBPyConnection, feed: Feed, piece: FeedPiece, source: FeedSource) -> LoadedFile:
+    """Read a file and put its rows in the place of its piece's previous ones.
+
+    Raises:
+        FileRefused: If it cannot be used; nothing has changed then.
+        GateError: If a line is neither a row nor rejected.
+    """
+    read = read_feed_file(source, piece, feed.hosts)
+    connection.register("incoming_rows", _rows(read, feed.hosts).to_arrow())
+    parsed = frame_fingerprint(connection, "incoming_rows", piece.month)
+    reasons = dict(read.rejected["reason"].value_counts(sort=True).iter_rows())
+    file = LoadedFile(
+        piece=piece,
+        path=feed.contract.relative(source.path),
+        bytes=source.bytes,
+        sha256=source.sha256,
+        lines=read.lines,
+        loaded=parsed.rows,
+        rejected=read.rejected.height,
+        checksum=f"{parsed.checksum:x}",
+        dialect=read.dialect.as_json(),
+        rules=feed.hosts.rules.digest(piece.resource),
+        reasons=reasons,
     )
-    connection.execute("DELETE FROM feed_files WHERE yearmonth = $month", {"month": month})
-    connection.execute(
-        _sql("insert_month"),
-        {
-            "paths": [str(file.path) for file in inspected],
-            "resources": [file.piece.resource.value for file in inspected],
-        },
+    if file.lines != file.loaded + file.rejected:
+        raise GateError(
+            f"{file.path}: {file.lines:,} lines gave {file.loaded:,} rows and {file.rejected:,} rejected lines",
+            remedy=f"please report this file: it is a defect; {_KEPT}",
+        )
+    _require_as_written(feed, piece, parsed, read)
+    replace_rows(connection, read, file, feed.run)
+    return file
+
+
+def _rows(read: ReadFile, hosts: HostTable) -> pl.DataFrame:
+    """Return the sound lines with dates and hosts in place of numbers."""
+    month = read.piece.month
+    before = dt.date(month // 100, month % 100, 1) - dt.timedelta(days=1)
+    return read.rows.select(
+        date=(pl.col("day").cast(pl.Int32) + (before - dt.date(1970, 1, 1)).days).cast(pl.Date),
+        host_id=hosts.names(read.rows["host"]),
+        util="util",
+        capacity="capacity",
     )
 
 
-def _require_all_parsed(connection: duckdb.DuckDBPyConnection, month: int) -> None:
-    rejected = rejected_lines(connection)
-    if rejected:
-        lines = [f"{path} {line}" for path, found in rejected.items() for line in found]
-        raise FeedError(f"{month}: {len(lines):,} lines cannot be read: {listed(lines)}", remedy=_REMEDY)
+def _require_as_written(feed: Feed, piece: FeedPiece, found: Fingerprint, read: ReadFile | None = None) -> None:
+    """Make sure that the rows of a file that capsim wrote are what it wrote.
+
+    Raises:
+        FileRefused: If they are not.
+    """
+    if feed.source is None:
+        return
+    expected = feed.source.get((piece.month, piece.resource.value))
+    difference = found.differs_from(expected) if expected else "a month that the master does not hold"
+    if difference:
+        rejected = f"; rejected: {_examples(read)}" if read is not None and read.rejected.height else ""
+        raise FileRefused(FileFault.UNLIKE_MASTER, f"it differs from the master: {difference}{rejected}")
 
 
-def _differences(
-    found: Mapping[PieceKey, Fingerprint],
-    inspected: Sequence[InspectedFile],
-    source: Mapping[PieceKey, Fingerprint] | None,
-) -> list[str]:
-    """Return where rows of the table are not the lines of a file, or not the rows of the master."""
-    problems = []
-    for file in inspected:
-        key = (file.piece.month, file.piece.resource.value)
-        loaded = found.get(key)
-        if loaded is None or loaded.rows != file.lines:
-            rows = loaded.rows if loaded else 0
-            problems.append(f"{file.path} has {file.lines:,} data lines, of which {rows:,} are rows of this month")
-        elif source is not None:
-            difference = loaded.differs_from(source[key]) if key in source else "a month that the master does not hold"
-            if difference:
-                problems.append(f"{file.path} differs from the master: {difference}")
-    return problems
+def _gated(feed: Feed, loaded: LoadedMonth) -> LoadedMonth:
+    """Return the month if its gates hold, or a partial one is allowed.
+
+    Raises:
+        _MonthRefused: If not.
+    """
+    refinery = feed.hosts.rules.refinery
+    is_too_dirty = loaded.rejected > refinery.max_rejected_share * loaded.lines
+    if loaded.files and refinery.allow_partial:
+        return replace(loaded, is_too_dirty=is_too_dirty)
+    refused = list(loaded.refused)
+    if is_too_dirty:
+        refused += [_too_dirty(file, refinery.max_rejected_share) for file in loaded.files if file.rejected]
+    if refused:
+        raise _MonthRefused(refused)
+    return loaded
 
 
-def _rule_breaks(
-    connection: duckdb.DuckDBPyConnection, inspected: Sequence[InspectedFile], found: Mapping[PieceKey, Fingerprint]
-) -> list[str]:
-    """Return keys that stand twice, unknown hosts and values out of range among the month's rows."""
-    month = inspected[0].piece.month
-    paths = {file.piece.resource.value: file.path for file in inspected}
-    view_table_month(connection, month)
-    outside = rows_of(connection, _sql("out_of_range"), {"first_day": _first_day(month)})
-    folder = inspected[0].path.parent
-    by_key = [*unique_keys(connection, "table_month_rows", found).problems]
-    by_key += known_hosts(connection, "table_month_rows").problems
-    return [
-        *(f"{folder}: {problem}" for problem in by_key),
-        *(
-            f"{paths[resource]}: {rows:,} lines out of range, value {low} to {high}, capacity {least} to {most}"
-            for resource, rows, low, high, least, most in outside
-        ),
-    ]
-
-
-def _record_files(
-    connection: duckdb.DuckDBPyConnection, contract: FeedContract, inspected: Sequence[InspectedFile]
-) -> None:
-    rows = pl.DataFrame(
-        {
-            "path": [str(file.path.relative_to(contract.root)) for file in inspected],
-            "yearmonth": [file.piece.month for file in inspected],
-            "resource": [file.piece.resource.value for file in inspected],
-            "bytes": [file.bytes for file in inspected],
-            "sha256": [file.sha256 for file in inspected],
-            "lines": [file.lines for file in inspected],
-            "loaded": [file.lines for file in inspected],
-        }
+def _too_dirty(file: LoadedFile, allowed: float) -> RefusedFile:
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in file.reasons.items())
+    return RefusedFile(
+        file.piece,
+        file.path,
+        FileFault.TOO_MANY_REJECTED,
+        f"{file.rejected:,} of {file.lines:,} lines are rejected ({reasons}); a month may have {allowed:.3%}",
     )
-    append_rows(connection, "feed_files", rows)
 
 
-def _first_day(month: int) -> dt.date:
-    return dt.date(month // 100, month % 100, 1)
+def _require_in_table(connection: duckdb.DuckDBPyConnection, loaded: LoadedMonth) -> None:
+    """Make sure that the table holds just the rows of the files.
+
+    Raises:
+        GateError: If it does not.
+    """
+    found = table_month_fingerprints(connection, loaded.month)
+    for file in loaded.files:
+        rows = found.get((file.piece.month, file.piece.resource.value))
+        if file.loaded and not file.holds(rows):
+            raise GateError(
+                f"{file.path}: the table holds {rows.rows if rows else 0:,} rows that are not the "
+                f"{file.loaded:,} rows of the file",
+                remedy=f"check the disk and run it again; {_KEPT}",
+            )
 
 
-def _sql(name: str) -> str:
-    return files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+def _examples(read: ReadFile) -> str:
+    """Return the first rejected lines in words."""
+    rows = read.rejected.head(_EXAMPLES).iter_rows(named=True)
+    return listed(
+        f"line {row['line']} {row['reason']}" + (f" in {row['column_name']}" if row["column_name"] else "")
+        for row in rows
+    ) + (f" … {read.rejected.height:,} in all" if read.rejected.height > _EXAMPLES else "")
+
+
+def _refused(feed: Feed, piece: FeedPiece, refusal: FileRefused, path: Path | None = None) -> RefusedFile:
+    return RefusedFile(piece, feed.contract.relative(path or feed.contract.path(piece)), refusal.fault, refusal.found)
+
+
+def _as_error(month: int, refused: Sequence[RefusedFile]) -> CapsimError:
+    """Return the error that names each refused file of a month, and what to do."""
+    kind = GateError if all(file.fault in _GATES for file in refused) else FeedError
+    remedies = dict.fromkeys(REMEDIES[file.fault] for file in refused)
+    return kind(
+        f"{month // 100:04d}-{month % 100:02d}: {len(refused)} of its files cannot be loaded, {_KEPT}: "
+        + "; ".join(str(file) for file in refused),
+        remedy="; ".join(remedies),
+    )

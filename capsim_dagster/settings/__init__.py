@@ -4,6 +4,16 @@ Unknown keys, values out of range and contradictions are errors that name the ke
 nothing is written before they are settled. No global instance: settings are passed as arguments.
 """
 
+from capsim_dagster.settings.feed import (
+    DEFAULT_DIRT,
+    INJECTED_FILE_FAULTS,
+    INJECTED_LINE_FAULTS,
+    INJECTED_TRAITS,
+    Defects,
+    FeedColumns,
+    LegacyFeed,
+    Refinery,
+)
 from capsim_dagster.settings.fleet import (
     Correlation,
     Department,
@@ -17,8 +27,6 @@ from capsim_dagster.settings.model import (
     ENV_PREFIX,
     Automation,
     DataGeneration,
-    FeedColumns,
-    LegacyFeed,
     Settings,
     settings_hash,
 )
@@ -37,7 +45,11 @@ from capsim_dagster.settings.telemetry import (
 __all__ = [
     "ANOMALY_SLOT_DAYS",
     "CONFIG_ENV",
+    "DEFAULT_DIRT",
     "ENV_PREFIX",
+    "INJECTED_FILE_FAULTS",
+    "INJECTED_LINE_FAULTS",
+    "INJECTED_TRAITS",
     "OUTAGE_SLOT_DAYS",
     "Anomalies",
     "Automation",
@@ -45,6 +57,7 @@ __all__ = [
     "Calendar",
     "Correlation",
     "DataGeneration",
+    "Defects",
     "Department",
     "FeedColumns",
     "Gaps",
@@ -53,6 +66,7 @@ __all__ = [
     "Metadata",
     "Metric",
     "Noise",
+    "Refinery",
     "Region",
     "ServerType",
     "Settings",

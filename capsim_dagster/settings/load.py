@@ -19,6 +19,8 @@ from capsim_dagster.settings.model import ENV_PREFIX, Settings
 
 CONFIG_ENV: Final = "CAPSIM_CONFIG"
 """Environment variable with the path of the settings file."""
+_BASE: Final = "base"
+"""Key of a settings file: another one, whose settings hold where this one says nothing."""
 DEFAULT_CONFIG: Final = Path("config/config.yaml")
 """The settings file, sought in the current folder and then in the checkout."""
 
@@ -35,7 +37,7 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Mapping[st
     """
     path = find_config(config)
     _refuse_unknown_environment(os.environ)
-    content = _read_yaml(path)
+    contents = _read_files(path)
 
     class FileSettings(Settings):
         @classmethod
@@ -47,13 +49,14 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Mapping[st
             dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 pydantic-settings calls by keyword
             file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=content)
+            files = [InitSettingsSource(settings_cls, init_kwargs=content) for content in contents.values()]
+            return init_settings, env_settings, *files
 
     strongest: dict[str, Any] = {section: dict(values) for section, values in (overrides or {}).items() if values}
     try:
         loaded = FileSettings(**strongest)
     except ValidationError as error:
-        raise _explain(error, path) from None
+        raise _explain(error, list(contents)) from None
     except SourceError as error:
         raise SettingsError(
             f"an environment variable cannot be read: {error}",
@@ -90,6 +93,30 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+def _read_files(path: Path) -> dict[Path, dict[str, Any]]:
+    """Return the sections of a settings file and of the files it is based on, strongest first.
+
+    Raises:
+        SettingsError: If one is missing or no YAML, or they are based on each other.
+    """
+    contents: dict[Path, dict[str, Any]] = {}
+    by = ""
+    path = path.absolute()
+    while True:
+        if path in contents or not path.is_file():
+            problem = "is based on itself" if path in contents else "not found"
+            raise SettingsError(
+                f"settings file {path} {problem}{by}",
+                remedy=f"{_BASE}: names a settings file, as seen from the one that it stands in",
+            )
+        contents[path] = _read_yaml(path)
+        base = contents[path].pop(_BASE, None)
+        if base is None:
+            return contents
+        by = f", named as base of {path}"
+        path = (path.parent / str(base)).resolve()
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     """Return the sections of the settings file; an empty section has its defaults.
 
@@ -121,10 +148,10 @@ def _refuse_unknown_environment(environment: Mapping[str, str]) -> None:
         )
 
 
-def _explain(error: ValidationError, path: Path) -> SettingsError:
+def _explain(error: ValidationError, files: Sequence[Path]) -> SettingsError:
     """Turn pydantic's report into one line a key: the key, what was found, what is allowed."""
     lines = [_explain_one(cast("Mapping[str, Any]", problem)) for problem in error.errors()]
-    source = f"{path}, {ENV_PREFIX}… variables and command-line options"
+    source = f"{', its base '.join(map(str, files))}, {ENV_PREFIX}… variables and command-line options"
     return SettingsError(
         f"{len(lines)} setting{'s' if len(lines) > 1 else ''} cannot be used:\n  " + "\n  ".join(lines),
         remedy=f"settings come from {source}; every key is explained in config/config.yaml",

@@ -15,8 +15,9 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from capsim_dagster.schemas import VARIETIES, Resource, Scenario
+from capsim_dagster.settings.feed import LegacyFeed, Refinery
 from capsim_dagster.settings.fleet import Metadata
-from capsim_dagster.settings.sections import Section, require_all, require_distinct
+from capsim_dagster.settings.sections import Section, require_all
 from capsim_dagster.settings.telemetry import Anomalies, Bursts, Calendar, Gaps, Metric, Noise
 
 ENV_PREFIX: Final = "CAPSIM__"
@@ -107,32 +108,6 @@ class Storage(Section):
     lock_timeout_seconds: float = Field(default=60, ge=0, le=3600, description="How long to wait for the warehouse.")
 
 
-class FeedColumns(Section):
-    """File name and column labels of one resource in the legacy feed."""
-
-    file_prefix: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
-    value_column: str = Field(pattern=r"^[A-Za-z0-9_]+$")
-    capacity_column: str = Field(pattern=r"^[A-Za-z0-9_]+$")
-
-    @model_validator(mode="after")
-    def _labels_are_distinct(self) -> Self:
-        labels = ["date", "host_id", self.value_column, self.capacity_column]
-        require_distinct("the header", "label", labels)
-        return self
-
-
-class LegacyFeed(Section):
-    """The legacy CSV contract."""
-
-    resources: dict[Resource, FeedColumns]
-
-    @model_validator(mode="after")
-    def _files_are_distinct(self) -> Self:
-        require_all(self.resources, Resource, "resources")
-        require_distinct("resources", "file_prefix", [columns.file_prefix for columns in self.resources.values()])
-        return self
-
-
 class Automation(Section):
     """The monthly schedule."""
 
@@ -155,6 +130,7 @@ class Settings(BaseSettings):
     data_generation: DataGeneration
     storage: Storage = Storage()
     legacy_feed: LegacyFeed
+    refinery: Refinery = Refinery()
     automation: Automation
 
     @property

@@ -4,20 +4,23 @@ One process writes at a time and a writer excludes readers, so connections open 
 time for the lock. What the tables hold is decided elsewhere; their columns come from `schemas`.
 """
 
+import datetime as dt
+import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 import duckdb
 import polars as pl
+import psutil
 
 from capsim_dagster.errors import WarehouseError, listed
 from capsim_dagster.schemas import TABLES, ddl
 
-SCHEMA_VERSION: Final = "2"
+SCHEMA_VERSION: Final = "3"
 """Raised whenever a table or view changes shape."""
 VIEWS: Final = ("forecast_input", "prophet_input", "series")
 """Views of the warehouse; each is the query in the file of its name."""
@@ -26,6 +29,8 @@ MEMORY_LIMIT: Final = "2GB"
 _POLL_SECONDS: Final = 0.2
 _LOCK_MESSAGE: Final = "Could not set lock on file"
 """How DuckDB says that another process holds the file."""
+_HOLDER: Final = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
+_COMMAND_LENGTH: Final = 120
 
 
 @contextmanager
@@ -77,7 +82,9 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        # A commit that failed, as on a full disk, has rolled back already; its own error is the one to be seen.
+        with suppress(duckdb.TransactionException):
+            connection.execute("ROLLBACK")
         raise
 
 
@@ -153,10 +160,25 @@ def _connect(path: Path, *, read_only: bool, lock_timeout_s: float) -> duckdb.Du
         except _LockedError as error:
             if time.monotonic() >= deadline:
                 raise WarehouseError(
-                    f"{path} is held by another process after {lock_timeout_s:g} s: {error.found}",
-                    remedy="close the other connection or wait for the other run, then run this again",
+                    f"{path} is held by another process after {lock_timeout_s:g} s: {_holder(error.found)}",
+                    remedy="close that connection or wait for that run to end, then run this again; "
+                    "while one process writes, no other can open the file",
                 ) from None
             time.sleep(_POLL_SECONDS)
+
+
+def _holder(message: str) -> str:
+    """Return who holds the lock: process, command and since when; DuckDB names a program and a number only."""
+    found = _HOLDER.search(message)
+    if not found:
+        return message
+    try:
+        process = psutil.Process(int(found["pid"]))
+        command = " ".join(" ".join(process.cmdline()).split())[:_COMMAND_LENGTH]
+        since = dt.datetime.fromtimestamp(process.create_time(), dt.UTC)
+    except psutil.Error:
+        return f"process {found['pid']}, {found['program']}"
+    return f"process {found['pid']}, '{command}', running since {since:%Y-%m-%d %H:%M:%S} UTC"
 
 
 class _LockedError(WarehouseError):

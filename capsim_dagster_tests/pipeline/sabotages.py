@@ -7,7 +7,11 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from capsim_dagster.legacy_feed.contract import FeedPiece
+from capsim_dagster.legacy_feed.manifest import list_path, staged_list
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.schemas import Resource
+from capsim_dagster.storage import sha256
 from capsim_dagster_tests.sabotage import (
     ChangeFrame,
     ChangeLines,
@@ -64,6 +68,17 @@ def rename_feed_file(platform: Platform) -> None:
 def swap_feed_files(platform: Platform) -> None:
     january = feed_file(platform, 202301)
     shutil.copyfile(feed_file(platform), january)
+
+
+def list_a_defect(platform: Platform) -> None:
+    """Say that a line of February's CPU file was damaged on purpose, which it was not."""
+    contract, piece = platform.contract, FeedPiece(202302, Resource.CPU)
+    path = contract.path(piece)
+    line = path.read_text().splitlines()[5]
+    rows = {"path": [contract.relative(path)], "line": [6], "kind": ["not_finite"], "original": [line]}
+    target = list_path(contract, platform.layout.defects, piece)
+    with staged_list(target, pl.DataFrame(rows), sha256=sha256(path), size=path.stat().st_size):
+        pass
 
 
 def truth(name: str, change: ChangeFrame) -> Act:
@@ -239,46 +254,70 @@ SABOTAGES: Final = {
     "table row lost": Sabotage(
         sql(f"DELETE FROM processed_data WHERE {ONE_TABLE_ROW}"),
         "processed_data",
-        {"row_parity"},
+        {"reconciliation", "row_parity"},
         "2023-02 cpu has 335 rows instead of 336",
     ),
     "table month lost": Sabotage(
         sql("DELETE FROM processed_data WHERE month(ds) = 2"),
         "processed_data",
-        {"row_parity"},
+        {"reconciliation", "row_parity"},
         "2023-02 cpu is missing",
     ),
     "table value changed": Sabotage(
         sql(f"UPDATE processed_data SET y = 20.01 WHERE {ONE_TABLE_ROW}"),
         "processed_data",
-        {"row_parity"},
+        {"reconciliation", "row_parity"},
         "2023-02 cpu has other values or capacities",
     ),
     "table value lost": Sabotage(
         sql(f"UPDATE processed_data SET y = NULL WHERE {ONE_TABLE_ROW}"),
         "processed_data",
-        {"row_parity"},
+        {"reconciliation", "row_parity"},
         "values instead of",
     ),
     "feed changed after loading": Sabotage(
         lines(replace_field(6, 2, "20.01")),
         "processed_data",
-        {"row_parity"},
+        {"reconciliation"},
         "2023/02/cpu_utilization_202302.csv has changed since it was loaded",
     ),
     "feed lost after loading": Sabotage(
-        lambda platform: feed_file(platform).unlink(), "processed_data", {"row_parity"}, "is no longer there"
+        lambda platform: feed_file(platform).unlink(), "processed_data", {"reconciliation"}, "is no longer there"
     ),
     "lines not all loaded": Sabotage(
         sql("UPDATE feed_files SET loaded = 335 WHERE yearmonth = 202302 AND resource = 'cpu'"),
         "processed_data",
-        {"row_parity"},
-        "335 of 336 lines are loaded",
+        {"reconciliation"},
+        "336 lines, but 335 loaded + 0 rejected",
+    ),
+    "rejected lines lost": Sabotage(
+        sql("UPDATE feed_files SET rejected = 1, lines = 337 WHERE yearmonth = 202302 AND resource = 'cpu'"),
+        "processed_data",
+        {"reconciliation"},
+        "0 rejected lines are kept, not 1",
+    ),
+    "table rows of no file": Sabotage(
+        sql("DELETE FROM feed_files WHERE yearmonth = 202302 AND resource = 'cpu'"),
+        "processed_data",
+        {"reconciliation"},
+        "2023-02 cpu: 336 rows come from no file",
+    ),
+    "defect that nobody put in": Sabotage(
+        sql(
+            "INSERT INTO refused_files VALUES ('2023/02/cpu_utilization_202302.csv', 202302, 'cpu', 'empty', "
+            "'', 'test', TIMESTAMP '2023-04-01')"
+        ),
+        "processed_data",
+        {"injected_defects_are_found"},
+        "empty is a false alarm",
+    ),
+    "defect that is not found": Sabotage(
+        list_a_defect, "processed_data", {"injected_defects_are_found", "row_parity"}, "not_finite"
     ),
     "table row twice": Sabotage(
         sql(f"INSERT INTO processed_data SELECT * FROM processed_data WHERE {ONE_TABLE_ROW}"),
         "processed_data",
-        {"keys_are_unique", "row_parity"},
+        {"keys_are_unique", "reconciliation", "row_parity"},
         "srv-000012 cpu has 1 rows too many in 202302",
     ),
     "table host unknown": Sabotage(

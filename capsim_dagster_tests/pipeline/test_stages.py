@@ -7,7 +7,7 @@ import pytest
 
 from capsim_dagster import warehouse
 from capsim_dagster.errors import CapsimError, GateError, MasterError, PartitionError, WarehouseError
-from capsim_dagster.pipeline import stages
+from capsim_dagster.pipeline import refine, stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
 from capsim_dagster.simulation import fleet, time_dimension
@@ -28,8 +28,8 @@ def export(platform: Platform, *months: int) -> None:
     list(stages.monthly_csv(platform, months))
 
 
-def refine(platform: Platform, *months: int) -> None:
-    list(stages.processed_data(platform, months))
+def load(platform: Platform, *months: int) -> None:
+    list(refine.processed_data(platform, months, run="test"))
 
 
 def with_seed(platform: Platform, make_settings: MakeSettings, seed: int) -> Platform:
@@ -51,7 +51,7 @@ def test_whole_pipeline_carries_every_host_resource_and_day(empty_platform: Plat
     calendar = stages.time_calendar(empty_platform)
     master = stages.master_parquet(empty_platform)
     files = list(stages.monthly_csv(empty_platform, MONTHS))
-    months = list(stages.processed_data(empty_platform, MONTHS))
+    months = list(refine.processed_data(empty_platform, MONTHS, run="test"))
     assert inventory.hosts.height == 12
     assert inventory.varieties.passed
     assert (calendar.start, calendar.end, calendar.days) == (dt.date(2023, 1, 1), dt.date(2023, 3, 31), 90)
@@ -68,7 +68,7 @@ def test_pipeline_run_elsewhere_gives_the_same_bytes(platform: Platform, empty_p
         folder.rename(folder.with_name(f"old {folder.name}"))
     build_fleet(empty_platform)
     export(empty_platform, *reversed(MONTHS))
-    refine(empty_platform, *reversed(MONTHS))
+    load(empty_platform, *reversed(MONTHS))
     assert contents(empty_platform) == before
     assert rows_in(empty_platform, "processed_data") == rows
 
@@ -78,7 +78,7 @@ def test_second_run_changes_nothing(platform: Platform) -> None:
     before, rows = contents(platform), [rows_in(platform, table) for table in tables]
     build_fleet(platform)
     export(platform, *MONTHS)
-    refine(platform, *MONTHS)
+    load(platform, *MONTHS)
     assert contents(platform) == before
     assert [rows_in(platform, table) for table in tables] == rows
 
@@ -88,7 +88,7 @@ def test_extension_by_a_month_adds_just_that_month(platform: Platform) -> None:
     stages.time_calendar(platform, through=202304)
     stages.master_parquet(platform)
     export(platform, 202304)
-    refine(platform, 202304)
+    load(platform, 202304)
     new_feed, new_rows = files_under(platform.layout.legacy), rows_in(platform, "processed_data")
     assert {name: new_feed[name] for name in feed} == feed
     assert {name[:8] for name in new_feed.keys() - feed.keys()} == {"2023/04/"}
@@ -125,12 +125,12 @@ def test_months_that_left_the_calendar_are_retired(platform: Platform, make_sett
     stages.time_calendar(platform, through=202304)
     stages.master_parquet(platform)
     export(platform, 202304)
-    refine(platform, 202304)
+    load(platform, 202304)
     other = with_seed(platform, make_settings, 7)
     build_fleet(other)
     export(other, *MONTHS)
     assert {piece.month for piece in other.contract.pieces()} == set(MONTHS)
-    refine(other, *MONTHS)
+    load(other, *MONTHS)
     assert {row[0].month for row in rows_in(other, "processed_data")} == {1, 2, 3}
     assert {row[1] for row in rows_in(other, "feed_files")} == set(MONTHS)
 
@@ -150,7 +150,7 @@ def test_one_resource_alone_is_exported(platform: Platform) -> None:
         ([], stages.master_parquet, WarehouseError, "materialize host_inventory and time_dimension first"),
         ([], stages.master_rows, WarehouseError, "materialize host_inventory and time_dimension first"),
         ([], lambda p: export(p, 202301), WarehouseError, "materialize host_inventory and time_dimension first"),
-        ([], lambda p: refine(p, 202301), MasterError, "materialize master_parquet first"),
+        ([], lambda p: load(p, 202301), MasterError, "materialize master_parquet first"),
         ([stages.time_calendar], stages.master_parquet, WarehouseError, "materialize host_inventory first"),
         ([stages.host_inventory], stages.master_parquet, WarehouseError, "materialize time_dimension first"),
         ([stages.host_inventory], stages.calendar_months, WarehouseError, "materialize time_dimension first"),
@@ -180,7 +180,7 @@ def test_stage_without_what_it_needs_says_what_to_materialize(
         ([stages.host_inventory], stages.master_parquet, WarehouseError, "the calendar (2023-01-01 to 2023-03-31)"),
         ([], lambda p: export(p, 202301), WarehouseError, "the calendar (2023-01-01 to 2023-03-31)"),
         ([stages.host_inventory, stages.time_calendar], lambda p: export(p, 202301), MasterError, "(seed 42, 12"),
-        ([], lambda p: refine(p, 202301), MasterError, "(seed 42, 12 hosts, from 2023-01-01)"),
+        ([], lambda p: load(p, 202301), MasterError, "(seed 42, 12 hosts, from 2023-01-01)"),
     ],
 )
 def test_stage_on_what_other_settings_made_is_refused(
@@ -204,7 +204,7 @@ def test_stage_on_what_other_settings_made_is_refused(
     assert contents(platform) == before
 
 
-@pytest.mark.parametrize("stage", [export, refine])
+@pytest.mark.parametrize("stage", [export, load])
 @pytest.mark.parametrize("month", [202212, 202304])
 def test_month_outside_the_calendar_is_refused_before_anything_happens(
     platform: Platform, stage: Callable[..., None], month: int
@@ -223,15 +223,22 @@ def test_month_that_only_the_calendar_holds_is_refused(platform: Platform) -> No
         export(platform, 202304)
 
 
-def test_months_before_a_failing_one_stay_loaded(platform: Platform) -> None:
+def test_a_failing_month_does_not_keep_the_others_from_being_loaded(platform: Platform) -> None:
     rows = rows_in(platform, "processed_data")
     run_sql(platform, "DELETE FROM processed_data")
     feed_file(platform).unlink()
-    loading = stages.processed_data(platform, MONTHS)
-    assert next(loading).month == 202301
-    with pytest.raises(CapsimError, match="202302"):
+    loading = refine.processed_data(platform, MONTHS, run="test")
+    assert [next(loading).month for _ in range(2)] == [202301, 202303]
+    with pytest.raises(CapsimError, match="2023-02"):
         next(loading)
-    assert rows_in(platform, "processed_data") == [row for row in rows if row[0].month == 1]
+    assert rows_in(platform, "processed_data") == [row for row in rows if row[0].month != 2]
+
+
+def test_every_failing_month_is_named(platform: Platform) -> None:
+    feed_file(platform).unlink()
+    feed_file(platform, 202303).unlink()
+    with pytest.raises(CapsimError, match=r"2 months cannot be loaded: 2023-02.*\n.*2023-03"):
+        load(platform, *MONTHS)
 
 
 def test_inventory_that_lacks_a_variety_is_not_published(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:

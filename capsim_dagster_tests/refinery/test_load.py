@@ -4,8 +4,12 @@ from typing import Any
 import pytest
 
 from capsim_dagster.audits.relations import master_fingerprints
+from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.refinery.load import LoadedMonth, load_month, retire_months
+from capsim_dagster.refinery.accounts import retire_months
+from capsim_dagster.refinery.hosts import HostTable
+from capsim_dagster.refinery.load import Feed, LoadedMonth, load_month
+from capsim_dagster.refinery.rules import ReadRules
 from capsim_dagster.schemas import Resource
 from capsim_dagster_tests.child_process import OPEN_PLATFORM, READY, kill, started
 from capsim_dagster_tests.conftest import MONTHS
@@ -20,22 +24,40 @@ from capsim_dagster_tests.sabotage import (
 
 STOP_BEFORE_COMMIT = f"""{OPEN_PLATFORM}
 from capsim_dagster.refinery import load
+from capsim_dagster_tests.refinery.test_load import feed
 def stop(*_):
     {READY}
-load._record_files = stop
+load.record_files = stop
+chosen = feed(platform)
 with platform.writing() as connection:
-    load.load_month(connection, platform.contract, 202302, source=None)
+    load.load_month(connection, chosen, 202302)
 """
+FEED_FILE = "2023/02/cpu_utilization_202302.csv"
 
 
-def load(platform: Platform, month: int = 202302, *, with_master: bool = False) -> LoadedMonth:
+def feed(platform: Platform, *, with_master: bool = False, **refinery: object) -> Feed:
+    """Return the feed of a platform as somebody else's, or with what the master says of it."""
+    hosts = frozenset(row[0] for row in rows_in(platform, "hosts"))
+    settings = platform.settings.refinery.model_copy(update=refinery)
+    rules = ReadRules(platform.settings.legacy_feed, settings, hosts)
     source = master_fingerprints(platform.layout.master) if with_master else None
+    return Feed(platform.contract, HostTable(rules), "test", source)
+
+
+def load(platform: Platform, month: int = 202302, *, with_master: bool = False, **refinery: object) -> LoadedMonth:
+    chosen = feed(platform, with_master=with_master, **refinery)
     with platform.writing() as connection:
-        return load_month(connection, platform.contract, month, source=source)
+        return load_month(connection, chosen, month)
 
 
 def loaded(platform: Platform) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    return rows_in(platform, "processed_data"), rows_in(platform, "feed_files")
+    """Return the rows of the table, and the accounts of the files without run and time."""
+    return rows_in(platform, "processed_data"), [row[:-2] for row in rows_in(platform, "feed_files")]
+
+
+def rejected(platform: Platform) -> list[tuple[Any, ...]]:
+    """Return the rejected lines without the run."""
+    return [row[:-1] for row in rows_in(platform, "rejected_lines")]
 
 
 @pytest.mark.parametrize("resource", Resource)
@@ -57,24 +79,30 @@ def test_table_holds_each_line_of_the_file(platform: Platform, month: int, resou
 def test_rows_returned_are_the_lines_of_all_files(platform: Platform) -> None:
     month = load(platform)
     assert month.month == 202302
-    assert month.rows == sum(file.lines for file in month.files) == 28 * 12 * 4
-    assert [file.piece.resource for file in month.files] == list(Resource)
+    assert month.rows == month.lines == 28 * 12 * 4
+    assert [file.piece for file in month.files] == [FeedPiece(202302, resource) for resource in Resource]
 
 
 def test_files_are_recorded_with_their_facts(platform: Platform) -> None:
     month = load(platform)
-    recorded = [row for row in rows_in(platform, "feed_files") if row[1] == 202302]
+    dialect = '{"encoding": "utf-8", "delimiter": ",", "decimal": ".", "dates": "%Y-%m-%d", "traits": []}'
+    recorded = [row for row in loaded(platform)[1] if row[1] == 202302]
     assert recorded == sorted(
         (
-            str(file.path.relative_to(platform.layout.legacy)),
+            str(path.relative_to(platform.layout.legacy)),
             202302,
             file.piece.resource.value,
-            file.bytes,
+            len(path.read_bytes()),
             file.sha256,
-            file.lines,
-            file.lines,
+            28 * 12,
+            28 * 12,
+            0,
+            file.checksum,
+            dialect,
+            file.rules,
         )
         for file in month.files
+        for path in [platform.contract.path(file.piece)]
     )
 
 
@@ -83,7 +111,45 @@ def test_loading_a_month_again_changes_nothing(platform: Platform, with_master: 
     before = loaded(platform)
     first, second = (load(platform, with_master=with_master) for _ in range(2))
     assert loaded(platform) == before
-    assert first == second
+    assert first.checksum == second.checksum
+    assert second.is_unchanged
+
+
+def test_file_that_has_not_changed_is_not_read_again(platform: Platform) -> None:
+    load(platform)
+    before = rows_in(platform, "feed_files")
+    change_lines(feed_file(platform), replace_field(6, 2, "20.01"))
+    month = load(platform)
+    assert [file.is_unchanged for file in month.files] == [False, True, True, True]
+    assert {row[2] for row in set(rows_in(platform, "feed_files")) - set(before)} == {"cpu"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE processed_data SET y = 20.01 WHERE host_id = 'srv-000001' AND ds = TIMESTAMP '2023-02-05'",
+        "DELETE FROM processed_data WHERE host_id = 'srv-000001' AND ds = TIMESTAMP '2023-02-05'",
+        "DELETE FROM feed_files WHERE yearmonth = 202302",
+        "DELETE FROM rejected_lines",
+        "UPDATE feed_files SET rejected = 2, loaded = 334 WHERE yearmonth = 202302",
+    ],
+)
+def test_unchanged_file_is_read_again_where_its_rows_or_accounts_are_not_what_they_were(
+    platform: Platform, damage: str
+) -> None:
+    change_lines(feed_file(platform), replace_field(6, 2, "abc"))
+    load(platform)
+    before = loaded(platform), rejected(platform)
+    run_sql(platform, damage)
+    assert (loaded(platform), rejected(platform)) != before
+    assert not load(platform).is_unchanged
+    assert (loaded(platform), rejected(platform)) == before
+
+
+def test_file_is_read_again_where_it_would_be_read_differently(platform: Platform) -> None:
+    load(platform)
+    assert load(platform).is_unchanged
+    assert not load(platform, conflicting_duplicates="first").is_unchanged
 
 
 def test_corrected_month_replaces_that_month_alone(platform: Platform) -> None:
@@ -94,7 +160,7 @@ def test_corrected_month_replaces_that_month_alone(platform: Platform) -> None:
     new_rows, new_files = loaded(platform)
     assert set(rows) ^ set(new_rows) == {old, (*old[:3], 20.01, *old[4:])}
     assert len(new_rows) == len(rows)
-    assert {row[:3] for row in set(files) ^ set(new_files)} == {("2023/02/cpu_utilization_202302.csv", 202302, "cpu")}
+    assert {row[:3] for row in set(files) ^ set(new_files)} == {(FEED_FILE, 202302, "cpu")}
 
 
 def test_order_of_lines_does_not_matter(platform: Platform) -> None:

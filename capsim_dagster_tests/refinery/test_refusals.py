@@ -1,5 +1,7 @@
+"""Whole files and months that are refused: named, with the remedy, and the previous rows stay."""
+
+import gzip
 from collections.abc import Callable
-from typing import NamedTuple
 
 import duckdb
 import pytest
@@ -8,111 +10,29 @@ from capsim_dagster.errors import CapsimError, FeedError, GateError, WarehouseEr
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.refinery.load import load_month
 from capsim_dagster.schemas import Resource
-from capsim_dagster_tests.refinery.test_load import load, loaded
-from capsim_dagster_tests.sabotage import ChangeLines, change_lines, feed_file, replace_field
+from capsim_dagster_tests.refinery.test_load import FEED_FILE, feed, load, loaded
+from capsim_dagster_tests.sabotage import change_lines, feed_file, replace_field, rows_in
+
+Act = Callable[[Platform], object]
 
 
-class Damage(NamedTuple):
-    """A change of February's CPU file, the error that it must cause, and what the message must say."""
-
-    change: ChangeLines
-    error: type[CapsimError]
-    says: str
+def _write(content: bytes) -> Act:
+    return lambda platform: feed_file(platform).write_bytes(content)
 
 
-def unreadable(field: int, text: str, says: str) -> Damage:
-    return Damage(replace_field(6, field, text), FeedError, says)
+def _lines(change: Callable[[list[str]], list[str]]) -> Act:
+    return lambda platform: change_lines(feed_file(platform), change)
 
 
-def refused(field: int, text: str, says: str) -> Damage:
-    return Damage(replace_field(6, field, text), GateError, says)
-
-
-UNREADABLE = {
-    "unreadable value": unreadable(2, "n/a", "line 6, column util"),
-    "unreadable date": unreadable(0, "02/30/2023", "line 6, column date"),
-    "impossible date": unreadable(0, "2023-02-30", "line 6, column date"),
-    "unreadable capacity": unreadable(3, "64 cores", "line 6, column capacity"),
-    "extra field": unreadable(3, "64,7", "line 6: Expected Number of Columns: 4 Found: 5"),
-    "missing field": Damage(lambda x: [*x[:5], "2023-02-05,srv-000001,20.0", *x[6:]], FeedError, "Found: 3"),
-    "decimal comma": unreadable(2, "20,5", "line 6: Expected Number of Columns: 4 Found: 5"),
-    "unclosed quote at date": unreadable(0, '"2023-02-05', "line 6, column date"),
-    "unclosed quote at value": unreadable(2, '"20.0', "line 6, column util"),
-    "no date": unreadable(0, "", "1 lines without a date, host or capacity"),
-    "no host": unreadable(1, "", "1 lines without a date, host or capacity"),
-    "no capacity": unreadable(3, "", "1 lines without a date, host or capacity"),
-    "time of day": unreadable(0, "2023-02-05 13:00:00", "line 6, column date"),
-    "comment": Damage(lambda x: [*x[:5], "# comment", *x[6:]], FeedError, ": 1 lines cannot be read"),
-    "stray carriage return": Damage(lambda x: [*x[:5], x[5] + "\r", *x[6:]], FeedError, "cpu_utilization_202302.csv"),
-    "two bad lines": Damage(lambda x: [*x[:5], "x,y,z,w", "x,y,z,w", *x[7:]], FeedError, "line 7"),
-    "header repeated": Damage(lambda x: [*x[:6], *x], FeedError, "line 7"),
-    "other header": Damage(lambda x: ["day,host,cpu,cores", *x[1:]], FeedError, "has the header 'day,host,cpu,cores'"),
-}
-REFUSED = {
-    "date outside month": refused(0, "2023-03-05", "336 data lines, of which 335 are rows of this month"),
-    "date outside calendar": refused(0, "1999-02-05", "336 data lines, of which 335 are rows of this month"),
-    "duplicate line": Damage(lambda x: [*x, x[5]], GateError, "srv-000001 cpu has 1 rows too many in 202302"),
-    "duplicate in place of another": Damage(lambda x: [*x[:5], x[4], *x[6:]], GateError, "1 rows too many"),
-    "unknown host": refused(1, "srv-999999", "srv-999999 with 1 rows is not in the inventory"),
-    "unclosed quote at host": refused(1, '"srv-000001', "is not in the inventory"),
-    "value above bounds": refused(2, "150", "1 lines out of range, value 150.0 to 150.0"),
-    "value just above bounds": refused(2, "100.01", "1 lines out of range, value 100.01 to 100.01"),
-    "value below bounds": refused(2, "-5", "1 lines out of range, value -5.0 to -5.0"),
-    "no number": refused(2, "nan", "1 lines out of range, value nan to nan"),
-    "infinite": refused(2, "inf", "1 lines out of range, value inf to inf"),
-    "negative capacity": refused(3, "-64", "1 lines out of range, value"),
-    "capacity no number": refused(3, "nan", "capacity nan to nan"),
-    "blank line": Damage(lambda x: [*x, ""], GateError, "337 data lines, of which 336 are rows of this month"),
-    "header alone": Damage(lambda x: x[:1], GateError, "has 0 data lines"),
-}
-UNLIKE_THE_MASTER = {
-    "value changed within bounds": refused(2, "20.01", "other values or capacities"),
-    "value changed in a far digit": Damage(
-        lambda x: [*x[:5], x[5].rpartition(",")[0] + "0001," + x[5].rpartition(",")[2], *x[6:]],
-        GateError,
-        "other values or capacities",
-    ),
-    "capacity changed": refused(3, "65", "other values or capacities"),
-    "value lost": refused(2, "", "values instead of"),
-    "row lost": Damage(lambda x: x[:-1], GateError, "335 rows instead of 336"),
-    "host of another": Damage(
-        lambda x: [*x[:5], x[5].replace("001,", "002,"), *x[6:]], GateError, "other hosts or days"
-    ),
-    "values of two days swapped": Damage(
-        lambda x: [*x[:1], x[1][:10] + x[2][10:], x[2][:10] + x[1][10:], *x[3:]], GateError, "other values"
-    ),
-}
-OF_ANY_FEED = UNREADABLE | REFUSED
-OF_THE_MASTERS_FEED = UNLIKE_THE_MASTER | {
-    name: d._replace(says="cpu_utilization_202302.csv") for name, d in REFUSED.items()
-}
-
-
-@pytest.mark.parametrize("damage", OF_ANY_FEED.values(), ids=OF_ANY_FEED)
-def test_damaged_file_is_refused_and_the_table_stays(platform: Platform, damage: Damage) -> None:
-    before = loaded(platform)
-    change_lines(feed_file(platform), damage.change)
-    with pytest.raises(damage.error) as caught:
-        load(platform)
-    assert damage.says in caught.value.found
-    assert "202302" in caught.value.found
-    assert loaded(platform) == before
-
-
-@pytest.mark.parametrize("damage", OF_THE_MASTERS_FEED.values(), ids=OF_THE_MASTERS_FEED)
-def test_file_unlike_the_master_is_refused_by_name_and_the_table_stays(platform: Platform, damage: Damage) -> None:
-    before = loaded(platform)
-    change_lines(feed_file(platform), damage.change)
-    with pytest.raises(damage.error) as caught:
-        load(platform, with_master=True)
-    assert damage.says in caught.value.found
-    assert str(feed_file(platform)) in caught.value.found
-    assert loaded(platform) == before
-
-
-def _cut_off(platform: Platform) -> None:
+def _truncated_gzip(platform: Platform) -> None:
     path = feed_file(platform)
-    path.write_bytes(path.read_bytes()[:-9])
+    path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes())[:-20])
+    path.unlink()
+
+
+def _two_claims(platform: Platform) -> None:
+    path = feed_file(platform)
+    path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
 
 
 def _another_month(platform: Platform) -> None:
@@ -123,62 +43,203 @@ def _another_resource(platform: Platform) -> None:
     feed_file(platform).write_bytes(feed_file(platform, resource=Resource.MEMORY).read_bytes())
 
 
-def _another_resource_under_this_header(platform: Platform) -> None:
-    memory = feed_file(platform, resource=Resource.MEMORY).read_text().splitlines()
-    change_lines(feed_file(platform), lambda lines: [lines[0], *memory[1:]])
+def _folder(platform: Platform) -> None:
+    feed_file(platform).unlink()
+    feed_file(platform).mkdir()
 
 
-@pytest.mark.parametrize(
-    ("damage", "error", "says"),
-    [
-        (lambda platform: feed_file(platform).unlink(), FeedError, "no file"),
-        (lambda platform: feed_file(platform).rename(f"{feed_file(platform)}.bak"), FeedError, "renamed?"),
-        (lambda platform: feed_file(platform).write_bytes(b""), FeedError, "is empty"),
-        (_cut_off, FeedError, "line 337 has no end of line"),
-        (_another_month, GateError, "372 data lines, of which 0 are rows of this month"),
-        (_another_resource, FeedError, "has the header"),
-        (_another_resource_under_this_header, GateError, "values instead of"),
-    ],
-    ids=["missing", "renamed", "empty", "cut off", "another month", "another resource", "another resource's rows"],
-)
-def test_wrong_file_is_refused_and_the_table_stays(
-    platform: Platform, damage: Callable[[Platform], object], error: type[CapsimError], says: str
+FILES: dict[str, tuple[Act, str, str]] = {
+    "missing": (lambda platform: feed_file(platform).unlink(), "missing", "no such file"),
+    "renamed": (lambda p: feed_file(p).rename(f"{feed_file(p)}.bak"), "missing", "renamed? the folder holds"),
+    "folder": (_folder, "missing", "no such file"),
+    "empty": (_write(b""), "empty", "no byte"),
+    "blank lines": (_write(b"\n\n \n"), "empty", "blank lines only"),
+    "header alone": (_lines(lambda x: x[:1]), "empty", "a header and no data line"),
+    "truncated gzip": (_truncated_gzip, "unreadable_gzip", "cut off or damaged"),
+    "binary": (_write(b"PK\x03\x04\x14\x00\x00\x00"), "not_csv", "no line of text"),
+    "other header": (
+        _lines(lambda x: ["day,machine,cpu,cores", *x[1:]]),
+        "no_usable_header",
+        "'day,machine,cpu,cores'",
+    ),
+    "no header": (_lines(lambda x: x[1:]), "no_usable_header", "no column date or ds"),
+    "two claims": (_two_claims, "ambiguous", "both claim to be 2023-02 cpu"),
+    "copy of another": (_another_resource, "duplicate_file", "the same as 2023/02/memory_stats_202302.csv"),
+    "another month": (_another_month, "another_month", "372 of 372 lines are of 2023-01 under the name of 2023-02"),
+}
+
+
+@pytest.mark.parametrize(("damage", "reason", "says"), FILES.values(), ids=FILES)
+@pytest.mark.parametrize("with_master", [True, False])
+def test_unusable_file_is_named_with_its_fault_and_the_month_stays(
+    platform: Platform, damage: Act, reason: str, says: str, *, with_master: bool
 ) -> None:
     before = loaded(platform)
     damage(platform)
-    with pytest.raises(error) as caught:
-        load(platform, with_master=True)
-    assert str(feed_file(platform)) in caught.value.found
+    with pytest.raises(FeedError) as caught:
+        load(platform, with_master=with_master)
+    assert FEED_FILE in caught.value.found
     assert says in caught.value.found
+    assert "2023-02" in caught.value.found
     assert loaded(platform) == before
+    refused = [(row[0].removesuffix(".gz"), *row[1:4]) for row in rows_in(platform, "refused_files")]
+    assert refused == [(FEED_FILE, 202302, "cpu", reason)]
+
+
+@pytest.mark.parametrize(("damage", "reason", "says"), FILES.values(), ids=FILES)
+def test_partial_month_loads_the_sound_files_and_keeps_the_rest(
+    platform: Platform, damage: Act, reason: str, says: str
+) -> None:
+    before = loaded(platform)
+    damage(platform)
+    change_lines(feed_file(platform, resource=Resource.DISK), replace_field(6, 2, "20.01"))
+    month = load(platform, allow_partial=True)
+    assert month.is_partial
+    assert [(file.fault.value, says in file.detail) for file in month.refused] == [(reason, True)]
+    assert {file.piece.resource for file in month.files} == set(Resource) - {Resource.CPU}
+    rows, files = loaded(platform)
+    assert {row[2] for row in set(rows) ^ set(before[0])} == {"disk"}
+    assert {row[2] for row in set(files) ^ set(before[1])} == {"disk"}
+
+
+UNLIKE_THE_MASTER: dict[str, tuple[Act, str]] = {
+    "value changed within bounds": (_lines(replace_field(6, 2, "20.01")), "other values or capacities"),
+    "value changed in a far digit": (
+        _lines(lambda x: [*x[:5], x[5].rpartition(",")[0] + "0001," + x[5].rpartition(",")[2], *x[6:]]),
+        "other values or capacities",
+    ),
+    "capacity changed": (_lines(replace_field(6, 3, "65")), "other values or capacities"),
+    "value lost": (_lines(replace_field(6, 2, "")), "values instead of"),
+    "row lost": (_lines(lambda x: x[:-1]), "335 rows instead of 336"),
+    "host of another": (
+        _lines(lambda x: [*x[:5], x[5].replace("001,", "002,"), *x[6:]]),
+        "334 rows instead of 336; rejected: line 6 conflicting_duplicate",
+    ),
+    "values of two days swapped": (
+        _lines(lambda x: [*x[:1], x[1][:10] + x[2][10:], x[2][:10] + x[1][10:], *x[3:]]),
+        "other values",
+    ),
+    "last line cut off": (
+        lambda p: feed_file(p).write_bytes(feed_file(p).read_bytes()[:-9]),
+        "line 337 truncated_line",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "says"), UNLIKE_THE_MASTER.values(), ids=UNLIKE_THE_MASTER)
+def test_file_unlike_the_master_is_refused_by_name_and_the_table_stays(
+    platform: Platform, damage: Act, says: str
+) -> None:
+    before = loaded(platform)
+    damage(platform)
+    with pytest.raises(GateError) as caught:
+        load(platform, with_master=True)
+    assert says in caught.value.found
+    assert FEED_FILE in caught.value.found
+    assert loaded(platform) == before
+
+
+def _spoil(platform: Platform, count: int) -> None:
+    """Make the values of so many of the 1,344 lines of February unreadable."""
+    for line in range(2, 2 + count):
+        change_lines(feed_file(platform), replace_field(line, 2, "abc"))
+
+
+@pytest.mark.parametrize(("count", "is_refused"), [(13, False), (14, True)])
+def test_month_with_more_rejected_lines_than_allowed_is_refused(
+    platform: Platform, count: int, *, is_refused: bool
+) -> None:
+    before = loaded(platform)
+    _spoil(platform, count)
+    if not is_refused:
+        assert load(platform).rejected == count
+        return
+    with pytest.raises(GateError) as caught:
+        load(platform)
+    assert f"{count} of 336 lines are rejected (unparsable_value {count})" in caught.value.found
+    assert "--allow-partial" in caught.value.remedy
+    assert loaded(platform) == before
+    assert rows_in(platform, "rejected_lines") == []
+    assert [row[3] for row in rows_in(platform, "refused_files")] == ["too_many_rejected"]
+
+
+def test_too_dirty_month_is_loaded_where_a_partial_one_is_allowed_and_says_so(platform: Platform) -> None:
+    _spoil(platform, 14)
+    month = load(platform, allow_partial=True)
+    assert (month.is_partial, month.is_too_dirty, month.rejected) == (True, True, 14)
+    assert len(rows_in(platform, "rejected_lines")) == 14
+
+
+def test_allowed_share_is_a_setting(platform: Platform) -> None:
+    _spoil(platform, 14)
+    assert load(platform, max_rejected_share=0.02).rejected == 14
+    with pytest.raises(GateError):
+        load(platform, 202302, max_rejected_share=0.0)
+
+
+def test_file_that_was_refused_and_is_mended_is_no_longer_refused(platform: Platform) -> None:
+    whole = feed_file(platform).read_bytes()
+    feed_file(platform).unlink()
+    with pytest.raises(FeedError):
+        load(platform)
+    assert len(rows_in(platform, "refused_files")) == 1
+    feed_file(platform).write_bytes(whole)
+    load(platform)
+    assert rows_in(platform, "refused_files") == []
+
+
+def test_two_equal_files_are_both_refused_where_nothing_tells_which_is_right(platform: Platform) -> None:
+    alike = {
+        resource: columns.model_copy(update={"value_column": "value", "capacity_column": "size"})
+        for resource, columns in platform.settings.legacy_feed.resources.items()
+    }
+    contract = platform.settings.legacy_feed.model_copy(update={"resources": alike})
+    generic = Platform(platform.settings.model_copy(update={"legacy_feed": contract}))
+    for resource in Resource:
+        change_lines(feed_file(platform, resource=resource), lambda x: ["date,host_id,value,size", *x[1:]])
+    _another_resource(platform)
+    month = load(generic, allow_partial=True)
+    assert {(file.piece.resource, file.fault.value) for file in month.refused} == {
+        (Resource.CPU, "duplicate_file"),
+        (Resource.MEMORY, "duplicate_file"),
+    }
+
+
+def test_resources_that_are_not_asked_for_may_be_missing(platform: Platform) -> None:
+    feed_file(platform).unlink()
+    month = load(platform, resources=(Resource.MEMORY, Resource.DISK))
+    assert [file.piece.resource for file in month.files] == [Resource.MEMORY, Resource.DISK]
+
+
+def test_file_that_cannot_be_read_is_named(platform: Platform) -> None:
+    # Opens like any file, for root as well, and fails when it is read.
+    feed_file(platform).unlink()
+    feed_file(platform).symlink_to("/proc/self/mem")
+    with pytest.raises(FeedError, match="it cannot be read: Input/output error"):
+        load(platform)
+    assert [row[3] for row in rows_in(platform, "refused_files")] == ["unreadable"]
 
 
 def test_failed_month_does_not_stop_the_next_one(platform: Platform) -> None:
-    change_lines(feed_file(platform), replace_field(6, 2, "n/a"))
+    feed_file(platform).unlink()
+    chosen = feed(platform)
     with platform.writing() as connection:
         with pytest.raises(FeedError):
-            load_month(connection, platform.contract, 202302, source=None)
-        assert load_month(connection, platform.contract, 202303, source=None).rows == 31 * 12 * 4
-
-
-def test_mended_file_loads_after_a_failure(platform: Platform) -> None:
-    before, whole = loaded(platform), feed_file(platform).read_bytes()
-    feed_file(platform).write_bytes(whole.replace(b"64\n", b"64\n64\n", 1))
-    with pytest.raises(FeedError):
-        load(platform)
-    feed_file(platform).write_bytes(whole)
-    load(platform)
-    assert loaded(platform) == before
+            load_month(connection, chosen, 202302)
+        assert load_month(connection, chosen, 202303).rows == 31 * 12 * 4
 
 
 def test_full_disk_is_not_blamed_on_the_feed(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     before = loaded(platform)
+    change_lines(feed_file(platform), replace_field(6, 2, "20.01"))
 
     def full(*_: object) -> None:
         raise duckdb.IOException("No space left on device")
 
-    monkeypatch.setattr("capsim_dagster.refinery.load._replace_rows", full)
+    monkeypatch.setattr("capsim_dagster.refinery.load.replace_rows", full)
     with pytest.raises(WarehouseError, match="202302 cannot be written: No space left") as caught:
         load(platform)
     assert "previous rows are untouched" in caught.value.remedy
     assert loaded(platform) == before
+    assert not isinstance(caught.value, FeedError)
+    assert isinstance(caught.value, CapsimError)

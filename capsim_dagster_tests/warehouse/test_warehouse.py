@@ -1,3 +1,4 @@
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -72,12 +73,12 @@ def test_new_warehouse_has_each_table_with_the_columns_of_its_contract(made: Pat
     assert dict(found["time_periods"])["is_weekend"] == "BOOLEAN"
 
 
-def test_only_the_value_of_the_table_may_be_null(made: Path) -> None:
+def test_only_value_and_capacity_of_the_table_may_be_null(made: Path) -> None:
     with warehouse.open_for_reading(made, lock_timeout_s=0) as connection:
         rows = connection.execute(
             "SELECT column_name FROM duckdb_columns() WHERE table_name = 'processed_data' AND is_nullable"
         ).fetchall()
-    assert rows == [("y",)]
+    assert rows == [("y",), ("capacity",)]
 
 
 def test_opening_twice_keeps_the_rows(made: Path) -> None:
@@ -154,12 +155,15 @@ def test_damaged_warehouse_is_refused_at_once_wherever_it_lies(
 
 @BOTH_WAYS
 def test_held_warehouse_is_refused_after_the_bounded_wait(made: Path, open_warehouse: Opening) -> None:
-    with started(HOLD, made):
+    with started(HOLD, made) as holder:
         began = time.monotonic()
         with pytest.raises(WarehouseError) as caught, open_warehouse(made, lock_timeout_s=0.5):
             pass
         waited_s = time.monotonic() - began
-    assert f"{made} is held by another process after 0.5 s" in caught.value.found
+    assert f"{made} is held by another process after 0.5 s: process {holder.pid}, '{sys.executable} -c " in (
+        caught.value.found
+    )
+    assert "', running since 2" in caught.value.found
     assert "wait" in caught.value.remedy
     assert 0.5 <= waited_s < 5
 

@@ -1,0 +1,73 @@
+"""Audit of the refinery's accounts: is every line of every file in the table or among the rejected ones?"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+from capsim_dagster.audits.parity import named
+from capsim_dagster.audits.relations import NOTHING, Fingerprint, PieceKey, rows_of, statement
+from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.storage import sha256
+
+
+class _Account(NamedTuple):
+    """What the accounts say of one file."""
+
+    path: str
+    month: int
+    resource: str
+    sha256: str
+    lines: int
+    loaded: int
+    rejected: int
+    checksum: str
+    rejected_lines: int
+
+
+def reconciliation(
+    connection: duckdb.DuckDBPyConnection, found: Mapping[PieceKey, Fingerprint], root: Path
+) -> AuditReport:
+    """Report whether each loaded file's lines are all accounted for, and the file is still what was loaded.
+
+    Of each file: physical lines = loaded + rejected; the table holds just the loaded rows, by number and by a checksum
+    over their content that was taken from the parsed file; the rejected lines are all there; and the file has the
+    digest that it had.
+
+    Args:
+        connection: Connection that sees the accounts.
+        found: Fingerprints of the table.
+        root: Root of the feed.
+    """
+    accounts = [_Account(*row) for row in rows_of(connection, statement("reconciliation"))]
+    problems = [problem for account in accounts for problem in _problems(account, found, root)]
+    orphans = found.keys() - {(account.month, account.resource) for account in accounts}
+    problems += [f"{named(piece)}: {found[piece].rows:,} rows come from no file" for piece in sorted(orphans)]
+    return AuditReport(
+        claim="every line of every loaded file is in the table or among the rejected lines",
+        problems=problems,
+        counts={
+            "files": len(accounts),
+            "lines": sum(account.lines for account in accounts),
+            "loaded": sum(account.loaded for account in accounts),
+            "rejected": sum(account.rejected for account in accounts),
+        },
+    )
+
+
+def _problems(account: _Account, found: Mapping[PieceKey, Fingerprint], root: Path) -> Iterator[str]:
+    rows = found.get((account.month, account.resource), NOTHING)
+    if account.lines != account.loaded + account.rejected:
+        yield f"{account.path}: {account.lines:,} lines, but {account.loaded:,} loaded + {account.rejected:,} rejected"
+    if account.rejected_lines != account.rejected:
+        yield f"{account.path}: {account.rejected_lines:,} rejected lines are kept, not {account.rejected:,}"
+    if rows.rows != account.loaded:
+        yield f"{account.path}: the table holds {rows.rows:,} of its {account.loaded:,} rows"
+    elif f"{rows.checksum:x}" != account.checksum:
+        yield f"{account.path}: the table holds other values than the file"
+    path = root / account.path
+    if not path.is_file():
+        yield f"{account.path} was loaded but is no longer there"
+    elif sha256(path) != account.sha256:
+        yield f"{account.path} has changed since it was loaded"

@@ -1,0 +1,8 @@
+-- One row a loaded file: what its account says, and what tables hold of it.
+SELECT files.path, files.yearmonth, files.resource, files.sha256, files.lines, files.loaded, files.rejected,
+    files.checksum, coalesce(lines_of.rejected, 0) AS rejected_lines
+FROM feed_files AS files
+LEFT JOIN (
+    SELECT yearmonth, resource, count(*) AS rejected FROM rejected_lines GROUP BY ALL
+) AS lines_of USING (yearmonth, resource)
+ORDER BY files.yearmonth, files.resource

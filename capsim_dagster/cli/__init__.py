@@ -1,0 +1,290 @@
+"""The command `capsim`: argument parsing and printing; each command calls one plain function of the floors below.
+
+Exit codes: 0 all gates hold, 1 a gate or a step failed, 2 settings or arguments cannot be used, 130 interrupted.
+"""
+
+import datetime as dt
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from capsim_dagster.cli.audit import audit
+from capsim_dagster.cli.options import (
+    DATE,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    config_option,
+    console,
+    data_dir_option,
+    layout_of,
+    read_settings,
+    window,
+)
+from capsim_dagster.cli.refine import print_audit_page, refine
+from capsim_dagster.errors import CapsimError, SettingsError
+from capsim_dagster.schemas import Resource
+from capsim_dagster.settings import DEFAULT_DIRT, Settings, find_config
+
+if TYPE_CHECKING:
+    from capsim_dagster.orchestration.launch import RunSummary
+    from capsim_dagster.pipeline.bench import Measurement
+
+_MEGA: Final = 1_000_000
+_CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+@click.group(context_settings=_CONTEXT)
+@click.version_option(package_name="capsim")
+def capsim() -> None:
+    """Simulate a server fleet with known truth, break it into legacy monthly CSV feeds, refine the feeds into a
+    forecasting-ready table, and prove at each step that nothing was lost.
+
+    \b
+    capsim run                          the main job: 2,000 hosts, three years, every audit
+    capsim run --hosts 50 --end 2023-03-31 --data-dir /tmp/small
+    capsim run --dirty                  the same over a feed with every kind of dirt in it
+    capsim refine --feed DIR            your own monthly CSV files: each line is loaded, or rejected with a reason
+    capsim audit                        one page: what became of every file and line
+    capsim ui                           the Dagster UI, with the history of every run
+    capsim plot 9                       a picture of one series: observed, expected, events
+    capsim bench --hosts 2000           what each stage costs
+    """  # noqa: D205, D301 click formats this text
+
+
+@capsim.command()
+@config_option
+@data_dir_option
+@click.option("--hosts", type=int, help="Hosts in the fleet, 10 or more (data_generation.num_servers).")
+@click.option("--start", type=DATE, help="First day (data_generation.start_date).")
+@click.option("--end", type=DATE, help="Last day, inclusive (data_generation.end_date).")
+@click.option("--dirty", is_flag=True, help="Put every kind of harmless and harmful dirt into the feed's lines.")
+def run(
+    config: Path | None,
+    data_dir: Path | None,
+    hosts: int | None,
+    start: dt.datetime | None,
+    end: dt.datetime | None,
+    *,
+    dirty: bool,
+) -> None:
+    """Simulate the fleet, write the feed, load the table, audit everything.
+
+    Running it again changes nothing. The run is recorded: `capsim ui` shows it.
+    """
+    dirt = {"defects": DEFAULT_DIRT} if dirty else {}
+    settings = read_settings(config, data_dir, generation=window(hosts, start, end), feed=dirt)
+    sys.exit(_run_main_job(settings, console()))
+
+
+@capsim.command()
+@config_option
+@data_dir_option
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65_535),
+    help="Port on 127.0.0.1. Default: 3000, or a free one where that is taken.",
+)
+def ui(config: Path | None, data_dir: Path | None, port: int | None) -> None:
+    """Open the Dagster UI on this machine: assets, checks, runs, schedules. Ctrl-C ends it."""
+    from capsim_dagster.orchestration import ui as ui_server
+    from capsim_dagster.orchestration.instance import open_instance
+    from capsim_dagster.orchestration.launch import release_dead_runs
+
+    settings = read_settings(config, data_dir)
+    layout = layout_of(settings)
+    with open_instance(layout) as instance:
+        release_dead_runs(instance)
+        click.echo(f"capsim: starting the UI on {layout.root} …")
+    environment = ui_server.child_environment(find_config(config), layout.root)
+    sys.exit(
+        ui_server.serve(
+            layout,
+            port=port,
+            environment=environment,
+            announce=lambda address: click.echo(f"capsim: ready on {address} (Ctrl-C ends it)"),
+        )
+    )
+
+
+@capsim.command()
+@config_option
+@click.option("--hosts", type=int, multiple=True, help="Fleet size to measure; may be given more than once.")
+@click.option("--start", type=DATE, help="First day.")
+@click.option("--end", type=DATE, help="Last day, inclusive.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--with-dagster/--without-dagster", default=True, help="Also measure `capsim run` as a whole process.")
+def bench(
+    config: Path | None,
+    hosts: tuple[int, ...],
+    start: dt.datetime | None,
+    end: dt.datetime | None,
+    as_json: bool,
+    with_dagster: bool,
+) -> None:
+    """Measure CPU seconds, wall time, peak memory and rows a second, stage by stage, in a temporary folder.
+
+    Compare CPU seconds and memory: wall time depends on what else the machine does.
+    """
+    sizes = hosts or (read_settings(config, None).data_generation.num_servers,)
+    measured = {size: _measure(config, size, start, end, with_dagster=with_dagster) for size in sizes}
+    if as_json:
+        click.echo(json.dumps({size: [m.as_json() for m in rows] for size, rows in measured.items()}, indent=2))
+        return
+    for size, rows in measured.items():
+        console().print(_bench_table(size, rows))
+
+
+@capsim.command()
+@click.argument("host", help="Id or number of a host: srv-000007 or 7.")
+@config_option
+@data_dir_option
+@click.option(
+    "--resource",
+    type=click.Choice([resource.value for resource in Resource]),
+    help="Default: the resource that runs full on a CAPACITY_BREACH host, else cpu.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write, .svg or .png. Default: <data-dir>/plots/<host>_<resource>.svg.",
+)
+def plot(host: str, config: Path | None, data_dir: Path | None, resource: str | None, output: Path | None) -> None:
+    """Draw one series: what was observed, what was expected, and what happened to it.
+
+    The picture shows daily P95 utilization in percent of capacity over the whole window, the expectation without noise
+    and events, each labelled event and gap, the breach threshold and, for a host that runs full, the date. It needs a
+    master and its ground truth: capsim run.
+
+    \b
+    capsim plot 9                                  the first host that breaches, on its limiting resource
+    capsim plot srv-000007 --resource network --output bursts.png
+    """  # noqa: D301 click formats this text
+    from capsim_dagster.pipeline.pictures import series_picture
+    from capsim_dagster.pipeline.platform import Platform
+    from capsim_dagster.plots.canvas import picture_format
+    from capsim_dagster.storage import atomic_path
+
+    kind = picture_format(output)
+    platform = Platform(read_settings(config, data_dir))
+    picture = series_picture(platform, host, Resource(resource) if resource else None, kind)
+    path = output or platform.layout.plots / f"{picture.host_id}_{picture.resource}.{kind}"
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(picture.content)
+    except OSError as error:
+        raise SettingsError(f"cannot write {path}: {error.strerror}", remedy="name another --output") from None
+    click.echo(f"capsim: wrote {path}\n  {picture.caption}")
+
+
+def main() -> None:
+    """Run the command; errors that a user can act on are printed without a traceback."""
+    try:
+        capsim(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(EXIT_INTERRUPTED)
+    except CapsimError as error:
+        click.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(EXIT_USAGE if isinstance(error, SettingsError) else EXIT_FAILED)
+
+
+def _run_main_job(settings: Settings, terminal: Console) -> int:
+    """Run `full_refresh` for the configured window and print what happened; return the exit code."""
+    from dagster import DagsterExecutionInterruptedError
+
+    from capsim_dagster.definitions import build_definitions
+    from capsim_dagster.orchestration.instance import open_instance
+    from capsim_dagster.orchestration.launch import BarProgress, full_refresh
+    from capsim_dagster.pipeline.platform import Platform
+    from capsim_dagster.simulation.time_dimension import months_between, yearmonth
+
+    generation = settings.data_generation
+    months = [yearmonth(month) for month in months_between(generation.start_date, generation.end_date)]
+    layout = layout_of(settings)
+    terminal.print(
+        f"capsim: {generation.num_servers:,} hosts x 4 resources, {generation.start_date} to {generation.end_date} "
+        f"({len(months)} months), seed {generation.random_seed}, into {layout.root}",
+        soft_wrap=True,
+    )
+    progress = BarProgress(terminal)
+    definitions = build_definitions(settings, today=dt.datetime.now(dt.UTC).date(), progress=progress)
+    try:
+        with open_instance(layout) as instance, progress.shown():
+            summary = full_refresh(definitions, instance, months)
+    except (DagsterExecutionInterruptedError, KeyboardInterrupt):
+        return _report_interrupt()
+    if summary.interrupted:
+        return _report_interrupt()
+    _print_summary(summary, terminal)
+    if not summary.succeeded and layout.warehouse.exists():
+        # The asset that writes the page is not reached then, and it is wanted most.
+        print_audit_page(Platform(settings), terminal)
+    return 0 if summary.succeeded else EXIT_FAILED
+
+
+def _report_interrupt() -> int:
+    click.secho("interrupted: what was complete stays; run it again to go on", fg="yellow", err=True)
+    return EXIT_INTERRUPTED
+
+
+def _print_summary(summary: "RunSummary", terminal: Console) -> None:
+    assets = Table("asset", "months", "rows", "MB", title="Assets", title_justify="left")
+    for column in assets.columns[1:]:
+        column.justify = "right"
+    for asset in summary.assets:
+        size = f"{asset.bytes / _MEGA:,.1f}" if asset.bytes else ""
+        assets.add_row(asset.asset, str(asset.partitions or ""), f"{asset.rows:,}", size)
+    checks = Table("", "asset", "check", "detail", title="Checks", title_justify="left")
+    for check in summary.checks:
+        verdict = "[green]✓" if check.passed else "[yellow]![/]" if check.is_warning else "[red]✗"
+        checks.add_row(verdict, check.asset, check.check, escape(check.detail))
+    terminal.print(assets, checks)
+    passed = sum(check.passed for check in summary.checks)
+    for failure in summary.failures:
+        terminal.print(f"[red]failed[/] {escape(failure)}", soft_wrap=True, highlight=False)
+    verdict = (
+        "[green]all gates hold[/]" if summary.succeeded else "[red]a gate failed: later assets were not touched[/]"
+    )
+    terminal.print(
+        f"{passed} of {len(summary.checks)} checks passed; {verdict}. Run {summary.run_id[:8]}; see: capsim ui"
+    )
+
+
+def _measure(
+    config: Path | None, hosts: int, start: dt.datetime | None, end: dt.datetime | None, *, with_dagster: bool
+) -> "list[Measurement]":
+    from capsim_dagster.pipeline.bench import measure_command, measure_stages
+
+    with tempfile.TemporaryDirectory(prefix="capsim-bench-") as folder:
+        settings = read_settings(config, Path(folder) / "stages", generation=window(hosts, start, end))
+        measured = measure_stages(settings)
+        if with_dagster:
+            chosen = settings.data_generation
+            arguments = ["run", "--hosts", str(hosts), "--data-dir", str(Path(folder) / "run")]
+            arguments += ["--start", str(chosen.start_date), "--end", str(chosen.end_date)]
+            measured.append(measure_command([*arguments, *(["--config", str(config)] if config else [])]))
+    return measured
+
+
+def _bench_table(hosts: int, rows: "list[Measurement]") -> Table:
+    table = Table("stage", "CPU s", "wall s", "peak RSS MiB", "rows", "rows/s", title=f"{hosts:,} hosts")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for m in rows:
+        counted = (f"{m.rows:,}", f"{m.rows_per_s:,.0f}") if m.rows else ("", "")
+        table.add_row(m.stage, f"{m.cpu_s:.2f}", f"{m.wall_s:.2f}", f"{m.peak_rss_mib:,.0f}", *counted)
+    return table
+
+
+capsim.add_command(refine)
+capsim.add_command(audit)

@@ -1,0 +1,5 @@
+"""`python -m capsim_dagster.cli`."""
+
+from capsim_dagster.cli import main
+
+main()

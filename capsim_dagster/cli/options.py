@@ -1,0 +1,69 @@
+"""What the commands share: options, exit codes, settings with options on top, and the terminal."""
+
+import datetime as dt
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from rich.console import Console
+
+from capsim_dagster.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from capsim_dagster.storage import DataLayout
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130
+PAGE_WIDTH: Final = 140
+DATE: Final = click.DateTime(formats=["%Y-%m-%d"])
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="Settings file. Default: $CAPSIM_CONFIG, else config/config.yaml.",
+)
+data_dir_option = click.option(
+    "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder for every output. Default: data."
+)
+
+
+def read_settings(
+    config: Path | None,
+    data_dir: Path | None,
+    *,
+    generation: Mapping[str, Any] | None = None,
+    feed: Mapping[str, Any] | None = None,
+    refinery: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Return the settings with the command's options on top; an option that is None was not given."""
+    chosen = {
+        "data_generation": _given(generation or {}),
+        "storage": _given({"local_base_path": data_dir}),
+        "legacy_feed": _given(feed or {}),
+        "refinery": _given(refinery or {}),
+    }
+    return load_settings(config, chosen)
+
+
+def window(hosts: int | None, start: dt.datetime | None, end: dt.datetime | None) -> dict[str, Any]:
+    """Return the options that choose fleet and window as settings of `data_generation`."""
+    return {"num_servers": hosts, "start_date": start and start.date(), "end_date": end and end.date()}
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def console() -> Console:
+    """Return the terminal, or a page wide enough for the tables where output goes to a file."""
+    return Console() if sys.stdout.isatty() else Console(width=PAGE_WIDTH)
+
+
+def layout_of(settings: Settings) -> "DataLayout":
+    """Return where each artifact lies."""
+    from capsim_dagster.pipeline.platform import Platform
+
+    return Platform(settings).layout

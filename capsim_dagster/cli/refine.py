@@ -1,0 +1,196 @@
+"""`capsim refine`: monthly CSV files, capsim's own or a user's, into the table for forecasting."""
+
+import datetime as dt
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from capsim_dagster.cli.options import EXIT_FAILED, config_option, console, data_dir_option, read_settings
+from capsim_dagster.errors import CapsimError, FeedError, GateError
+from capsim_dagster.pipeline.audit_format import share
+
+if TYPE_CHECKING:
+    from capsim_dagster.pipeline.platform import Platform
+    from capsim_dagster.refinery.load import LoadedMonth
+
+
+@click.command()
+@click.option(
+    "--feed",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Root of a feed that capsim did not write. Default: capsim's own feed under the data directory.",
+)
+@click.option(
+    "--inventory",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="CSV of the hosts that may occur; lines of others are rejected. Default: any host.",
+)
+@click.option(
+    "--month", "months", type=click.DateTime(formats=["%Y-%m"]), multiple=True, help="Month to load. Default: all."
+)
+@click.option("--max-rejected-share", type=float, help="Share of a month's lines that may be rejected, 0 to 1.")
+@click.option("--allow-partial", is_flag=True, default=None, help="Load what is sound of a month refused otherwise.")
+@click.option("--score", is_flag=True, help="Compare what was rejected with the defects put into capsim's own feed.")
+@config_option
+@data_dir_option
+def refine(  # noqa: PLR0913 one argument an option
+    feed: Path | None,
+    inventory: Path | None,
+    months: tuple[dt.datetime, ...],
+    max_rejected_share: float | None,
+    allow_partial: bool | None,
+    config: Path | None,
+    data_dir: Path | None,
+    *,
+    score: bool,
+) -> None:
+    """Load monthly CSV files into processed_data, and account for every line.
+
+    Each data line is loaded, or stands in rejected_lines with file, line, reason and raw text. A month is loaded in
+    one transaction or not at all: whatever is wrong with a file, its previous rows stay. Files that were loaded already
+    and have not changed are skipped.
+
+    How the files are named and written is told by the section legacy_feed of the settings file.
+
+    \b
+    capsim refine --feed /srv/feeds/monitoring --data-dir work
+    capsim refine --feed exports --inventory hosts.csv --config config/their_feed.yaml --data-dir work
+    capsim refine --feed exports --month 2024-06 --allow-partial --data-dir work
+    """  # noqa: D301
+    from capsim_dagster.pipeline.platform import Platform
+    from capsim_dagster.pipeline.refine import feed_months
+
+    options = {
+        "feed_dir": feed,
+        "inventory": inventory,
+        "max_rejected_share": max_rejected_share,
+        "allow_partial": allow_partial,
+    }
+    platform = Platform(read_settings(config, data_dir, refinery=options))
+    if score and not platform.refines_own_feed:
+        raise click.UsageError("--score compares with the defects in capsim's own feed, so it does not go with --feed.")
+    asked = sorted({month.year * 100 + month.month for month in months}) or feed_months(platform)
+    terminal = console()
+    loaded, failure = _load(platform, asked, terminal)
+    _print_months(terminal, asked, loaded)
+    _print_strays(terminal, platform)
+    _print_verdict(terminal, platform, asked, loaded, failure)
+    print_audit_page(platform, terminal)
+    is_scored = _print_score(terminal, platform) if score else True
+    sys.exit(0 if failure is None and is_scored else EXIT_FAILED)
+
+
+def _load(
+    platform: "Platform", months: Sequence[int], terminal: Console
+) -> "tuple[list[LoadedMonth], CapsimError | None]":
+    """Load the months one by one, with a bar in a terminal; return them and what was wrong with the others."""
+    from capsim_dagster.pipeline.refine import processed_data
+
+    loaded = []
+    run = f"refine {dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
+    shown = track(
+        processed_data(platform, months, run=run),
+        description="refining",
+        total=len(months),
+        console=terminal,
+        disable=not terminal.is_terminal,
+    )
+    try:
+        for month in shown:
+            loaded.append(month)
+    except (FeedError, GateError) as error:
+        return loaded, error
+    return loaded, None
+
+
+def _print_months(terminal: Console, asked: Iterable[int], loaded: "Iterable[LoadedMonth]") -> None:
+    table = Table("month", "lines", "loaded", "rejected", "", title="Months", title_justify="left")
+    for column in table.columns[1:4]:
+        column.justify = "right"
+    by_month = {month.month: month for month in loaded}
+    for number in asked:
+        month = by_month.get(number)
+        name = f"{number // 100:04d}-{number % 100:02d}"
+        if month is None:
+            table.add_row(name, "", "", "", "[red]refused: keeps its previous rows")
+            continue
+        state = "[yellow]partial" if month.is_partial else "unchanged" if month.is_unchanged else "[green]loaded"
+        table.add_row(name, f"{month.lines:,}", f"{month.rows:,}", f"{month.rejected:,}", state)
+    terminal.print(table)
+    reasons: Counter[str] = Counter()
+    for month in by_month.values():
+        for file in month.files:
+            reasons.update(file.reasons)
+    if reasons:
+        counts = Table("reason", "lines", title="Rejected in this run", title_justify="left")
+        counts.columns[1].justify = "right"
+        for reason, lines in reasons.most_common():
+            counts.add_row(reason, f"{lines:,}")
+        terminal.print(counts)
+
+
+def _print_strays(terminal: Console, platform: "Platform") -> None:
+    """Name the files of a user's feed that are in no month because of their names."""
+    contract = platform.refined
+    strays = [contract.relative(path) for path, piece in contract.files() if piece is None]
+    if strays:
+        count = f"{len(strays):,} files are" if len(strays) > 1 else "1 file is"
+        terminal.print(f"[yellow]{count} not in the layout, and not read:", soft_wrap=True, highlight=False)
+        for name in strays[:5]:
+            terminal.print(f"  {escape(name)}", soft_wrap=True, highlight=False)
+
+
+def _print_verdict(
+    terminal: Console,
+    platform: "Platform",
+    asked: Sequence[int],
+    loaded: "Sequence[LoadedMonth]",
+    failure: CapsimError | None,
+) -> None:
+    if failure is not None:
+        terminal.print(f"[red]refused[/] {escape(str(failure))}", soft_wrap=True, highlight=False)
+    lines, rows, rejected = (sum(getattr(month, name) for month in loaded) for name in ("lines", "rows", "rejected"))
+    terminal.print(
+        f"{len(loaded)} of {len(asked)} months: {lines:,} lines = {rows:,} loaded + {rejected:,} rejected, "
+        f"in {escape(str(platform.layout.warehouse))}",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+def print_audit_page(platform: "Platform", terminal: Console) -> None:
+    """Write the audit page and print where it is and what it says."""
+    from capsim_dagster.pipeline.audit_page import write_audit_page
+
+    page = write_audit_page(platform)
+    terminal.print(escape(f"audit page: {page.path}\n  {page.verdict}"), soft_wrap=True, highlight=False)
+
+
+def _print_score(terminal: Console, platform: "Platform") -> bool:
+    """Print how well the injected defects were found; return whether all were, and nothing else."""
+    from capsim_dagster.pipeline.dirt import defects_score
+
+    report = defects_score(platform)
+    rows = report.table
+    if rows:
+        table = Table(*rows[0], title="Score", title_justify="left")
+        for row in rows:
+            table.add_row(*map(_shown, row.values()))
+        terminal.print(table)
+    terminal.print(escape(str(report)), soft_wrap=True, highlight=False)
+    return report.passed
+
+
+def _shown(value: str | int | float) -> str:
+    """Return a cell: shares as percentages, of which 100 means all, and counts with separators."""
+    if isinstance(value, float):
+        return share(value)
+    return f"{value:,}" if isinstance(value, int) else value

@@ -1,0 +1,112 @@
+"""The lists of defects that were put into the feed on purpose: one Parquet file a feed file, beside the feed.
+
+A list names the digest of the feed file that it belongs to. Where the two differ, the list tells nothing about that
+file, and writing the month again puts both right.
+"""
+
+import json
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from capsim_dagster.data_footer import readable
+from capsim_dagster.errors import FeedError
+from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
+from capsim_dagster.schemas import InjectedDefects, arrow_schema
+from capsim_dagster.storage import StoredFile, staged_parquet
+
+SCHEMA: Final = arrow_schema(InjectedDefects)
+"""Columns as written."""
+_KEY: Final = "capsim"
+_SUFFIX: Final = ".parquet"
+_FEED_SUFFIX: Final = ".csv"
+_REMEDY: Final = "write the feed file again by materializing monthly_csv for that month: the list comes with it"
+
+
+@dataclass(frozen=True)
+class DefectList:
+    """The defects of one feed file.
+
+    Attributes:
+        frame: Columns of `schemas.InjectedDefects`.
+        sha256: Hex digest of the feed file; empty = it is missing on purpose.
+        bytes: Size of the feed file.
+    """
+
+    frame: pl.DataFrame
+    sha256: str
+    bytes: int
+
+
+def list_path(contract: FeedContract, root: Path, piece: FeedPiece) -> Path:
+    """Return where the list of a piece lies: as the plain feed file under its own root, with another suffix.
+
+    Args:
+        contract: Names of the feed.
+        root: Folder of the lists.
+        piece: Which month and resource.
+    """
+    return root / (contract.relative(contract.path(piece)).removesuffix(_FEED_SUFFIX) + _SUFFIX)
+
+
+def staged_list(path: Path, frame: pl.DataFrame, *, sha256: str, size: int) -> AbstractContextManager[StoredFile]:
+    """Write a list that replaces the one at `path` on leaving.
+
+    Args:
+        path: The final path.
+        frame: Columns of `schemas.InjectedDefects`.
+        sha256: Hex digest of the feed file; empty = it is missing on purpose.
+        size: Size of the feed file [bytes].
+    """
+    facts = json.dumps({"sha256": sha256, "bytes": size}, sort_keys=True)
+    batches = frame.to_arrow().cast(SCHEMA).to_batches()
+    return staged_parquet(path, batches, schema=SCHEMA.with_metadata({_KEY: facts}))
+
+
+def read_list(path: Path) -> DefectList:
+    """Return a list.
+
+    Raises:
+        FeedError: If it is missing or torn.
+    """
+    with readable(path, FeedError, remedy=_REMEDY), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        facts = json.loads((file.metadata.metadata or {}).get(_KEY.encode(), b"{}"))
+        frame = pl.DataFrame(file.read())
+    if not {"sha256", "bytes"} <= facts.keys():
+        raise FeedError(f"{path} is no list of defects: nothing says which file it belongs to", remedy=_REMEDY)
+    return DefectList(frame, facts["sha256"], facts["bytes"])
+
+
+def read_lists(contract: FeedContract, root: Path, months: Collection[int]) -> dict[FeedPiece, DefectList]:
+    """Return the lists of some months, by piece, in order; a file that was written clean has none.
+
+    Args:
+        contract: Names of the feed.
+        root: Folder of the lists.
+        months: Which months, as YYYYMM.
+
+    Raises:
+        FeedError: If one is torn.
+    """
+    found = sorted((piece, path) for piece, path in list_files(contract, root) if piece.month in months)
+    return {piece: read_list(path) for piece, path in found}
+
+
+def list_files(contract: FeedContract, root: Path) -> Iterator[tuple[FeedPiece, Path]]:
+    """Yield every list under a root with the piece whose defects it holds."""
+    suffix = _FEED_SUFFIX if contract.settings.layout.endswith(_FEED_SUFFIX) else ""
+    for path in sorted(root.rglob(f"*{_SUFFIX}")):
+        name = path.relative_to(root).as_posix().removesuffix(_SUFFIX) + suffix
+        piece = contract.piece(contract.root / name)
+        if piece is not None and path == list_path(contract, root, piece):
+            yield piece, path
+
+
+def remove_list(contract: FeedContract, root: Path, piece: FeedPiece) -> None:
+    """Remove the list of a piece, if there is one."""
+    list_path(contract, root, piece).unlink(missing_ok=True)

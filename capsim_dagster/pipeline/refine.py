@@ -1,0 +1,159 @@
+"""The refinery as a stage: months of a feed, capsim's own or a user's, into `processed_data`."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import duckdb
+
+from capsim_dagster.audits.refinery import MAX_SPAN_MONTHS
+from capsim_dagster.errors import CapsimError, FeedError, GateError, SettingsError, listed
+from capsim_dagster.legacy_feed.contract import FeedPiece
+from capsim_dagster.master import open_master
+from capsim_dagster.pipeline.dirt import expected_content
+from capsim_dagster.pipeline.entrance import (
+    known_hosts,
+    require_calendar,
+    require_hosts,
+    require_months,
+    require_one_feed,
+)
+from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.refinery.accounts import retire_months
+from capsim_dagster.refinery.hosts import HostTable
+from capsim_dagster.refinery.load import Feed, LoadedMonth, load_month
+from capsim_dagster.refinery.rules import ReadRules
+
+_MONTHS_A_YEAR: Final = 12
+_YEARS: Final = range(1900, 2200)
+"""Years that a file may name."""
+
+
+def processed_data(platform: Platform, months: Sequence[int], *, run: str) -> Iterator[LoadedMonth]:
+    """Load and yield months of the feed into `processed_data`, one transaction each.
+
+    A month that cannot be loaded keeps its previous rows and does not stop the others; what was wrong is raised when
+    all have been tried.
+
+    Args:
+        platform: Settings and paths.
+        months: Months as YYYYMM.
+        run: Name of the run, for the accounts.
+
+    Raises:
+        SettingsError: If an inventory file is named for capsim's own feed, which has its inventory in the warehouse.
+        WarehouseError: If the table holds another feed, or inventory or calendar are missing or of other settings.
+        MasterError: If the master is missing, torn or made with other settings.
+        PartitionError: If the calendar does not hold a month.
+        FeedError: If the folder or the inventory of a foreign feed is missing, or files of a month cannot be used.
+        GateError: If a claim about a month does not hold.
+    """
+    failures: list[CapsimError] = []
+    hosts = _foreign_hosts(platform)
+    with platform.writing() as connection:
+        # A month is small: one thread costs half the CPU seconds of two, which mostly wait for each other.
+        connection.execute("SET threads = 1")
+        feed = _open_feed(platform, connection, months, hosts, run)
+        for month in months:
+            try:
+                yield load_month(connection, feed, month)
+            except (FeedError, GateError) as error:
+                failures.append(error)
+    if failures:
+        raise _all_of(failures)
+
+
+def feed_months(platform: Platform) -> list[int]:
+    """Return the months of a feed, from the first that has a file to the last, as YYYYMM.
+
+    Raises:
+        FeedError: If the folder is missing, holds no file of the layout, or one of a month that cannot be.
+    """
+    _require_folder(platform)
+    contract = platform.refined
+    pieces = contract.pieces()
+    strange = [contract.relative(path) for piece, path in pieces.items() if piece.month // 100 not in _YEARS]
+    if strange:
+        raise FeedError(
+            f"no feed has a month like those that {listed(strange)} name",
+            remedy="give them the names of their months, or move them out of the feed",
+        )
+    if not pieces:
+        names = [contract.relative(path) for path, _ in contract.files()]
+        example = contract.relative(contract.path(FeedPiece(202401, next(iter(contract.settings.resources)))))
+        raise FeedError(
+            f"none of the {len(names):,} files under {contract.root} is in the layout, e.g. {example}"
+            + (f"; found {listed(names)}" if names else ""),
+            remedy="set legacy_feed.layout and legacy_feed.resources.*.file_prefix",
+        )
+    claimed = sorted({piece.month for piece in pieces})
+    first, last = (month // 100 * _MONTHS_A_YEAR + month % 100 - 1 for month in (claimed[0], claimed[-1]))
+    if last - first >= MAX_SPAN_MONTHS:
+        # One file with a stray date is not to make hundreds of months missing.
+        return claimed
+    return [index // _MONTHS_A_YEAR * 100 + index % _MONTHS_A_YEAR + 1 for index in range(first, last + 1)]
+
+
+def _require_folder(platform: Platform) -> None:
+    """Make sure that the root of the feed is a folder.
+
+    Raises:
+        FeedError: If it is not.
+    """
+    if not platform.refined.root.is_dir():
+        own = "write the feed first: capsim run; or " if platform.refines_own_feed else ""
+        raise FeedError(
+            f"no folder {platform.refined.root}", remedy=f"{own}name the root of a feed: capsim refine --feed DIR"
+        )
+
+
+def _foreign_hosts(platform: Platform) -> frozenset[str] | None:
+    """Return the hosts that may occur in a feed that capsim did not write; None = any, or the feed is its own.
+
+    Raises:
+        SettingsError: If an inventory file is named for capsim's own feed.
+        FeedError: If the folder of the feed or its inventory cannot be read.
+    """
+    inventory = platform.settings.refinery.inventory
+    if platform.refines_own_feed:
+        if inventory is not None:
+            raise SettingsError(
+                f"refinery.inventory: found {inventory}, but capsim's own feed has its inventory in the warehouse",
+                remedy="name the feed that the file belongs to (--feed DIR, refinery.feed_dir), or leave it out",
+            )
+        return None
+    _require_folder(platform)
+    contract = platform.settings.legacy_feed
+    return None if inventory is None else known_hosts(inventory, contract.host_columns, contract.delimiters)
+
+
+def _open_feed(
+    platform: Platform,
+    connection: duckdb.DuckDBPyConnection,
+    months: Sequence[int],
+    hosts: frozenset[str] | None,
+    run: str,
+) -> Feed:
+    """Return the feed to be refined, with what is known about it beforehand."""
+    settings = platform.settings
+    if not platform.refines_own_feed:
+        require_one_feed(platform, connection)
+        return Feed(platform.refined, HostTable(ReadRules(settings.legacy_feed, settings.refinery, hosts)), run)
+    open_master(platform.layout.master, platform.generation)
+    known = require_hosts(platform, connection)["host_id"]
+    require_months(require_calendar(platform, connection), months)
+    require_one_feed(platform, connection)
+    retire_months(connection)
+    rules = ReadRules(settings.legacy_feed, settings.refinery, frozenset(known))
+    return Feed(platform.contract, HostTable(rules), run, expected_content(platform, months))
+
+
+def _all_of(failures: Sequence[CapsimError]) -> CapsimError:
+    """Return one error for all months that failed."""
+    if len(failures) == 1:
+        return failures[0]
+    kind = GateError if all(isinstance(failure, GateError) for failure in failures) else FeedError
+    remedies = dict.fromkeys(failure.remedy for failure in failures)
+    return kind(
+        f"{len(failures)} months cannot be loaded: " + "\n  ".join(failure.found for failure in failures),
+        remedy="; ".join(remedies),
+    )

@@ -1,0 +1,189 @@
+"""The accounts of the refinery in the warehouse: which file gave which rows, which lines are not loaded, and why."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Final
+
+import duckdb
+import polars as pl
+
+from capsim_dagster.audits.relations import Fingerprint, rows_of
+from capsim_dagster.legacy_feed.contract import FeedPiece
+from capsim_dagster.refinery.read import ReadFile
+from capsim_dagster.schemas import FileFault, Resource
+from capsim_dagster.warehouse import append_rows, transaction
+
+_OF_THE_PIECE: Final = "WHERE ds >= $first_day AND ds < $first_day + INTERVAL 1 MONTH AND resource = $resource"
+_INSERT: Final = """
+    INSERT INTO processed_data (ds, host_id, resource, y, cap, capacity)
+    SELECT date::TIMESTAMP, host_id, $resource, util, 100.0, capacity FROM incoming_rows
+"""
+_FACTS: Final = ("path", "bytes", "sha256", "lines", "loaded", "rejected", "checksum", "dialect", "rules")
+_RECORDED: Final = f"""
+    SELECT resource, {", ".join(_FACTS)} FROM feed_files
+    WHERE yearmonth = $month AND rejected = (
+        SELECT count(*) FROM rejected_lines AS lines
+        WHERE lines.yearmonth = feed_files.yearmonth AND lines.resource = feed_files.resource
+    )
+"""
+"""Accounts that balance: where rejected lines are gone, the file is to be read again."""
+
+
+@dataclass(frozen=True)
+class LoadedFile:
+    """A feed file whose lines are in the table: `lines = loaded + rejected`.
+
+    Attributes:
+        piece: Which month and resource it holds.
+        path: File, relative to the feed.
+        bytes: Its size.
+        sha256: Hex digest of its content.
+        lines: Physical data lines.
+        loaded: Rows in the table.
+        rejected: Lines in `rejected_lines`.
+        checksum: Order-independent checksum over the rows, in hexadecimal digits.
+        dialect: How it is written, as JSON.
+        rules: Hash of what it was read by.
+        reasons: Rejected lines by reason; empty for a file that was not read again.
+        is_unchanged: Whether it was loaded already, so that nothing was done.
+    """
+
+    piece: FeedPiece
+    path: str
+    bytes: int
+    sha256: str
+    lines: int
+    loaded: int
+    rejected: int
+    checksum: str
+    dialect: str
+    rules: str
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    is_unchanged: bool = False
+
+    def holds(self, found: Fingerprint | None) -> bool:
+        """Return whether rows of the table are those of this file."""
+        return found is not None and (found.rows, f"{found.checksum:x}") == (self.loaded, self.checksum)
+
+
+@dataclass(frozen=True)
+class RefusedFile:
+    """A feed file that was refused as a whole.
+
+    Attributes:
+        piece: Which month and resource it should hold.
+        path: File, relative to the feed.
+        fault: What is wrong with it.
+        detail: What was found.
+    """
+
+    piece: FeedPiece
+    path: str
+    fault: FileFault
+    detail: str
+
+    def __str__(self) -> str:
+        """Return path, fault and detail in one line."""
+        return f"{self.path}: {self.detail}"
+
+
+def loaded_files(connection: duckdb.DuckDBPyConnection, month: int) -> dict[Resource, LoadedFile]:
+    """Return the files of a month whose lines are in the table, and whose rejected lines are all kept."""
+    known = {}
+    for resource, *facts in rows_of(connection, _RECORDED, {"month": month}):
+        piece = FeedPiece(month, Resource(resource))
+        known[piece.resource] = LoadedFile(piece=piece, is_unchanged=True, **dict(zip(_FACTS, facts, strict=True)))
+    return known
+
+
+def replace_rows(connection: duckdb.DuckDBPyConnection, read: ReadFile, file: LoadedFile, run: str) -> None:
+    """Put a file's rows in the place of its piece's previous ones, and its rejected lines, within the transaction.
+
+    The rows are those of the frame that is registered as `incoming_rows`.
+    """
+    month, resource = file.piece.month, file.piece.resource.value
+    first_day = dt.date(month // 100, month % 100, 1)
+    connection.execute(f"DELETE FROM processed_data {_OF_THE_PIECE}", {"first_day": first_day, "resource": resource})
+    connection.execute(_INSERT, {"resource": resource})
+    _forget(connection, "rejected_lines", month, [file.piece.resource])
+    if file.rejected:
+        origin = {"path": file.path, "yearmonth": month, "resource": resource, "run": run}
+        rows = read.rejected.with_columns(**{name: pl.lit(value) for name, value in origin.items()})
+        append_rows(connection, "rejected_lines", rows)
+
+
+def record_files(connection: duckdb.DuckDBPyConnection, files: Sequence[LoadedFile], run: str) -> None:
+    """Record which files of one month are loaded, in place of what was said of their pieces before."""
+    if not files:
+        return
+    month, resources = files[0].piece.month, [file.piece.resource for file in files]
+    _forget(connection, "refused_files", month, resources)
+    changed = [file for file in files if not file.is_unchanged]
+    if changed:
+        _forget(connection, "feed_files", month, [file.piece.resource for file in changed])
+        append_rows(connection, "feed_files", _file_rows(changed, run))
+
+
+def record_refusals(connection: duckdb.DuckDBPyConnection, refused: Sequence[RefusedFile], run: str) -> None:
+    """Record which files were refused, and why, in a transaction of its own."""
+    with transaction(connection):
+        note_refusals(connection, refused, run)
+
+
+def note_refusals(connection: duckdb.DuckDBPyConnection, refused: Sequence[RefusedFile], run: str) -> None:
+    """Record which files were refused, and why, in the caller's transaction."""
+    for file in refused:
+        _forget(connection, "refused_files", file.piece.month, [file.piece.resource])
+    rows = pl.DataFrame(
+        {
+            "path": [file.path for file in refused],
+            "yearmonth": [file.piece.month for file in refused],
+            "resource": [file.piece.resource.value for file in refused],
+            "reason": [file.fault.value for file in refused],
+            "detail": [file.detail for file in refused],
+            "run": [run] * len(refused),
+            "refused_at": [_now()] * len(refused),
+        }
+    )
+    append_rows(connection, "refused_files", rows)
+
+
+def retire_months(connection: duckdb.DuckDBPyConnection) -> list[int]:
+    """Remove the months of `processed_data` that the calendar does not hold, and return them as YYYYMM.
+
+    They come from a window that is no more: left in place they would be hosts and days that nothing explains.
+    """
+    stale = rows_of(connection, _sql("stale_months"))
+    if stale:
+        with transaction(connection):
+            connection.execute(_sql("retire_months"))
+    return [month for (month,) in stale]
+
+
+def _file_rows(files: Sequence[LoadedFile], run: str) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "yearmonth": [file.piece.month for file in files],
+            "resource": [file.piece.resource.value for file in files],
+            **{name: [getattr(file, name) for file in files] for name in _FACTS},
+            "run": [run] * len(files),
+            "loaded_at": [_now()] * len(files),
+        }
+    )
+
+
+def _forget(connection: duckdb.DuckDBPyConnection, table: str, month: int, resources: Sequence[Resource]) -> None:
+    connection.execute(
+        f"DELETE FROM {table} WHERE yearmonth = $month AND list_contains($resources, resource)",
+        {"month": month, "resources": [resource.value for resource in resources]},
+    )
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC).replace(tzinfo=None)
+
+
+def _sql(name: str) -> str:
+    return files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")

@@ -1,0 +1,166 @@
+"""The verdict on one line, exact and slow: either the row that it says, or the first fault that it has.
+
+This is what the refinery means by a sound line. `columns` parses many at once and must never accept what is refused
+here, nor read it differently; a test compares the two on any text.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from capsim_dagster.refinery.dialect import Dialect, cut_fields, days_of_month, parse_date
+from capsim_dagster.refinery.hosts import HostTable
+from capsim_dagster.refinery.rules import ReadRules
+from capsim_dagster.schemas import LineFault, Resource
+
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_NOT_FINITE: Final = re.compile(r"[+-]?(?:nan|inf|infinity)")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a sound line says.
+
+    Attributes:
+        day: Day of the month.
+        host: Host, without padding.
+        util: Utilization [%]; None = gap.
+        capacity: Capacity; None = the feed has none.
+    """
+
+    day: int
+    host: str
+    util: float | None
+    capacity: float | None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a line is not sound.
+
+    Attributes:
+        reason: The first fault, in the order of `LineFault`.
+        column: Label of the column at fault; None = the whole line.
+    """
+
+    reason: LineFault
+    column: str | None = None
+
+
+class _AtFault(Exception):  # noqa: N818 control flow within one line
+    def __init__(self, reason: LineFault, column: int | None = None) -> None:
+        self.reason, self.column = reason, column
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges the lines of one file.
+
+    Attributes:
+        hosts: Hosts that may occur, and the rules that the feed is read by.
+        dialect: How the file is written.
+        month: Its month as YYYYMM.
+        resource: Its resource.
+    """
+
+    hosts: HostTable
+    dialect: Dialect
+    month: int
+    resource: Resource
+
+    @property
+    def rules(self) -> ReadRules:
+        """What the feed is read by."""
+        return self.hosts.rules
+
+    def verdict(self, raw: bytes) -> Row | Fault:
+        """Return what a line without its end says, or why it is not sound."""
+        header = self.dialect.header
+        try:
+            fields = self._fields(raw)
+            return Row(
+                day=self._day(fields[header.date]),
+                host=self._host(fields[header.host]),
+                util=self._util(fields[header.value]),
+                capacity=None if header.capacity is None else self._capacity(fields[header.capacity]),
+            )
+        except _AtFault as fault:
+            return Fault(fault.reason, None if fault.column is None else header.labels[fault.column])
+
+    def _fields(self, raw: bytes) -> list[str]:
+        """Cut a line into as many fields as the header has."""
+        header = self.dialect.header
+        if not raw.strip():
+            raise _AtFault(LineFault.BLANK_LINE)
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            raise _AtFault(LineFault.INVALID_ENCODING) from None
+        if "\0" in text:
+            raise _AtFault(LineFault.INVALID_ENCODING)
+        fields = cut_fields(text, header.delimiter)
+        if fields is None:
+            raise _AtFault(LineFault.UNCLOSED_QUOTE)
+        if [field.strip().casefold() for field in fields] == self._folded_labels:
+            raise _AtFault(LineFault.REPEATED_HEADER)
+        if len(fields) != header.width:
+            raise _AtFault(LineFault.FIELD_COUNT)
+        return fields
+
+    def _day(self, field: str) -> int:
+        text, column = field.strip(), self.dialect.header.date
+        if text.casefold() in self.rules.null_values:
+            raise _AtFault(LineFault.MISSING_DATE, column)
+        day = days_of_month(self.month, self.dialect.date_format).get(text)
+        if day is not None:
+            return day
+        date = parse_date(text, self.dialect.date_format)
+        if date is None:
+            raise _AtFault(LineFault.UNPARSABLE_DATE, column)
+        if date.year * 100 + date.month != self.month:
+            raise _AtFault(LineFault.OUTSIDE_MONTH, column)
+        return date.day
+
+    def _host(self, field: str) -> str:
+        text = field.strip()
+        fault = self.hosts.fault(text)
+        if fault:
+            raise _AtFault(fault, self.dialect.header.host)
+        return text
+
+    def _util(self, field: str) -> float | None:
+        text, column = field.strip(), self.dialect.header.value
+        if text.casefold() in self.rules.null_values:
+            return None
+        value = self._number(text, column, LineFault.UNPARSABLE_VALUE)
+        if not math.isfinite(value):
+            raise _AtFault(LineFault.NOT_FINITE, column)
+        low, high = self.rules.feed.resources[self.resource].range
+        if not low <= value <= high:
+            raise _AtFault(LineFault.VALUE_OUT_OF_RANGE, column)
+        return value
+
+    def _capacity(self, field: str) -> float:
+        text, column = field.strip(), self.dialect.header.capacity
+        if text.casefold() in self.rules.null_values:
+            raise _AtFault(LineFault.MISSING_CAPACITY, column)
+        value = self._number(text, column, LineFault.UNPARSABLE_CAPACITY)
+        if not (math.isfinite(value) and value >= 0):
+            raise _AtFault(LineFault.UNPARSABLE_CAPACITY, column)
+        return value
+
+    def _number(self, text: str, column: int | None, otherwise: LineFault) -> float:
+        """Return the number that a text says: sign, digits, the file's decimal sign, exponent; nothing else."""
+        if self.dialect.decimal == ",":
+            text = text.replace(",", ".") if "." not in text else ""
+        if _NOT_FINITE.fullmatch(text.casefold()):
+            return math.nan
+        if not _NUMBER.fullmatch(text):
+            raise _AtFault(otherwise, column)
+        return float(text)
+
+    @cached_property
+    def _folded_labels(self) -> list[str]:
+        return [label.casefold() for label in self.dialect.header.labels]

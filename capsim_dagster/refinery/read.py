@@ -1,0 +1,255 @@
+"""A feed file as rows and rejected lines: every data line is exactly one of the two."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from capsim_dagster.legacy_feed.contract import FeedPiece
+from capsim_dagster.refinery.columns import parse_columns
+from capsim_dagster.refinery.dialect import (
+    Dialect,
+    Header,
+    choose_date_format,
+    choose_decimal,
+    cut_fields,
+    parse_date,
+    read_header,
+    traits_of,
+)
+from capsim_dagster.refinery.duplicates import duplicate_lines
+from capsim_dagster.refinery.hosts import HostTable
+from capsim_dagster.refinery.judge import Fault, Judge, Row
+from capsim_dagster.refinery.lines import Lines, line_ends, scan_lines
+from capsim_dagster.refinery.refusal import FileRefused
+from capsim_dagster.refinery.rules import ReadRules
+from capsim_dagster.refinery.source import Block, FeedSource
+from capsim_dagster.schemas import DialectTrait, FileFault, LineFault
+
+MAX_RAW: Final = 4_096
+"""Characters of a rejected line that are kept."""
+_SAMPLE_LINES: Final = 200
+"""Lines that the dialect is found out from, spread over the first block."""
+_ROWS: Final = {"line": pl.Int64, "day": pl.Int8, "host": pl.Int32, "util": pl.Float64, "capacity": pl.Float64}
+_REJECTED: Final = {"line": pl.Int64, "reason": pl.String, "column_name": pl.String, "raw": pl.String}
+
+
+@dataclass(frozen=True)
+class ReadFile:
+    """The content of a feed file: `lines = rows + rejected`.
+
+    Attributes:
+        source: The file.
+        piece: Which month and resource it holds.
+        dialect: How it is written.
+        lines: Physical data lines: after the header, without trailing blank ones.
+        rows: Sound lines: `line`, `day` of the month, `host` (its number in the table), `util` [%], `capacity`.
+        rejected: The other lines: `line`, `reason`, `column_name`, `raw`.
+    """
+
+    source: FeedSource
+    piece: FeedPiece
+    dialect: Dialect
+    lines: int
+    rows: pl.DataFrame
+    rejected: pl.DataFrame
+
+
+@dataclass
+class _Harvest:
+    """What has been read of a file so far."""
+
+    judge: Judge
+    rows: list[pl.DataFrame] = field(default_factory=list)
+    judged: list[tuple[int, int, int, float | None, float | None]] = field(default_factory=list)
+    rejected: list[tuple[int, str, str | None, str]] = field(default_factory=list)
+    traits: set[DialectTrait] = field(default_factory=set)
+    last_line: int = 0
+
+    def add(self, lines: Lines) -> None:
+        """Sort the lines of a block into rows and rejected ones."""
+        plain = np.flatnonzero(lines.is_plain)
+        rows, is_sound = parse_columns(lines.plain_text, plain.size, self.judge)
+        numbers = pl.Series("line", lines.numbers[plain])
+        self.rows.append(rows.insert_column(0, numbers).filter(pl.Series(is_sound)))
+        for index in np.concatenate([np.flatnonzero(~lines.is_plain), plain[~is_sound]]).tolist():
+            is_whole = lines.block.is_terminated or index < lines.ends.size - 1
+            self._judge(lines.block.first_line + index, lines.raw(index), is_whole=is_whole)
+        if lines.has_quotes:
+            self.traits.add(DialectTrait.QUOTED)
+        self.last_line = lines.block.first_line + lines.ends.size - 1
+
+    def _judge(self, number: int, raw: bytes, *, is_whole: bool) -> None:
+        verdict = self._verdict(raw, is_whole=is_whole)
+        if isinstance(verdict, Row):
+            host = self.judge.hosts.code(verdict.host)
+            self.judged.append((number, verdict.day, host, verdict.util, verdict.capacity))
+            if b'"' in raw:
+                self.traits.add(DialectTrait.QUOTED)
+        else:
+            self.rejected.append((number, verdict.reason.value, verdict.column, shown(raw)))
+
+    def _verdict(self, raw: bytes, *, is_whole: bool) -> Row | Fault:
+        if not is_whole and raw.strip():
+            if self.judge.rules.refinery.unterminated_last_line == "reject":
+                return Fault(LineFault.TRUNCATED_LINE)
+            self.traits.add(DialectTrait.NO_FINAL_NEWLINE)
+        return self.judge.verdict(raw)
+
+    def drop_trailing_blanks(self) -> None:
+        """Take back the blank lines at the end: there is nothing in them and nothing after them."""
+        blank = {number for number, reason, *_ in self.rejected if reason == LineFault.BLANK_LINE}
+        end = self.last_line
+        while self.last_line in blank:
+            self.last_line -= 1
+        if self.last_line < end:
+            self.traits.add(DialectTrait.TRAILING_BLANK_LINES)
+            self.rejected = [entry for entry in self.rejected if entry[0] <= self.last_line]
+
+    def all_rows(self) -> pl.DataFrame:
+        """Return the sound lines in the order of the file."""
+        if not self.judged:
+            return pl.concat(self.rows)
+        return pl.concat([*self.rows, pl.DataFrame(self.judged, schema=_ROWS, orient="row")]).sort("line")
+
+
+def read_feed_file(source: FeedSource, piece: FeedPiece, hosts: HostTable) -> ReadFile:
+    """Read a feed file: each data line becomes a row or a rejected line.
+
+    Args:
+        source: The file.
+        piece: Which month and resource it must hold.
+        hosts: Hosts that may occur, and the rules that the feed is read by.
+
+    Raises:
+        FileRefused: If the file as a whole cannot be used.
+    """
+    rules = hosts.rules
+    blocks = source.blocks()
+    header_line, header, first = _header(blocks, piece, rules)
+    judge = Judge(hosts, _dialect(source, header, first, piece, rules), piece.month, piece.resource)
+    harvest = _Harvest(judge)
+    for block in _and_then(first, blocks):
+        harvest.add(scan_lines(block, header.delimiter, header.width))
+    harvest.drop_trailing_blanks()
+    lines = max(harvest.last_line - header_line, 0)
+    _require_its_month(harvest, lines)
+    rows = harvest.all_rows()
+    twice = duplicate_lines(rows, rules.refinery.conflicting_duplicates)
+    rejected = pl.concat([_frame(harvest.rejected), _frame(_raw_lines(source, twice))]).sort("line")
+    traits = source.traits | judge.dialect.traits | harvest.traits
+    dialect = Dialect(header, judge.dialect.decimal, judge.dialect.date_format, source.encoding, frozenset(traits))
+    kept = rows.filter(~pl.col("line").is_in(list(twice))) if twice else rows
+    return ReadFile(source, piece, dialect, lines, kept, rejected)
+
+
+def has_usable_header(source: FeedSource, piece: FeedPiece, rules: ReadRules) -> bool:
+    """Return whether a file's header holds the columns of a resource."""
+    try:
+        _header(source.blocks(), piece, rules)
+    except FileRefused:
+        return False
+    return True
+
+
+def shown(raw: bytes) -> str:
+    """Return a line as text for people: bytes that are no text as `\\xff`, and not without end."""  # noqa: D301
+    text = raw[: (MAX_RAW + 1) * 4].decode("utf-8", "backslashreplace")
+    return text if len(text) <= MAX_RAW else text[:MAX_RAW] + "…"
+
+
+def _header(blocks: Iterator[Block], piece: FeedPiece, rules: ReadRules) -> tuple[int, Header, Block | None]:
+    """Return the header's line number, the header, and what follows it in the first block."""
+    for block in blocks:
+        start, number = 0, block.first_line
+        while start < len(block.text):
+            end = block.text.index(b"\n", start)
+            line, start = block.text[start:end], end + 1
+            if line.strip():
+                header = read_header(line, rules.feed, piece.resource)
+                rest = Block(block.text[start:], number + 1, block.is_terminated)
+                return number, header, rest if rest.text else None
+            number += 1
+    raise FileRefused(FileFault.EMPTY, "the file holds blank lines only")
+
+
+def _and_then(first: Block | None, blocks: Iterator[Block]) -> Iterator[Block]:
+    if first is not None:
+        yield first
+    yield from blocks
+
+
+def _dialect(source: FeedSource, header: Header, first: Block | None, piece: FeedPiece, rules: ReadRules) -> Dialect:
+    """Find out decimal sign and date format from a sample of lines."""
+    sample = list(_sample(first, header)) if first is not None else []
+    decimal = choose_decimal([fields[header.value] for fields in sample], rules.feed.decimal_signs)
+    dates = [fields[header.date].strip() for fields in sample]
+    date_format = choose_date_format(dates, piece.month, rules.feed.date_formats)
+    traits = traits_of(header, decimal=decimal, date_format=date_format, feed=rules.feed)
+    return Dialect(header, decimal, date_format, source.encoding, frozenset(traits))
+
+
+def _sample(block: Block, header: Header) -> Iterator[list[str]]:
+    """Yield the fields of lines spread over a block that have as many as the header."""
+    text, start = block.text, 0
+    step = len(text) // _SAMPLE_LINES
+    while start < len(text):
+        line = text[start : text.index(b"\n", start)]
+        fields = cut_fields(line.decode("utf-8", "replace"), header.delimiter)
+        if fields is not None and len(fields) == header.width:
+            yield fields
+        end = text.find(b"\n", start + step)
+        start = end + 1 if end >= 0 else len(text)
+
+
+def _require_its_month(harvest: _Harvest, lines: int) -> None:
+    """Make sure that the file holds lines, and that most of them are of its month.
+
+    Raises:
+        FileRefused: If it does not.
+    """
+    if not lines:
+        raise FileRefused(FileFault.EMPTY, "the file has a header and no data line")
+    outside = [raw for _, reason, _, raw in harvest.rejected if reason == LineFault.OUTSIDE_MONTH]
+    if len(outside) * 2 > lines:
+        # None where each line is too long to be kept up to its date.
+        months = Counter(_months(harvest.judge, outside)).most_common(1) or [("other months", len(outside))]
+        month, count = months[0]
+        raise FileRefused(
+            FileFault.ANOTHER_MONTH,
+            f"{count:,} of {lines:,} lines are of {month} under the name of "
+            f"{harvest.judge.month // 100:04d}-{harvest.judge.month % 100:02d}",
+        )
+
+
+def _months(judge: Judge, lines: Iterable[str]) -> Iterator[str]:
+    """Yield the months of lines that say a day outside the file's month."""
+    header = judge.dialect.header
+    for line in lines:
+        fields = cut_fields(line, header.delimiter) or []
+        day = parse_date(fields[header.date].strip(), judge.dialect.date_format) if len(fields) > header.date else None
+        if day is not None:
+            yield f"{day:%Y-%m}"
+
+
+def _raw_lines(source: FeedSource, faults: Mapping[int, LineFault]) -> list[tuple[int, str, str | None, str]]:
+    """Read a file again for the text of some lines."""
+    found: list[tuple[int, str, str | None, str]] = []
+    if not faults:
+        return found
+    wanted = np.array(sorted(faults))
+    for block in source.blocks():
+        ends = line_ends(block.text)
+        here = wanted[(wanted >= block.first_line) & (wanted < block.first_line + ends.size)]
+        for number in here.tolist():
+            index = number - block.first_line
+            raw = block.text[int(ends[index - 1]) + 1 if index else 0 : int(ends[index])]
+            found.append((number, faults[number].value, None, shown(raw)))
+    return found
+
+
+def _frame(rejected: list[tuple[int, str, str | None, str]]) -> pl.DataFrame:
+    return pl.DataFrame(rejected, schema=_REJECTED, orient="row")

@@ -1,0 +1,163 @@
+"""The text of a feed file: compression, encoding and line ends undone, block by block, and nothing else.
+
+A block holds whole lines of UTF-8, each with one line feed, so that what follows never sees how the file was packed.
+Lines are physical lines: no quote spans two of them, so that an unclosed one costs its own line alone.
+"""
+
+import codecs
+import gzip
+import hashlib
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from capsim_dagster.refinery.refusal import FileRefused
+from capsim_dagster.schemas import DialectTrait, FileFault
+
+BLOCK_BYTES: Final = 16 << 20
+"""Text held at a time; a month of 2,000 hosts is 2 MB."""
+MAX_LINE_BYTES: Final = 64 << 20
+"""A longer line is none: a disk image, or a file of zeros that a crash left."""
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+_UTF_16: Final = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+_PROBE_BYTES: Final = 64
+"""Enough of the header to see that every second byte of UTF-16 without a mark is zero."""
+_HALF_A_CHARACTER: Final = b"\xff"
+"""Stands for the end of UTF-16 that was cut within a character: no text, so that its line cannot pass for whole."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some consecutive lines of a file.
+
+    Attributes:
+        text: Lines in UTF-8, each with a line feed; bytes that are no text stand as they are.
+        first_line: Number of the first of them; the first line of a file is 1.
+        is_terminated: Whether the last line has its own end; False only at the end of a file.
+    """
+
+    text: bytes
+    first_line: int
+    is_terminated: bool = True
+
+
+class FeedSource:
+    """A feed file that is read from start to end, as often as needed.
+
+    Attributes:
+        path: The file.
+        bytes: Its size.
+        sha256: Hex digest of the file as it lies on disk.
+        traits: How it is packed; complete once the first block was read.
+        encoding: `utf-8`, `utf-16-le` or `utf-16-be`; as for `traits`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read size and digest.
+
+        Raises:
+            FileRefused: If the file cannot be read or is empty.
+        """
+        self.path = path
+        self.traits: set[DialectTrait] = set()
+        self.encoding = "utf-8"
+        try:
+            with path.open("rb") as stream:
+                self.sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+                self.bytes = stream.tell()
+        except OSError as error:
+            raise _unreadable(error) from None
+        if not self.bytes:
+            raise FileRefused(FileFault.EMPTY, "the file holds no byte")
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the lines of the file, in order.
+
+        Raises:
+            FileRefused: If the file cannot be read to its end, or holds a line without end.
+        """
+        line, rest = 1, b""
+        for text in self._with_line_feeds():
+            rest += text
+            cut = rest.rfind(b"\n") + 1
+            if cut:
+                yield Block(rest[:cut], line)
+                line += rest.count(b"\n", 0, cut)
+                rest = rest[cut:]
+            if len(rest) > MAX_LINE_BYTES:
+                raise FileRefused(FileFault.NOT_CSV, f"line {line:,} has more than {MAX_LINE_BYTES >> 20} MB")
+        if rest:
+            yield Block(rest + b"\n", line, is_terminated=False)
+
+    def _with_line_feeds(self) -> Iterator[bytes]:
+        """Yield the text with a line feed at the end of each line, whatever stood there."""
+        is_bare, held = False, b""
+        for index, text in enumerate(self._as_utf_8()):
+            chunk = held + text
+            if index == 0 and b"\r" in chunk[:-1] and b"\n" not in chunk:
+                is_bare = True
+                self.traits.add(DialectTrait.CR)
+            if is_bare:
+                yield chunk.replace(b"\r", b"\n")
+                continue
+            # A pair of \r\n may be cut in two by the end of a chunk.
+            held = b"\r" if chunk.endswith(b"\r") else b""
+            chunk = chunk.removesuffix(b"\r")
+            if b"\r\n" in chunk:
+                self.traits.add(DialectTrait.CRLF)
+                chunk = chunk.replace(b"\r\n", b"\n")
+            yield chunk
+        if held:
+            yield held
+
+    def _as_utf_8(self) -> Iterator[bytes]:
+        """Yield the content in UTF-8, without a byte order mark."""
+        decoder: codecs.IncrementalDecoder | None = None
+        for index, chunk in enumerate(self._content()):
+            text = chunk
+            if index == 0:
+                text = self._without_mark(chunk)
+                if self.encoding != "utf-8":
+                    # Lone surrogates pass through as bytes that are no UTF-8: they cost their line, not the file.
+                    decoder = codecs.getincrementaldecoder(self.encoding)("surrogatepass")
+            yield text if decoder is None else decoder.decode(text).encode("utf-8", "surrogatepass")
+        if decoder is not None and decoder.getstate()[0]:
+            yield _HALF_A_CHARACTER
+
+    def _without_mark(self, head: bytes) -> bytes:
+        """Return the start of the content without its byte order mark, and note the encoding."""
+        if head.startswith(codecs.BOM_UTF8):
+            self.traits.add(DialectTrait.BOM)
+            return head.removeprefix(codecs.BOM_UTF8)
+        for mark, encoding in _UTF_16.items():
+            probe = head[:_PROBE_BYTES]
+            zeros = probe[1::2] if encoding.endswith("le") else probe[::2]
+            if probe.startswith(mark) or (len(zeros) > 1 and not any(zeros)):
+                self.traits.add(DialectTrait.UTF_16)
+                self.encoding = encoding
+                return head.removeprefix(mark)
+        return head
+
+    def _content(self) -> Iterator[bytes]:
+        """Yield the bytes of the file, decompressed where they are gzip, whatever the name says."""
+        try:
+            with self.path.open("rb") as stream:
+                is_gzip = stream.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+                stream.seek(0)
+                if not is_gzip:
+                    yield from iter(lambda: stream.read(BLOCK_BYTES), b"")
+                    return
+                self.traits.add(DialectTrait.GZIP)
+                with gzip.GzipFile(fileobj=stream) as unpacked:
+                    yield from iter(lambda: unpacked.read(BLOCK_BYTES), b"")
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            found = f"the compressed file is cut off or damaged: {error}"
+            raise FileRefused(FileFault.UNREADABLE_GZIP, found) from None
+        except OSError as error:
+            raise _unreadable(error) from None
+
+
+def _unreadable(error: OSError) -> FileRefused:
+    return FileRefused(FileFault.UNREADABLE, f"it cannot be read: {error.strerror or error}")

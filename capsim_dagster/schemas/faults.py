@@ -1,0 +1,95 @@
+"""What can be wrong with a feed, and how it may differ without being wrong.
+
+The refinery names what it finds in these words and the injector of defects what it does, so that one can be scored
+against the other.
+"""
+
+from enum import StrEnum
+
+
+class LineFault(StrEnum):
+    """Why a data line is not in `processed_data`; the first that applies, in this order."""
+
+    TRUNCATED_LINE = "truncated_line"
+    """The last line of the file, without an end of line: nobody knows what is missing."""
+    BLANK_LINE = "blank_line"
+    """Nothing in it, with data lines after it."""
+    INVALID_ENCODING = "invalid_encoding"
+    """Bytes that are no text in the encoding of the file, or a NUL."""
+    UNCLOSED_QUOTE = "unclosed_quote"
+    """A quote that is not closed in its line, or that stands within a field."""
+    REPEATED_HEADER = "repeated_header"
+    """The header once more."""
+    FIELD_COUNT = "field_count"
+    """More or fewer fields than the header."""
+    MISSING_DATE = "missing_date"
+    UNPARSABLE_DATE = "unparsable_date"
+    """Not a day in the date format of the file, or with a time of day other than midnight."""
+    OUTSIDE_MONTH = "outside_month"
+    """A day of another month than the file's."""
+    MISSING_HOST = "missing_host"
+    UNKNOWN_HOST = "unknown_host"
+    """A host that the inventory does not hold."""
+    UNPARSABLE_VALUE = "unparsable_value"
+    NOT_FINITE = "not_finite"
+    """NaN or infinity."""
+    VALUE_OUT_OF_RANGE = "value_out_of_range"
+    MISSING_CAPACITY = "missing_capacity"
+    UNPARSABLE_CAPACITY = "unparsable_capacity"
+    """No number, or a negative or infinite one."""
+    EXACT_DUPLICATE = "exact_duplicate"
+    """The same host, day, value and capacity as a line that is loaded."""
+    CONFLICTING_DUPLICATE = "conflicting_duplicate"
+    """The same host and day as another line, with another value or capacity."""
+
+
+class FileFault(StrEnum):
+    """Why a whole file was refused; its month and resource keep their previous rows."""
+
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    """The system does not let it be read."""
+    EMPTY = "empty"
+    UNREADABLE_GZIP = "unreadable_gzip"
+    """Cut off or damaged compression."""
+    NOT_CSV = "not_csv"
+    """Binary content."""
+    NO_USABLE_HEADER = "no_usable_header"
+    """No delimiter candidate yields the columns that are needed."""
+    AMBIGUOUS = "ambiguous"
+    """Two files claim the same month and resource."""
+    DUPLICATE_FILE = "duplicate_file"
+    """Byte for byte another file of the feed."""
+    ANOTHER_MONTH = "another_month"
+    """Most of its lines are of another month than its name."""
+    UNLIKE_MASTER = "unlike_master"
+    """capsim wrote the feed, and the lines are not what it wrote."""
+    TOO_MANY_REJECTED = "too_many_rejected"
+    """More rejected lines than `refinery.max_rejected_share` allows."""
+
+
+class DialectTrait(StrEnum):
+    """How a file may differ from the plain feed without losing anything."""
+
+    BOM = "bom"
+    UTF_16 = "utf_16"
+    GZIP = "gzip"
+    CRLF = "crlf"
+    CR = "cr"
+    SEMICOLON = "semicolon"
+    TAB = "tab"
+    OTHER_DELIMITER = "other_delimiter"
+    DECIMAL_COMMA = "decimal_comma"
+    QUOTED = "quoted"
+    """At least one line has quoted fields."""
+    HEADER_CASE = "header_case"
+    """Labels in other case, or padded."""
+    HEADER_ALIAS = "header_alias"
+    """Date or host column under another of the names that are set."""
+    COLUMN_ORDER = "column_order"
+    EXTRA_COLUMNS = "extra_columns"
+    DATE_FORMAT = "date_format"
+    """Another of the date formats that are set than the first."""
+    TRAILING_BLANK_LINES = "trailing_blank_lines"
+    NO_FINAL_NEWLINE = "no_final_newline"
+    """The last line has no end; loaded only where `refinery.unterminated_last_line` accepts it."""
