@@ -103,3 +103,9 @@ def refined(platform: Platform, months: Sequence[int] | None = None) -> list[Loa
     """Load months of the feed; None = all that it has."""
     chosen = refine.feed_months(platform) if months is None else months
     return list(refine.processed_data(platform, chosen, run="test"))
+
+
+def with_refinery(platform: Platform, **refinery: Any) -> Platform:  # noqa: ANN401 any setting
+    """Return a platform with other settings of the refinery."""
+    changed = platform.settings.refinery.model_copy(update=refinery)
+    return Platform(platform.settings.model_copy(update={"refinery": changed}))

@@ -83,6 +83,7 @@ def test_run_builds_audits_and_summarizes_and_a_second_run_changes_no_byte(tmp_p
     assert len(before[0]) == 8
 
 
+@pytest.mark.slow
 def test_run_ends_with_one_when_a_gate_fails_and_says_why(tmp_path: Path) -> None:
     run_capsim("run", *SMALL, data_dir=tmp_path)
     (tmp_path / "legacy" / "notes.txt").write_text("not a feed file")
@@ -91,7 +92,9 @@ def test_run_ends_with_one_when_a_gate_fails_and_says_why(tmp_path: Path) -> Non
 
     assert finished.returncode == 1
     assert "a gate failed" in finished.stdout
-    assert "notes.txt is not <prefix>_YYYYMM.csv" in re.sub(r"[│\s]+", " ", finished.stdout)
+    assert "notes.txt is not in the layout {year}/{month}/{prefix}_{yearmonth}.csv" in re.sub(
+        r"[│\s]+", " ", finished.stdout
+    )
 
 
 @pytest.mark.parametrize(

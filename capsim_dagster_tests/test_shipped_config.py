@@ -1,4 +1,4 @@
-"""The shipped config/config.yaml: documented defaults, complete, and every key explained."""
+"""The shipped settings files: config/config.yaml with documented defaults, complete, and every key explained in one."""
 
 import datetime as dt
 import re
@@ -37,6 +37,10 @@ WHOLE: dict[str, type[BaseModel]] = {
     "gaps": Gaps,
 }
 """Models of parts of `data_generation` of which the file names every key."""
+
+
+OTHERS = sorted(set(CONFIG.parent.glob("*.yaml")) - {CONFIG})
+"""Files that are based on the first."""
 
 
 def config_lines() -> list[str]:
@@ -134,3 +138,41 @@ def test_shipped_rates_are_the_documented_ones() -> None:
 
     assert (generation.gaps.missing_rate, generation.anomalies.rate) == (0.01, 0.005)
     assert generation.scenario_horizon_days == 1_096
+
+
+def test_settings_files_besides_the_first_are_the_known_ones() -> None:
+    assert [path.name for path in OTHERS] == ["other_tool.yaml"]
+    assert {path.suffix for path in CONFIG.parent.iterdir()} == {".yaml"}
+
+
+@pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.name)
+def test_every_shipped_file_loads_and_differs_from_the_first_in_what_it_says_alone(path: Path) -> None:
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    base, other = (load_settings(file).model_dump(mode="json") for file in (CONFIG, path))
+
+    assert content.pop("base") == CONFIG.name
+    for section, values in content.items():
+        for name in values:
+            assert base[section].pop(name) != other[section].pop(name), f"{section}.{name} says nothing new"
+    assert other == base
+
+
+@pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.name)
+def test_every_key_of_another_shipped_file_is_explained_there_or_in_the_first(path: Path) -> None:
+    explained = {match[1] for line in config_lines() if (match := re.match(r" *(\w+):", line))}
+    explained |= {field for field in TABLE_FIELDS if any(re.search(rf"\b{field}\b", line) for line in config_lines())}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    keys = {match[1]: index for index, line in enumerate(lines) if (match := re.match(r" *(\w+):", line))}
+    within = set(re.findall(r"[{,] *(\w+):", "\n".join(lines)))
+
+    assert len(keys) >= 10
+    assert [key for key, index in keys.items() if key not in explained and not has_comment_above(lines, index)] == []
+    assert within <= explained
+
+
+@pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.name)
+def test_another_shipped_file_begins_with_how_it_is_used(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+
+    assert text.startswith("# ")
+    assert f"--config config/{path.name}" in text.partition("base:")[0]

@@ -3,32 +3,36 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from capsim_dagster.audits.relations import Fingerprint, PieceKey, feed_fingerprints
+from capsim_dagster.audits.relations import FeedFormat, Fingerprint, PieceKey, feed_fingerprints
 from capsim_dagster.audits.report import AuditReport
 
 
-def file_names(strange: Sequence[Path], named_right: int) -> AuditReport:
+def file_names(strange: Sequence[Path], named_right: int, layout: str) -> AuditReport:
     """Report whether every file of the feed bears a name of the convention, in its folder.
 
     Args:
+        layout: The convention.
         strange: Files that do not.
         named_right: Number of files that do.
     """
     return AuditReport(
         claim="every feed file is named by the convention, in the folder of its month",
-        problems=[f"{path} is not <prefix>_YYYYMM.csv of its folder" for path in strange],
+        problems=[f"{path} is not in the layout {layout}" for path in strange],
         counts={"files": named_right, "strange_files": len(strange)},
     )
 
 
-def read_feed(files: Mapping[PieceKey, Path]) -> tuple[dict[PieceKey, Fingerprint], dict[PieceKey, list[str]]]:
+def read_feed(
+    files: Mapping[PieceKey, Path], form: FeedFormat
+) -> tuple[dict[PieceKey, Fingerprint], dict[PieceKey, list[str]]]:
     """Return by piece the fingerprint of each readable file, and the lines that do not parse, in words.
 
     Args:
         files: Files whose headers were inspected, by piece.
+        form: How their lines are written.
     """
     pieces = {path: piece for piece, path in files.items()}
-    found, rejected = feed_fingerprints(pieces)
+    found, rejected = feed_fingerprints(pieces, form)
     unreadable = {pieces[path]: [f"{path.name}: {line}" for line in lines] for path, lines in rejected.items()}
     return {pieces[path]: fingerprint for path, fingerprint in found.items()}, unreadable
 

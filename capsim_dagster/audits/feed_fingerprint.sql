@@ -8,12 +8,13 @@ SELECT
     sum(key) AS key_checksum,
     sum(hash(key, util, capacity)) AS checksum
 FROM (
-    SELECT filename, util, capacity, hash(host_id, date) AS key
+    SELECT filename, util, {capacity} AS capacity, hash(host_id, date) AS key
     FROM read_csv(
         $paths,
-        columns = {'date': 'DATE', 'host_id': 'VARCHAR', 'util': 'DOUBLE', 'capacity': 'DOUBLE'},
-        auto_detect = false, header = true, delim = ',', quote = '', escape = '', nullstr = [''],
-        dateformat = '%Y-%m-%d', filename = true, store_rejects = true, rejects_limit = 0
+        columns = {columns},
+        auto_detect = false, header = true, delim = $delimiter, quote = $quote, escape = $quote, nullstr = [$gap],
+        decimal_separator = $decimal, dateformat = $date_format,
+        filename = true, store_rejects = true, rejects_limit = 0
     )
 )
 GROUP BY ALL

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import duckdb
+import polars as pl
 
 from capsim_dagster.errors import MasterError
 
@@ -62,6 +63,30 @@ class Fingerprint:
         return "" if self.checksum == other.checksum else "other values or capacities"
 
 
+@dataclass(frozen=True)
+class FeedFormat:
+    """How the lines of clean feed files are written: day, host, utilization and, where it has one, capacity.
+
+    Attributes:
+        delimiter: Between fields.
+        decimal: Decimal sign.
+        date_format: strftime format of the day.
+        gap: Spelling of no value.
+        is_quoted: Whether fields stand in quotes; where they do not, quotes are plain characters, so that an unclosed
+            one costs its own line only.
+        has_capacity: Whether there is a capacity.
+    """
+
+    delimiter: str = ","
+    decimal: str = "."
+    date_format: str = "%Y-%m-%d"
+    gap: str = ""
+    is_quoted: bool = False
+    has_capacity: bool = True
+
+
+PLAIN_FORMAT: Final = FeedFormat()
+_FEED_TYPES: Final = {"date": "DATE", "host_id": "VARCHAR", "util": "DOUBLE", "capacity": "DOUBLE"}
 NOTHING: Final = Fingerprint(0, 0, 0, 0)
 """The fingerprint of no row."""
 
@@ -112,6 +137,13 @@ def frame_fingerprint(connection: duckdb.DuckDBPyConnection, name: str, month: i
     return next(iter(_month_fingerprints(connection, relation, month).values()), NOTHING)
 
 
+def frame_fingerprints(rows: pl.DataFrame) -> dict[PieceKey, Fingerprint]:
+    """Return the fingerprints of a frame with `date`, `host_id`, `resource`, `util`, `capacity`."""
+    with duckdb.connect() as connection:
+        connection.register("frame_rows", rows.to_arrow())
+        return _as_fingerprints(rows_of(connection, statement("fingerprint", relation="frame_rows")))
+
+
 def fingerprints(connection: duckdb.DuckDBPyConnection, relation: Relation) -> dict[PieceKey, Fingerprint]:
     """Return the fingerprint of each month and resource of a view made here."""
     return _as_fingerprints(rows_of(connection, statement("fingerprint", relation=relation)))
@@ -136,17 +168,20 @@ def master_fingerprints(path: Path) -> dict[PieceKey, Fingerprint]:
     return _master_fingerprints(path, (status.st_ino, status.st_size, status.st_mtime_ns))
 
 
-def feed_fingerprints(paths: Iterable[Path]) -> tuple[dict[Path, Fingerprint], dict[Path, list[str]]]:
+def feed_fingerprints(
+    paths: Iterable[Path], form: FeedFormat = PLAIN_FORMAT
+) -> tuple[dict[Path, Fingerprint], dict[Path, list[str]]]:
     """Return the fingerprint of each feed file, and the lines that do not parse, as they lie on disk.
 
     Args:
         paths: Files whose headers were inspected.
+        form: How their lines are written.
     """
     names = [str(path) for path in paths]
     try:
-        return _read_feed(names) if names else ({}, {})
+        return _read_feed(names, form) if names else ({}, {})
     except duckdb.Error:
-        return _read_feed_one_by_one(names)
+        return _read_feed_one_by_one(names, form)
 
 
 def rejected_lines(connection: duckdb.DuckDBPyConnection) -> dict[Path, list[str]]:
@@ -170,9 +205,22 @@ def _view_file(connection: duckdb.DuckDBPyConnection, name: str, query: str, pat
     connection.execute(_CREATE_VIEW.format(name=name, query=query.format(path=quoted)))
 
 
-def _read_feed(names: list[str]) -> tuple[dict[Path, Fingerprint], dict[Path, list[str]]]:
+def _read_feed(names: list[str], form: FeedFormat) -> tuple[dict[Path, Fingerprint], dict[Path, list[str]]]:
+    types = (
+        _FEED_TYPES if form.has_capacity else {name: kind for name, kind in _FEED_TYPES.items() if name != "capacity"}
+    )
+    capacity = "capacity" if form.has_capacity else "NULL::DOUBLE"
+    chosen = {
+        "paths": names,
+        "delimiter": form.delimiter,
+        "quote": '"' if form.is_quoted else "",
+        "gap": form.gap,
+        "decimal": form.decimal,
+        "date_format": form.date_format,
+    }
     with duckdb.connect() as connection:
-        found = rows_of(connection, statement("feed_fingerprint"), {"paths": names})
+        query = statement("feed_fingerprint", capacity=capacity, columns=str(types))
+        found = rows_of(connection, query, chosen)
         rejected = rejected_lines(connection)
     fingerprints_by_path = {
         Path(name): Fingerprint(rows, reported, int(key), int(checksum))
@@ -181,13 +229,13 @@ def _read_feed(names: list[str]) -> tuple[dict[Path, Fingerprint], dict[Path, li
     return fingerprints_by_path, rejected
 
 
-def _read_feed_one_by_one(names: list[str]) -> tuple[dict[Path, Fingerprint], dict[Path, list[str]]]:
+def _read_feed_one_by_one(names: list[str], form: FeedFormat) -> tuple[dict[Path, Fingerprint], dict[Path, list[str]]]:
     """Read each file alone: one that DuckDB gives up on must not hide the others."""
     found: dict[Path, Fingerprint] = {}
     rejected: dict[Path, list[str]] = {}
     for name in names:
         try:
-            alone, lines = _read_feed([name])
+            alone, lines = _read_feed([name], form)
         except duckdb.Error as error:
             alone, lines = {}, {Path(name): [_first_line(error)]}
         found |= alone

@@ -8,7 +8,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
@@ -119,13 +119,15 @@ def ui(config: Path | None, data_dir: Path | None, port: int | None) -> None:
 @click.option("--hosts", type=int, multiple=True, help="Fleet size to measure; may be given more than once.")
 @click.option("--start", type=DATE, help="First day.")
 @click.option("--end", type=DATE, help="Last day, inclusive.")
+@click.option("--dirt", type=float, help="Share of the feed's lines to damage, 0 to 0.2. Default: as in the settings.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--with-dagster/--without-dagster", default=True, help="Also measure `capsim run` as a whole process.")
-def bench(
+def bench(  # noqa: PLR0913 one argument an option
     config: Path | None,
     hosts: tuple[int, ...],
     start: dt.datetime | None,
     end: dt.datetime | None,
+    dirt: float | None,
     as_json: bool,
     with_dagster: bool,
 ) -> None:
@@ -134,7 +136,7 @@ def bench(
     Compare CPU seconds and memory: wall time depends on what else the machine does.
     """
     sizes = hosts or (read_settings(config, None).data_generation.num_servers,)
-    measured = {size: _measure(config, size, start, end, with_dagster=with_dagster) for size in sizes}
+    measured = {size: _measure(config, window(size, start, end), dirt, with_dagster=with_dagster) for size in sizes}
     if as_json:
         click.echo(json.dumps({size: [m.as_json() for m in rows] for size, rows in measured.items()}, indent=2))
         return
@@ -261,17 +263,25 @@ def _print_summary(summary: "RunSummary", terminal: Console) -> None:
 
 
 def _measure(
-    config: Path | None, hosts: int, start: dt.datetime | None, end: dt.datetime | None, *, with_dagster: bool
+    config: Path | None, chosen: dict[str, Any], dirt: float | None, *, with_dagster: bool
 ) -> "list[Measurement]":
     from capsim_dagster.pipeline.bench import measure_command, measure_stages
 
+    dirty = {} if dirt is None else {"defects": {"line_share": dirt}}
     with tempfile.TemporaryDirectory(prefix="capsim-bench-") as folder:
-        settings = read_settings(config, Path(folder) / "stages", generation=window(hosts, start, end))
+        settings = read_settings(
+            config,
+            Path(folder) / "stages",
+            generation=chosen,
+            feed=dirty,
+            # What dirt costs is asked, not whether a month would be let in.
+            refinery={"max_rejected_share": 1.0} if dirt else {},
+        )
         measured = measure_stages(settings)
         if with_dagster:
-            chosen = settings.data_generation
-            arguments = ["run", "--hosts", str(hosts), "--data-dir", str(Path(folder) / "run")]
-            arguments += ["--start", str(chosen.start_date), "--end", str(chosen.end_date)]
+            fleet = settings.data_generation
+            arguments = ["run", "--hosts", str(fleet.num_servers), "--data-dir", str(Path(folder) / "run")]
+            arguments += ["--start", str(fleet.start_date), "--end", str(fleet.end_date)]
             measured.append(measure_command([*arguments, *(["--config", str(config)] if config else [])]))
     return measured
 

@@ -66,7 +66,7 @@ def refine(  # noqa: PLR0913 one argument an option
     capsim refine --feed exports --month 2024-06 --allow-partial --data-dir work
     """  # noqa: D301
     from capsim_dagster.pipeline.platform import Platform
-    from capsim_dagster.pipeline.refine import feed_months
+    from capsim_dagster.pipeline.refine import feed_months, foreign_hosts
 
     options = {
         "feed_dir": feed,
@@ -77,6 +77,8 @@ def refine(  # noqa: PLR0913 one argument an option
     platform = Platform(read_settings(config, data_dir, refinery=options))
     if score and not platform.refines_own_feed:
         raise click.UsageError("--score compares with the defects in capsim's own feed, so it does not go with --feed.")
+    # What is wrong with the whole feed is no refusal of its months.
+    foreign_hosts(platform)
     asked = sorted({month.year * 100 + month.month for month in months}) or feed_months(platform)
     terminal = console()
     loaded, failure = _load(platform, asked, terminal)
@@ -130,7 +132,7 @@ def _print_months(terminal: Console, asked: Iterable[int], loaded: "Iterable[Loa
         for file in month.files:
             reasons.update(file.reasons)
     if reasons:
-        counts = Table("reason", "lines", title="Rejected in this run", title_justify="left")
+        counts = Table("reason", "lines", title="Rejected lines", title_justify="left")
         counts.columns[1].justify = "right"
         for reason, lines in reasons.most_common():
             counts.add_row(reason, f"{lines:,}")

@@ -16,7 +16,9 @@ from capsim_dagster.settings import LegacyFeed
 
 COMPRESSED_SUFFIX: Final = ".gz"
 """May follow the name of any feed file."""
-_DIGITS: Final = {"year": r"\d{4}", "month": r"0[1-9]|1[0-2]", "yearmonth": r"\d{4}(?:0[1-9]|1[0-2])"}
+_YEAR: Final = r"(?:19|20|21)\d{2}"
+_MONTH: Final = r"(?:0[1-9]|1[0-2])"
+_DIGITS: Final = {"year": _YEAR, "month": _MONTH, "yearmonth": _YEAR + _MONTH}
 
 
 @dataclass(frozen=True, order=True)
@@ -79,6 +81,8 @@ class FeedContract:
 
     def piece(self, path: Path) -> FeedPiece | None:
         """Return which piece a file is, or None if its name or folder breaks the layout."""
+        if not path.is_relative_to(self.root):
+            return None
         match = self._pattern.fullmatch(self.relative(path).removesuffix(COMPRESSED_SUFFIX))
         if not match:
             return None
@@ -88,9 +92,13 @@ class FeedContract:
         return piece if path in self.candidates(piece) else None
 
     def files(self) -> Iterator[tuple[Path, FeedPiece | None]]:
-        """Yield every file under the root with the piece it is, in the order of paths; hidden files are left out."""
+        """Yield every file under the root with the piece it is, in the order of paths.
+
+        Hidden files and folders, such as `.snapshot`, are left out.
+        """
         for path in sorted(self.root.rglob("*")):
-            if path.is_file() and not path.name.startswith("."):
+            is_hidden = any(part.startswith(".") for part in path.relative_to(self.root).parts)
+            if not is_hidden and path.is_file():
                 yield path, self.piece(path)
 
     def pieces(self) -> dict[FeedPiece, Path]:

@@ -23,6 +23,7 @@ from capsim_dagster.audits.calendar import CalendarScan, calendar_effects
 from capsim_dagster.audits.feed import file_names, foreign_feed, no_defects, read_feed
 from capsim_dagster.audits.reconciliation import reconciliation
 from capsim_dagster.audits.relations import (
+    FeedFormat,
     Fingerprint,
     PieceKey,
     Relation,
@@ -37,9 +38,10 @@ from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.audits.scan import months_of_telemetry
 from capsim_dagster.errors import FeedError
 from capsim_dagster.ground_truth import TruthFiles, open_truth
+from capsim_dagster.legacy_feed.dialects import plain_dialect
 from capsim_dagster.legacy_feed.inspect import require_header
 from capsim_dagster.master import open_master
-from capsim_dagster.pipeline.dirt import defect_lists, defects_score, expected_content
+from capsim_dagster.pipeline.dirt import defect_lists, defects_score, expected_content, undamaged_content
 from capsim_dagster.pipeline.entrance import calendar_days, require_hosts
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource, Scenario, Variant
@@ -140,7 +142,8 @@ def monthly_csv(platform: Platform, expected_months: Mapping[Resource, Iterable[
         platform: Settings and paths.
         expected_months: Months that each resource's feed must hold, as YYYYMM; files beyond them are audited too.
     """
-    source = master_fingerprints(open_master(platform.layout.master, platform.generation).path)
+    open_master(platform.layout.master, platform.generation)
+    source = undamaged_content(platform)
     found, unreadable = _feed_on_disk(platform, set(expected_months), source)
     root = platform.contract.root
     strange = [path.relative_to(root) for path, piece in platform.contract.files() if piece is None]
@@ -156,7 +159,7 @@ def monthly_csv(platform: Platform, expected_months: Mapping[Resource, Iterable[
         right = sum(1 for piece in platform.contract.pieces() if piece.resource == resource)
         reports[resource] = {
             "row_parity": _with_problems(content, unreadable.get(resource, [])),
-            "file_names_follow_convention": file_names(strange, right),
+            "file_names_follow_convention": file_names(strange, right, platform.settings.legacy_feed.layout),
         }
     return reports
 
@@ -200,6 +203,7 @@ def _against_simulation(
             found,
             claim="the table holds every sound line of the feed, with the content of the master",
             expected_months=expected_months,
+            resources=platform.settings.refinery.resources,
         ),
         "hosts_are_known": parity.known_hosts(connection, "table_rows"),
         "behavioral_diversity": _behavioral_diversity(
@@ -216,7 +220,7 @@ def _feed_on_disk(
     A file that is as it was written with defects counts for what it was made of: its list says what is wrong with it,
     and what the refinery makes of it shows whether the list is true.
     """
-    files: dict[PieceKey, Path] = {}
+    files: dict[FeedFormat, dict[PieceKey, Path]] = {}
     unreadable: dict[Resource, list[str]] = {}
     listed = {(p.month, p.resource.value) for p in defect_lists(platform) if p.resource in resources}
     for piece, path in platform.contract.pieces().items():
@@ -225,13 +229,29 @@ def _feed_on_disk(
             continue
         try:
             require_header(platform.contract, piece, path)
-            files[key] = path
+            files.setdefault(_format_of(platform, piece.resource), {})[key] = path
         except FeedError as error:
             unreadable.setdefault(piece.resource, []).append(error.found)
-    found, lines = read_feed(files)
-    for (_, resource), rejected in sorted(lines.items()):
-        unreadable.setdefault(Resource(resource), []).extend(rejected)
+    found: dict[PieceKey, Fingerprint] = {}
+    for form, alike in files.items():
+        read, lines = read_feed(alike, form)
+        found |= read
+        for (_, resource), rejected in sorted(lines.items()):
+            unreadable.setdefault(Resource(resource), []).extend(rejected)
     return found | {key: source[key] for key in listed & source.keys()}, unreadable
+
+
+def _format_of(platform: Platform, resource: Resource) -> FeedFormat:
+    """Return how capsim writes the lines of a resource."""
+    dialect = plain_dialect(platform.settings.legacy_feed, resource)
+    return FeedFormat(
+        delimiter=dialect.delimiter,
+        decimal=dialect.decimal,
+        date_format=dialect.date_format,
+        gap=dialect.gap,
+        is_quoted=dialect.is_quoted,
+        has_capacity=platform.settings.legacy_feed.resources[resource].capacity_column is not None,
+    )
 
 
 def _breaches(platform: Platform, hosts: pl.DataFrame) -> dict[Series, Breach]:

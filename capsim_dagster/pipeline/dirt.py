@@ -16,7 +16,7 @@ from capsim_dagster.audits.relations import (
     Fingerprint,
     PieceKey,
     fingerprints,
-    frame_fingerprint,
+    frame_fingerprints,
     master_fingerprints,
     rows_of,
     view_master,
@@ -31,7 +31,11 @@ from capsim_dagster.refinery.dialect import days_of_month
 from capsim_dagster.schemas import InjectedDefects
 from capsim_dagster.storage import sha256
 
-_LINES: Final = {"date": pl.Date, "host_id": pl.String, "util": pl.Float64, "capacity": pl.Float64}
+_COLUMNS: Final = ("date", "host_id", "util", "capacity")
+"""What a plain line says, in this order; the last where the feed has it."""
+_NOTHING: Final = pl.DataFrame(
+    schema={"date": pl.Date, "host_id": pl.String, "resource": pl.String, "util": pl.Float64, "capacity": pl.Float64}
+)
 _WITHOUT_CAPACITY: Final = (
     "CREATE OR REPLACE TEMP VIEW expected_rows AS SELECT * REPLACE (NULL::DOUBLE AS capacity) FROM master_rows"
 )
@@ -62,15 +66,18 @@ def expected_content(platform: Platform, months: Collection[int]) -> Mapping[Pie
 
     Checksums are sums over rows, so the lines that were damaged are taken off by theirs.
     """
-    content = dict(master_fingerprints(platform.layout.master)) | _without_capacity(platform)
-    with duckdb.connect() as connection:
-        for piece, listed in defect_lists(platform, months).items():
-            key = piece.month, piece.resource.value
-            damaged = _damaged_lines(platform, piece, listed.frame)
-            if key in content and not damaged.is_empty():
-                connection.register("damaged", damaged.to_arrow())
-                content[key] = _without(content[key], frame_fingerprint(connection, "damaged", piece.month))
+    content = undamaged_content(platform)
+    lists = defect_lists(platform, months).items()
+    damaged = [_damaged_lines(platform, piece, listed.frame) for piece, listed in lists]
+    for key, part in frame_fingerprints(pl.concat(damaged) if damaged else _NOTHING).items():
+        if key in content:
+            content[key] = _without(content[key], part)
     return content
+
+
+def undamaged_content(platform: Platform) -> dict[PieceKey, Fingerprint]:
+    """Return what each month and resource of the feed is made of: the master, with a capacity where the feed has it."""
+    return {**master_fingerprints(platform.layout.master), **_without_capacity(platform)}
 
 
 def defects_score(platform: Platform) -> AuditReport:
@@ -109,27 +116,30 @@ def _without_capacity(platform: Platform) -> dict[PieceKey, Fingerprint]:
 
 def _damaged_lines(platform: Platform, piece: FeedPiece, defects: pl.DataFrame) -> pl.DataFrame:
     """Return what the damaged lines of a file said before, as rows."""
-    dialect = plain_dialect(platform.settings.legacy_feed, piece.resource)
     originals = defects["original"].drop_nulls()
     if originals.is_empty():
-        return pl.DataFrame(schema=_LINES)
-    columns = list(_LINES)[: len(dialect.columns)]
+        return _NOTHING
+    dialect = plain_dialect(platform.settings.legacy_feed, piece.resource)
     rows = pl.read_csv(
         BytesIO("".join(f"{line}\n" for line in originals).encode()),
         has_header=False,
-        schema=dict.fromkeys(columns, pl.String),
+        schema=dict.fromkeys(_COLUMNS[: len(dialect.columns)], pl.String),
         separator=dialect.delimiter,
-        quote_char='"' if dialect.is_quoted else None,
     )
     days = days_of_month(piece.month, dialect.date_format)
-    number = pl.col("util").str.replace(dialect.decimal, ".", literal=True).cast(pl.Float64, strict=False)
+    has_capacity = len(dialect.columns) == len(_COLUMNS)
     return rows.select(
         pl.date(piece.month // 100, piece.month % 100, pl.col("date").replace_strict(days)).alias("date"),
         "host_id",
-        # Lines of capsim's own: a number, or a gap, which may be spelled like one.
-        pl.when(pl.col("util") != dialect.gap).then(number).alias("util"),
-        pl.col("capacity").cast(pl.Float64) if "capacity" in columns else pl.lit(None, pl.Float64).alias("capacity"),
+        pl.lit(piece.resource.value).alias("resource"),
+        # A line of capsim's own says a number or is a gap, which may be spelled like one.
+        pl.when(pl.col("util") != dialect.gap).then(_number("util", dialect.decimal)).alias("util"),
+        _number("capacity", dialect.decimal) if has_capacity else pl.lit(None, pl.Float64).alias("capacity"),
     )
+
+
+def _number(column: str, decimal: str) -> pl.Expr:
+    return pl.col(column).str.replace(decimal, ".", literal=True).cast(pl.Float64, strict=False)
 
 
 def _without(whole: Fingerprint, part: Fingerprint) -> Fingerprint:

@@ -24,8 +24,6 @@ from capsim_dagster.refinery.load import Feed, LoadedMonth, load_month
 from capsim_dagster.refinery.rules import ReadRules
 
 _MONTHS_A_YEAR: Final = 12
-_YEARS: Final = range(1900, 2200)
-"""Years that a file may name."""
 
 
 def processed_data(platform: Platform, months: Sequence[int], *, run: str) -> Iterator[LoadedMonth]:
@@ -48,7 +46,7 @@ def processed_data(platform: Platform, months: Sequence[int], *, run: str) -> It
         GateError: If a claim about a month does not hold.
     """
     failures: list[CapsimError] = []
-    hosts = _foreign_hosts(platform)
+    hosts = foreign_hosts(platform)
     with platform.writing() as connection:
         # A month is small: one thread costs half the CPU seconds of two, which mostly wait for each other.
         connection.execute("SET threads = 1")
@@ -62,21 +60,35 @@ def processed_data(platform: Platform, months: Sequence[int], *, run: str) -> It
         raise _all_of(failures)
 
 
+def foreign_hosts(platform: Platform) -> frozenset[str] | None:
+    """Return the hosts that may occur in a feed that capsim did not write; None = any, or the feed is its own.
+
+    Raises:
+        SettingsError: If an inventory file is named for capsim's own feed.
+        FeedError: If the folder of the feed or its inventory cannot be read.
+    """
+    inventory = platform.settings.refinery.inventory
+    if platform.refines_own_feed:
+        if inventory is not None:
+            raise SettingsError(
+                f"refinery.inventory: found {inventory}, but capsim's own feed has its inventory in the warehouse",
+                remedy="name the feed that the file belongs to (--feed DIR, refinery.feed_dir), or leave it out",
+            )
+        return None
+    _require_folder(platform)
+    contract = platform.settings.legacy_feed
+    return None if inventory is None else known_hosts(inventory, contract.host_columns, contract.delimiters)
+
+
 def feed_months(platform: Platform) -> list[int]:
     """Return the months of a feed, from the first that has a file to the last, as YYYYMM.
 
     Raises:
-        FeedError: If the folder is missing, holds no file of the layout, or one of a month that cannot be.
+        FeedError: If the folder is missing, or holds no file of the layout.
     """
     _require_folder(platform)
     contract = platform.refined
     pieces = contract.pieces()
-    strange = [contract.relative(path) for piece, path in pieces.items() if piece.month // 100 not in _YEARS]
-    if strange:
-        raise FeedError(
-            f"no feed has a month like those that {listed(strange)} name",
-            remedy="give them the names of their months, or move them out of the feed",
-        )
     if not pieces:
         names = [contract.relative(path) for path, _ in contract.files()]
         example = contract.relative(contract.path(FeedPiece(202401, next(iter(contract.settings.resources)))))
@@ -104,26 +116,6 @@ def _require_folder(platform: Platform) -> None:
         raise FeedError(
             f"no folder {platform.refined.root}", remedy=f"{own}name the root of a feed: capsim refine --feed DIR"
         )
-
-
-def _foreign_hosts(platform: Platform) -> frozenset[str] | None:
-    """Return the hosts that may occur in a feed that capsim did not write; None = any, or the feed is its own.
-
-    Raises:
-        SettingsError: If an inventory file is named for capsim's own feed.
-        FeedError: If the folder of the feed or its inventory cannot be read.
-    """
-    inventory = platform.settings.refinery.inventory
-    if platform.refines_own_feed:
-        if inventory is not None:
-            raise SettingsError(
-                f"refinery.inventory: found {inventory}, but capsim's own feed has its inventory in the warehouse",
-                remedy="name the feed that the file belongs to (--feed DIR, refinery.feed_dir), or leave it out",
-            )
-        return None
-    _require_folder(platform)
-    contract = platform.settings.legacy_feed
-    return None if inventory is None else known_hosts(inventory, contract.host_columns, contract.delimiters)
 
 
 def _open_feed(

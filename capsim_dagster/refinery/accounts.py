@@ -21,14 +21,11 @@ _INSERT: Final = """
     SELECT date::TIMESTAMP, host_id, $resource, util, 100.0, capacity FROM incoming_rows
 """
 _FACTS: Final = ("path", "bytes", "sha256", "lines", "loaded", "rejected", "checksum", "dialect", "rules")
-_RECORDED: Final = f"""
-    SELECT resource, {", ".join(_FACTS)} FROM feed_files
-    WHERE yearmonth = $month AND rejected = (
-        SELECT count(*) FROM rejected_lines AS lines
-        WHERE lines.yearmonth = feed_files.yearmonth AND lines.resource = feed_files.resource
-    )
+_RECORDED: Final = f"SELECT resource, {', '.join(_FACTS)} FROM feed_files WHERE yearmonth = $month"
+_REASONS: Final = """
+    SELECT resource, reason, count(*) AS lines FROM rejected_lines WHERE yearmonth = $month
+    GROUP BY ALL ORDER BY lines DESC, reason
 """
-"""Accounts that balance: where rejected lines are gone, the file is to be read again."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ class LoadedFile:
         checksum: Order-independent checksum over the rows, in hexadecimal digits.
         dialect: How it is written, as JSON.
         rules: Hash of what it was read by.
-        reasons: Rejected lines by reason; empty for a file that was not read again.
+        reasons: Rejected lines by reason, most first.
         is_unchanged: Whether it was loaded already, so that nothing was done.
     """
 
@@ -91,10 +88,17 @@ class RefusedFile:
 
 def loaded_files(connection: duckdb.DuckDBPyConnection, month: int) -> dict[Resource, LoadedFile]:
     """Return the files of a month whose lines are in the table, and whose rejected lines are all kept."""
+    recorded = rows_of(connection, _RECORDED, {"month": month})
+    reasons: dict[str, dict[str, int]] = {}
+    for resource, reason, lines in rows_of(connection, _REASONS, {"month": month}) if recorded else ():
+        reasons.setdefault(resource, {})[reason] = lines
     known = {}
-    for resource, *facts in rows_of(connection, _RECORDED, {"month": month}):
-        piece = FeedPiece(month, Resource(resource))
-        known[piece.resource] = LoadedFile(piece=piece, is_unchanged=True, **dict(zip(_FACTS, facts, strict=True)))
+    for resource, *values in recorded:
+        piece, facts = FeedPiece(month, Resource(resource)), dict(zip(_FACTS, values, strict=True))
+        if sum(reasons.get(resource, {}).values()) == facts["rejected"]:
+            known[piece.resource] = LoadedFile(
+                piece=piece, is_unchanged=True, reasons=reasons.get(resource, {}), **facts
+            )
     return known
 
 

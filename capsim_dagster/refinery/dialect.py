@@ -116,7 +116,8 @@ def traits_of(header: Header, *, decimal: str, date_format: str, feed: LegacyFee
     traits = set(header.traits)
     if header.delimiter != feed.delimiters[0]:
         traits.add(_DELIMITER_TRAITS.get(header.delimiter, DialectTrait.OTHER_DELIMITER))
-    if decimal == ",":
+    # Where a point is no candidate, the comma is how the plain feed is written.
+    if decimal == "," and "." in feed.decimal_signs:
         traits.add(DialectTrait.DECIMAL_COMMA)
     if date_format != feed.date_formats[0]:
         traits.add(DialectTrait.DATE_FORMAT)

@@ -9,6 +9,8 @@ import polars as pl
 from capsim_dagster.schemas import LineFault
 
 Policy = Literal["reject", "first", "last"]
+_Said = tuple[float | None, float | None]
+"""What a line says of its host and day: utilization and capacity."""
 _DAYS: Final = 32
 """Slots a host: days of the month are 1 to 31."""
 
@@ -27,21 +29,25 @@ def duplicate_lines(rows: pl.DataFrame, policy: Policy) -> Mapping[int, LineFaul
     count = np.bincount(key) if key.size else np.zeros(1, dtype=np.int64)
     if count.max() <= 1:
         return {}
-    twice = rows.with_columns(key=key).filter(pl.Series(count[key] > 1)).sort("line")
+    is_twice = count[key] > 1
+    twice = rows.filter(pl.Series(is_twice)).with_columns(key=key[is_twice]).sort("line")
+    groups: dict[int, list[tuple[int, _Said]]] = {}
+    for group, line, util, capacity in twice.select("key", "line", "util", "capacity").iter_rows():
+        groups.setdefault(group, []).append((line, (util, capacity)))
     faults: dict[int, LineFault] = {}
-    for _, group in twice.group_by("key", maintain_order=True):
-        faults |= _faults(group["line"].to_list(), list(group.select("util", "capacity").iter_rows()), policy)
+    for group_lines in groups.values():
+        faults |= _faults(group_lines, policy)
     return faults
 
 
-def _faults(lines: list[int], says: list[tuple[float | None, float | None]], policy: Policy) -> dict[int, LineFault]:
+def _faults(group: list[tuple[int, _Said]], policy: Policy) -> dict[int, LineFault]:
     """Return the faults of the lines of one host and day, in the order of the file."""
-    is_conflict = len(set(says)) > 1
+    is_conflict = len({said for _, said in group}) > 1
     if is_conflict and policy == "reject":
-        return dict.fromkeys(lines, LineFault.CONFLICTING_DUPLICATE)
-    kept = len(lines) - 1 if is_conflict and policy == "last" else 0
+        return {line: LineFault.CONFLICTING_DUPLICATE for line, _ in group}
+    kept = len(group) - 1 if is_conflict and policy == "last" else 0
     return {
-        line: LineFault.EXACT_DUPLICATE if said == says[kept] else LineFault.CONFLICTING_DUPLICATE
-        for index, (line, said) in enumerate(zip(lines, says, strict=True))
+        line: LineFault.EXACT_DUPLICATE if said == group[kept][1] else LineFault.CONFLICTING_DUPLICATE
+        for index, (line, said) in enumerate(group)
         if index != kept
     }

@@ -109,8 +109,8 @@ class LoadedMonth:
 
 
 class _MonthRefused(Exception):  # noqa: N818 control flow: leaves the transaction, then becomes an error with a remedy
-    def __init__(self, refused: Sequence[RefusedFile]) -> None:
-        self.refused = refused
+    def __init__(self, refused: Sequence[RefusedFile], *, has_files: bool) -> None:
+        self.refused, self.has_files = refused, has_files
 
 
 def load_month(connection: duckdb.DuckDBPyConnection, feed: Feed, month: int) -> LoadedMonth:
@@ -131,7 +131,9 @@ def load_month(connection: duckdb.DuckDBPyConnection, feed: Feed, month: int) ->
             with transaction(connection):
                 return _load(connection, feed, month)
         except _MonthRefused as refusal:
-            record_refusals(connection, refusal.refused, feed.run)
+            # A month of which there is nothing at all is no month of this feed, or not yet: there is nothing to mend.
+            if any(file.fault is not FileFault.MISSING for file in refusal.refused) or refusal.has_files:
+                record_refusals(connection, refusal.refused, feed.run)
             raise _as_error(month, refusal.refused) from None
     except duckdb.Error as error:
         raise WarehouseError(
@@ -309,7 +311,7 @@ def _gated(feed: Feed, loaded: LoadedMonth) -> LoadedMonth:
     if is_too_dirty:
         refused += [_too_dirty(file, refinery.max_rejected_share) for file in loaded.files if file.rejected]
     if refused:
-        raise _MonthRefused(refused)
+        raise _MonthRefused(refused, has_files=bool(loaded.files))
     return loaded
 
 

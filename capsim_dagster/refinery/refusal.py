@@ -11,11 +11,12 @@ REMEDIES: Final[dict[FileFault, str]] = {
     FileFault.EMPTY: "fetch the file again",
     FileFault.UNREADABLE_GZIP: "fetch the file again: a part of it is missing",
     FileFault.NOT_CSV: "save it as text (CSV), not as a spreadsheet or archive",
-    FileFault.NO_USABLE_HEADER: "mend the header, or name its labels in legacy_feed",
+    FileFault.NO_USABLE_HEADER: "mend the header, delete what stands before it, or name its labels in legacy_feed",
     FileFault.AMBIGUOUS: "keep one of them and move the other out of the feed",
     FileFault.DUPLICATE_FILE: "put the right file in place of the copy",
     FileFault.ANOTHER_MONTH: "put the file under the name of its own month",
-    FileFault.UNLIKE_MASTER: "write the feed again by materializing monthly_csv for this month",
+    FileFault.UNLIKE_MASTER: "write the feed again by materializing monthly_csv for this month; where "
+    "it is dirty on purpose, let conflicting_duplicates and unterminated_last_line of refinery reject",
     FileFault.TOO_MANY_REJECTED: "mend the file, or load its sound lines: --allow-partial or a higher "
     "refinery.max_rejected_share",
 }

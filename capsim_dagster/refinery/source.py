@@ -78,25 +78,27 @@ class FeedSource:
         Raises:
             FileRefused: If the file cannot be read to its end, or holds a line without end.
         """
-        line, rest = 1, b""
+        line, rest, yielded = 1, b"", b""
         for text in self._with_line_feeds():
+            # Counted only where there is more to come: most files are one block.
+            line, yielded = line + yielded.count(b"\n"), b""
             rest += text
             cut = rest.rfind(b"\n") + 1
             if cut:
-                yield Block(rest[:cut], line)
-                line += rest.count(b"\n", 0, cut)
-                rest = rest[cut:]
+                yielded, rest = rest[:cut], rest[cut:]
+                yield Block(yielded, line)
             if len(rest) > MAX_LINE_BYTES:
-                raise FileRefused(FileFault.NOT_CSV, f"line {line:,} has more than {MAX_LINE_BYTES >> 20} MB")
+                number = line + yielded.count(b"\n")
+                raise FileRefused(FileFault.NOT_CSV, f"line {number:,} has more than {MAX_LINE_BYTES >> 20} MB")
         if rest:
-            yield Block(rest + b"\n", line, is_terminated=False)
+            yield Block(rest + b"\n", line + yielded.count(b"\n"), is_terminated=False)
 
     def _with_line_feeds(self) -> Iterator[bytes]:
         """Yield the text with a line feed at the end of each line, whatever stood there."""
         is_bare, held = False, b""
         for index, text in enumerate(self._as_utf_8()):
             chunk = held + text
-            if index == 0 and b"\r" in chunk[:-1] and b"\n" not in chunk:
+            if index == 0 and b"\n" not in chunk and b"\r" in chunk[:-1]:
                 is_bare = True
                 self.traits.add(DialectTrait.CR)
             if is_bare:
@@ -105,7 +107,8 @@ class FeedSource:
             # A pair of \r\n may be cut in two by the end of a chunk.
             held = b"\r" if chunk.endswith(b"\r") else b""
             chunk = chunk.removesuffix(b"\r")
-            if b"\r\n" in chunk:
+            # Looking for one byte first is ten times as fast, and most files have none.
+            if b"\r" in chunk and b"\r\n" in chunk:
                 self.traits.add(DialectTrait.CRLF)
                 chunk = chunk.replace(b"\r\n", b"\n")
             yield chunk

@@ -15,7 +15,7 @@ class LineFault(StrEnum):
     BLANK_LINE = "blank_line"
     """Nothing in it, with data lines after it."""
     INVALID_ENCODING = "invalid_encoding"
-    """Bytes that are no text in the encoding of the file, or a NUL."""
+    """Bytes that are no text in the encoding of the file, a NUL, or a host with characters that nobody sees."""
     UNCLOSED_QUOTE = "unclosed_quote"
     """A quote that is not closed in its line, or that stands within a field."""
     REPEATED_HEADER = "repeated_header"

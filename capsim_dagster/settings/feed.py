@@ -62,7 +62,8 @@ def _layout_problem(layout: str) -> str:
         return "it must name {prefix}, and {yearmonth} or {year} and {month}"
     path = layout.format(**_SAMPLE)
     folders = path.split("/")
-    if not path.isprintable() or PurePosixPath(path).as_posix() != path or any(f.startswith(".") for f in folders):
+    is_plain = path.isprintable() and PurePosixPath(path).as_posix() == path
+    if not is_plain or path.startswith("/") or any(folder.startswith(".") for folder in folders):
         return "it must be a path under the feed directory, without hidden files, . and .."
     return f"{_COMPRESSED_SUFFIX} may follow and is not a part of it" if path.endswith(_COMPRESSED_SUFFIX) else ""
 

@@ -66,7 +66,9 @@ def open_for_reading(path: Path, *, lock_timeout_s: float) -> Iterator[duckdb.Du
     """
     if not path.exists():
         raise WarehouseError(
-            f"no warehouse at {path}", remedy="materialize host_inventory and time_dimension first: capsim run"
+            f"no warehouse at {path}",
+            remedy="materialize host_inventory and time_dimension first: capsim run; "
+            "or load a feed of your own: capsim refine --feed DIR",
         )
     with _connected(path, read_only=True, lock_timeout_s=lock_timeout_s) as connection:
         with _sound(path):

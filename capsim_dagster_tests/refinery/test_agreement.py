@@ -4,8 +4,9 @@ import codecs
 import csv
 import datetime as dt
 import gzip
+import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from capsim_dagster_tests.refinery.readings import (
     feed_settings,
     read_path,
     read_rules,
+    with_header,
     written,
 )
 
@@ -35,6 +37,13 @@ def _as_utf_16(text: bytes) -> bytes:
     return text.decode("utf-8", "surrogatepass").encode("utf-16-le", "surrogatepass")
 
 
+HOSTILE_FIELDS = [
+    "", " ", "NULL", "null", "x", "0", "-1", "-0.5", "100.5", "101", "nan", "inf", "1e400", "1_0", " 5", "1,5", "1.5",
+    "2024-01-01", "2024-01-32", "2024-02-01", "2024-1-1", "01/01/2024", "\ufeff2024-01-01", "\ufeffsrv-1", " srv-1",
+    "NA", "srv-9", "a\u200bb", "a\0b", "\0", "a\r", "a\rb", '"', 'a"b', '"a""b"', '"a|b"', ' "1" ', '"1"2',
+    '"2024-01-01"', '"1|2"', '"|"', '""', '""""', chr(0xDC80), "a|b", "|",
+]  # fmt: skip
+"""A bar stands for the delimiter."""
 HALF_A_PAIR = chr(0xD800).encode("utf-8", "surrogatepass")
 """At the end of UTF-16 it is a character cut off, and told as such."""
 
@@ -67,8 +76,12 @@ def sound_lines(draw: st.DrawFn, delimiter: str) -> str:
 
 @st.composite
 def damaged_lines(draw: st.DrawFn, delimiter: str) -> str:
-    """Return a line to which something was done, once or more often."""
+    """Return a line to which something was done: a hostile field, or hostile characters somewhere."""
     line = draw(sound_lines(delimiter))
+    if draw(st.booleans()):
+        fields = line.split(delimiter)
+        fields[draw(st.integers(0, 3))] = draw(st.sampled_from(HOSTILE_FIELDS)).replace("|", delimiter)
+        return delimiter.join(fields)
     for _ in range(draw(st.integers(1, 3))):
         start = draw(st.integers(0, len(line)))
         end = draw(st.integers(start, min(start + 3, len(line))))
@@ -82,8 +95,8 @@ def texts(draw: st.DrawFn) -> bytes:
     delimiter = draw(st.sampled_from(",,;\t"))
     strange = st.sampled_from([HEADER.replace(",", delimiter), "", " ", delimiter * 3, "2024-02-01,srv-1,1,2", "Total"])
     anything = st.text(st.sampled_from(HOSTILE), max_size=25)
-    sound = sound_lines(delimiter)
-    lines = draw(st.lists(sound | sound | sound | damaged_lines(delimiter) | strange | anything, max_size=12))
+    sound, damaged = sound_lines(delimiter), damaged_lines(delimiter)
+    lines = draw(st.lists(sound | sound | damaged | damaged | strange | anything, max_size=20))
     end = draw(st.sampled_from(["\n", "\n", "\r\n", "\r"]))
     text = end * draw(st.integers(0, 1)) + end.join([HEADER.replace(",", delimiter), *lines])
     return (text + end * draw(st.integers(0, 2))).encode("utf-8", "surrogatepass")
@@ -156,7 +169,53 @@ def assert_readings_agree(text: bytes, reading: Reading, exact: ExactReading, ru
         assert shown == exact.raw[number].decode("utf-8", "backslashreplace")
 
 
-@settings(max_examples=300)
+WITH_NOTE = f"{HEADER},note"
+
+
+def hostile_lines(delimiter: str, hostile: int) -> Iterator[str]:
+    """Yield a line for every choice of some columns and hostile fields in them, each with a host of its own."""
+    for columns in itertools.combinations(range(5), hostile):
+        for number, texts in enumerate(itertools.product(HOSTILE_FIELDS, repeat=hostile)):
+            fields = ["2024-01-05", f"srv-{columns}-{number}", "20.5", "64", "note"]
+            for column, text in zip(columns, texts, strict=True):
+                fields[column] = text.replace("|", delimiter)
+            yield delimiter.join(fields)
+
+
+@pytest.mark.parametrize(("delimiter", "null_values"), [(",", ["", "NULL", "NA"]), (";", ["0", "-1"]), ("\t", ["nan"])])
+def test_every_pair_of_hostile_fields_is_read_as_it_is_judged(
+    tmp_path: Path, delimiter: str, null_values: list[str]
+) -> None:
+    rules = read_rules(feed=feed_settings(null_values=null_values))
+    too_short = [line.removesuffix(f"{delimiter}note") for line in hostile_lines(delimiter, hostile=1)]
+    lines = [*hostile_lines(delimiter, hostile=2), *too_short]
+    text = with_header(*lines, header=WITH_NOTE.replace(",", delimiter))
+    content = text.encode("utf-8", "surrogatepass")
+    both = read_both(tmp_path, content, content, rules)
+    assert both is not None
+    assert_readings_agree(content, *both, rules)
+    assert len(set(both[0].reasons.values())) > 12
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "hosts"),
+    [(",", None), ("\t", {"srv-1", "NA", " srv-1", "", "a\u200bb"})],
+    ids=["any host", "inventory"],
+)
+def test_every_hostile_field_is_read_as_it_is_judged_where_it_comes_first(
+    tmp_path: Path, delimiter: str, hosts: set[str] | None
+) -> None:
+    rules = read_rules(hosts)
+    for line in hostile_lines(delimiter, hostile=1):
+        named = re.sub(r"srv-\(.*?\)-\d+", "srv-1", line)
+        text = with_header(named, "", named.replace("01-05", "01-06"), "x", header=WITH_NOTE.replace(",", delimiter))
+        content = text.encode("utf-8", "surrogatepass")
+        both = read_both(tmp_path, content, content, rules)
+        if both is not None:
+            assert_readings_agree(content, *both, rules)
+
+
+@settings(max_examples=200)
 @given(text=texts(), packing=st.sampled_from(list(PACKINGS)), rules=rules)
 def test_reading_a_file_is_judging_each_of_its_lines_alone(
     tmp_path_factory: pytest.TempPathFactory, text: bytes, packing: str, rules: ReadRules
@@ -167,7 +226,7 @@ def test_reading_a_file_is_judging_each_of_its_lines_alone(
         assert_readings_agree(text, *both, rules)
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(text=texts(), packing=st.sampled_from(list(PACKINGS)), size=st.integers(80, 200), rules=rules)
 def test_where_a_file_is_cut_into_blocks_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, text: bytes, packing: str, size: int, rules: ReadRules

@@ -15,7 +15,7 @@ REFUSED = {name: verdict["refused"] for name, verdict in VERDICTS.items() if "re
 READ = {name: verdict for name, verdict in VERDICTS.items() if name not in REFUSED}
 SAME_TABLE = [name for name, verdict in READ.items() if verdict.keys() <= {"traits"}]
 
-UTILIZATION = {"srv-1": [20.5, 0.0, None, 100.0], "srv-2": [33.25, 7.125, 55.5, 12.0]}
+UTILIZATION: dict[str, list[float | None]] = {"srv-1": [20.5, 0.0, None, 100.0], "srv-2": [33.25, 7.125, 55.5, 12.0]}
 CAPACITY = {"srv-1": 64.0, "srv-2": 32.0}
 PLAIN_ROWS: dict[tuple[int, str], Said] = {
     (day, host): (day, host, util, CAPACITY[host])
