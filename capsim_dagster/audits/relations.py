@@ -131,10 +131,10 @@ def view_table_month(connection: duckdb.DuckDBPyConnection, month: int) -> None:
     connection.execute(_CREATE_VIEW.format(name="table_month_rows", query=_month_query(month)))
 
 
-def frame_fingerprint(connection: duckdb.DuckDBPyConnection, name: str, month: int) -> Fingerprint:
+def frame_fingerprint(connection: duckdb.DuckDBPyConnection, name: str) -> Fingerprint:
     """Return the fingerprint of a registered frame of one month and resource: `date`, `host_id`, `util`, `capacity`."""
-    relation = f"(SELECT date, host_id::VARCHAR AS host_id, '' AS resource, util, capacity FROM {name})"
-    return next(iter(_month_fingerprints(connection, relation, month).values()), NOTHING)
+    ((rows, reported, key, checksum),) = rows_of(connection, statement("fingerprint_rows", relation=name))
+    return Fingerprint(rows, reported, int(key), int(checksum))
 
 
 def frame_fingerprints(rows: pl.DataFrame) -> dict[PieceKey, Fingerprint]:
@@ -152,7 +152,9 @@ def fingerprints(connection: duckdb.DuckDBPyConnection, relation: Relation) -> d
 def table_month_fingerprints(connection: duckdb.DuckDBPyConnection, month: int) -> dict[PieceKey, Fingerprint]:
     """Return the fingerprints of one month of `processed_data`, as this transaction sees it."""
     view_table_month(connection, month)
-    return _month_fingerprints(connection, "table_month_rows", month)
+    return _as_fingerprints(
+        rows_of(connection, statement("fingerprint_month", relation="table_month_rows"), {"month": month})
+    )
 
 
 def master_fingerprints(path: Path) -> dict[PieceKey, Fingerprint]:
@@ -191,13 +193,6 @@ def rejected_lines(connection: duckdb.DuckDBPyConnection) -> dict[Path, list[str
         where = f"line {line}" + (f", column {column}" if column else "")
         rejected.setdefault(Path(path), []).append(f"{where}: {error.splitlines()[0]} in '{text.strip()}'")
     return rejected
-
-
-def _month_fingerprints(
-    connection: duckdb.DuckDBPyConnection, relation: str, month: int
-) -> dict[PieceKey, Fingerprint]:
-    query = statement("fingerprint_month", relation=relation)
-    return _as_fingerprints(rows_of(connection, query, {"month": month}))
 
 
 def _view_file(connection: duckdb.DuckDBPyConnection, name: str, query: str, path: Path) -> None:

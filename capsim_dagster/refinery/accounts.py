@@ -11,7 +11,6 @@ import polars as pl
 
 from capsim_dagster.audits.relations import Fingerprint, rows_of
 from capsim_dagster.legacy_feed.contract import FeedPiece
-from capsim_dagster.refinery.read import ReadFile
 from capsim_dagster.schemas import FileFault, Resource
 from capsim_dagster.warehouse import append_rows, transaction
 
@@ -102,32 +101,36 @@ def loaded_files(connection: duckdb.DuckDBPyConnection, month: int) -> dict[Reso
     return known
 
 
-def replace_rows(connection: duckdb.DuckDBPyConnection, read: ReadFile, file: LoadedFile, run: str) -> None:
-    """Put a file's rows in the place of its piece's previous ones, and its rejected lines, within the transaction.
+def replace_rows(connection: duckdb.DuckDBPyConnection, piece: FeedPiece) -> None:
+    """Put rows in the place of a piece's previous ones: those of the frame that is registered as `incoming_rows`."""
+    first_day = dt.date(piece.month // 100, piece.month % 100, 1)
+    resource = {"resource": piece.resource.value}
+    connection.execute(f"DELETE FROM processed_data {_OF_THE_PIECE}", {"first_day": first_day, **resource})
+    connection.execute(_INSERT, resource)
 
-    The rows are those of the frame that is registered as `incoming_rows`.
+
+def record_files(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[LoadedFile], rejected: Sequence[pl.DataFrame], run: str
+) -> None:
+    """Record which files of one month are loaded and which of their lines are not, in place of what was said before.
+
+    Args:
+        connection: Connection within the transaction that loads them.
+        files: The files; what is known of the unchanged ones stays.
+        rejected: Rejected lines of the others, with `path`, `yearmonth` and `resource`.
+        run: Name of the run.
     """
-    month, resource = file.piece.month, file.piece.resource.value
-    first_day = dt.date(month // 100, month % 100, 1)
-    connection.execute(f"DELETE FROM processed_data {_OF_THE_PIECE}", {"first_day": first_day, "resource": resource})
-    connection.execute(_INSERT, {"resource": resource})
-    _forget(connection, "rejected_lines", month, [file.piece.resource])
-    if file.rejected:
-        origin = {"path": file.path, "yearmonth": month, "resource": resource, "run": run}
-        rows = read.rejected.with_columns(**{name: pl.lit(value) for name, value in origin.items()})
-        append_rows(connection, "rejected_lines", rows)
-
-
-def record_files(connection: duckdb.DuckDBPyConnection, files: Sequence[LoadedFile], run: str) -> None:
-    """Record which files of one month are loaded, in place of what was said of their pieces before."""
     if not files:
         return
     month, resources = files[0].piece.month, [file.piece.resource for file in files]
     _forget(connection, "refused_files", month, resources)
     changed = [file for file in files if not file.is_unchanged]
     if changed:
-        _forget(connection, "feed_files", month, [file.piece.resource for file in changed])
+        for table in ("feed_files", "rejected_lines"):
+            _forget(connection, table, month, [file.piece.resource for file in changed])
         append_rows(connection, "feed_files", _file_rows(changed, run))
+    if rejected:
+        append_rows(connection, "rejected_lines", pl.concat(rejected).with_columns(run=pl.lit(run)))
 
 
 def record_refusals(connection: duckdb.DuckDBPyConnection, refused: Sequence[RefusedFile], run: str) -> None:

@@ -65,7 +65,7 @@ def scan_lines(block: Block, delimiter: str, width: int) -> Lines:
     text = np.frombuffer(block.text, dtype=np.uint8)
     ends = line_ends(block.text)
     delimiters = np.flatnonzero(text == ord(delimiter)) if delimiter.isascii() else np.empty(0, dtype=np.int64)
-    is_plain = np.diff(np.searchsorted(delimiters, ends), prepend=0) == width - 1
+    is_plain = _has_delimiters(delimiters, ends, width - 1)
     for byte in (b"\r", b"\0"):
         if byte in block.text:
             is_plain[_lines_at(np.flatnonzero(text == byte[0]), ends)] = False
@@ -83,6 +83,17 @@ def scan_lines(block: Block, delimiter: str, width: int) -> Lines:
 def line_ends(text: bytes) -> Int64Array:
     """Return the positions of the line feeds."""
     return np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == _LINE_FEED)
+
+
+def _has_delimiters(delimiters: Int64Array, ends: Int64Array, count: int) -> BoolArray:
+    """Return which lines have just so many delimiters, one or more."""
+    if delimiters.size == ends.size * count:
+        # If the i-th group of delimiters lies in the i-th line, for each i, no look-up is needed: the usual case.
+        groups = delimiters.reshape(-1, count)
+        if (groups[:, -1] < ends).all() and (groups[1:, 0] > ends[:-1]).all():
+            return np.ones(ends.size, dtype=bool)
+    found: BoolArray = np.diff(np.searchsorted(delimiters, ends), prepend=0) == count
+    return found
 
 
 def _lines_at(positions: Int64Array, ends: Int64Array) -> Int64Array:

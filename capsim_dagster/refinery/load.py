@@ -149,6 +149,7 @@ def _load(connection: duckdb.DuckDBPyConnection, feed: Feed, month: int) -> Load
         _MonthRefused: If a gate does not hold.
     """
     files: list[LoadedFile] = []
+    rejected: list[pl.DataFrame] = []
     sources, refused = _sources(feed, month)
     known = loaded_files(connection, month)
     present = table_month_fingerprints(connection, month) if known else {}
@@ -160,13 +161,15 @@ def _load(connection: duckdb.DuckDBPyConnection, feed: Feed, month: int) -> Load
                 _require_as_written(feed, piece, rows)
                 files.append(before)
             else:
-                files.append(_load_file(connection, feed, piece, source))
+                file, lines = _load_file(connection, feed, piece, source)
+                files.append(file)
+                rejected += [lines] if file.rejected else []
         except FileRefused as refusal:
             refused.append(_refused(feed, piece, refusal, source.path))
     loaded = _gated(feed, LoadedMonth(month, files, refused))
     if not loaded.is_unchanged:
         _require_in_table(connection, loaded)
-    record_files(connection, files, feed.run)
+    record_files(connection, files, rejected, feed.run)
     if refused:
         note_refusals(connection, refused, feed.run)
     return loaded
@@ -236,8 +239,10 @@ def _is_unchanged(feed: Feed, before: LoadedFile, source: FeedSource, rows: Fing
     return is_same_file and before.rules == digest and before.holds(rows)
 
 
-def _load_file(connection: duckdb.DuckDBPyConnection, feed: Feed, piece: FeedPiece, source: FeedSource) -> LoadedFile:
-    """Read a file and put its rows in the place of its piece's previous ones.
+def _load_file(
+    connection: duckdb.DuckDBPyConnection, feed: Feed, piece: FeedPiece, source: FeedSource
+) -> tuple[LoadedFile, pl.DataFrame]:
+    """Read a file and put its rows in the place of its piece's previous ones; return it and its rejected lines.
 
     Raises:
         FileRefused: If it cannot be used; nothing has changed then.
@@ -245,7 +250,7 @@ def _load_file(connection: duckdb.DuckDBPyConnection, feed: Feed, piece: FeedPie
     """
     read = read_feed_file(source, piece, feed.hosts)
     connection.register("incoming_rows", _rows(read, feed.hosts).to_arrow())
-    parsed = frame_fingerprint(connection, "incoming_rows", piece.month)
+    parsed = frame_fingerprint(connection, "incoming_rows")
     reasons = dict(read.rejected["reason"].value_counts(sort=True).iter_rows())
     file = LoadedFile(
         piece=piece,
@@ -266,8 +271,9 @@ def _load_file(connection: duckdb.DuckDBPyConnection, feed: Feed, piece: FeedPie
             remedy=f"please report this file: it is a defect; {_KEPT}",
         )
     _require_as_written(feed, piece, parsed, read)
-    replace_rows(connection, read, file, feed.run)
-    return file
+    replace_rows(connection, piece)
+    origin = {"path": file.path, "yearmonth": piece.month, "resource": piece.resource.value}
+    return file, read.rejected.with_columns(**{name: pl.lit(value) for name, value in origin.items()})
 
 
 def _rows(read: ReadFile, hosts: HostTable) -> pl.DataFrame:

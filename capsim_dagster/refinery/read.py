@@ -31,7 +31,7 @@ from capsim_dagster.schemas import DialectTrait, FileFault, LineFault
 
 MAX_RAW: Final = 4_096
 """Characters of a rejected line that are kept."""
-_SAMPLE_LINES: Final = 200
+_SAMPLE_LINES: Final = 100
 """Lines that the dialect is found out from, spread over the first block."""
 _ROWS: Final = {"line": pl.Int64, "day": pl.Int8, "host": pl.Int32, "util": pl.Float64, "capacity": pl.Float64}
 _REJECTED: Final = {"line": pl.Int64, "reason": pl.String, "column_name": pl.String, "raw": pl.String}
