@@ -1,6 +1,7 @@
 """Audit of the refinery's accounts: is every line of every file in the table or among the rejected ones?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,7 +42,8 @@ def reconciliation(
         root: Root of the feed.
     """
     accounts = [_Account(*row) for row in rows_of(connection, statement("reconciliation"))]
-    problems = [problem for account in accounts for problem in _problems(account, found, root)]
+    verdicts = [(account, list(_problems(account, found, root))) for account in accounts]
+    problems = [problem for _, found_wrong in verdicts for problem in found_wrong]
     orphans = found.keys() - {(account.month, account.resource) for account in accounts}
     problems += [f"{named(piece)}: {found[piece].rows:,} rows come from no file" for piece in sorted(orphans)]
     return AuditReport(
@@ -53,7 +55,21 @@ def reconciliation(
             "loaded": sum(account.loaded for account in accounts),
             "rejected": sum(account.rejected for account in accounts),
         },
+        table=list(_by_month(verdicts)),
     )
+
+
+def _by_month(verdicts: Sequence[tuple[_Account, Sequence[str]]]) -> Iterator[dict[str, str | int | float]]:
+    """Yield one row a month: its files and lines, and whether they are all accounted for."""
+    for month, group in groupby(verdicts, key=lambda verdict: verdict[0].month):
+        files = list(group)
+        wrong = sum(len(problems) for _, problems in files)
+        yield {
+            "month": f"{month // 100:04d}-{month % 100:02d}",
+            "files": len(files),
+            **{name: sum(getattr(account, name) for account, _ in files) for name in ("lines", "loaded", "rejected")},
+            "verdict": "accounted for" if not wrong else f"{wrong} problem" + "s" * (wrong > 1),
+        }
 
 
 def _problems(account: _Account, found: Mapping[PieceKey, Fingerprint], root: Path) -> Iterator[str]:
