@@ -200,4 +200,4 @@ def test_run_reports_a_locked_warehouse_after_a_bounded_wait(tmp_path: Path) -> 
 
     assert finished.returncode == 1
     assert "is held by another process after 0.5 s" in finished.stdout
-    assert "close the other connection" in finished.stdout
+    assert "close that connection" in finished.stdout

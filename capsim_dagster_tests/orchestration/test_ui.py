@@ -115,7 +115,15 @@ def test_ui_runs_one_month_and_a_range_and_ends_cleanly(ui: Ui) -> None:
         for check in node["assetChecksOrError"]["checks"]
     }
     assert checks == dict.fromkeys(
-        ["behavioral_diversity", "hosts_are_known", "keys_are_unique", "row_parity"], "SUCCEEDED"
+        [
+            "behavioral_diversity",
+            "hosts_are_known",
+            "injected_defects_are_found",
+            "keys_are_unique",
+            "reconciliation",
+            "row_parity",
+        ],
+        "SUCCEEDED",
     )
 
     began = time.monotonic()

@@ -17,6 +17,7 @@ STAGES = [
     "monthly_csv",
     "feed checks",
     "processed_data",
+    "processed_data, again",
     "table checks",
     "all stages",
 ]
