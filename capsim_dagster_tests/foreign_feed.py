@@ -24,6 +24,8 @@ HOSTS: Final = ("db-003", "web-017", "zürich-1")
 DAYS: Final = {202405: 31, 202406: 30}
 LINES: Final = {month: days * len(HOSTS) * len(PREFIXES) for month, days in DAYS.items()}
 """Data lines of a month, over all files."""
+SIMULATED: Final = ("hosts", "business_hierarchy", "time_periods", "region_calendar", "bank_holidays")
+"""Tables that only the simulator fills."""
 _GAPS: Final = ("", "n/a", "-", "N/A")
 Row = tuple[dt.datetime, str, str, float | None, float, float | None]
 """A row of `processed_data`."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from capsim_dagster.audits import score
 from capsim_dagster.audits.relations import FeedFormat, Fingerprint, PieceKey, feed_fingerprints
 from capsim_dagster.audits.report import AuditReport
 
@@ -54,4 +55,4 @@ def foreign_feed(rows: int) -> Mapping[str, AuditReport]:
 
 def no_defects() -> AuditReport:
     """Return the score of a feed into which nothing was put on purpose."""
-    return AuditReport("every injected defect is found, and nothing else is", note="the feed is not capsim's own")
+    return AuditReport(score.CLAIM, note="the feed is not capsim's own")

@@ -8,6 +8,7 @@ from capsim_dagster.audits.relations import Fingerprint, PieceKey, Relation, row
 from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.errors import listed
 from capsim_dagster.schemas import FULL_UTILIZATION, Resource
+from capsim_dagster.simulation.time_dimension import month_name
 
 
 def expected_grid(connection: duckdb.DuckDBPyConnection) -> dict[PieceKey, Fingerprint]:
@@ -139,12 +140,12 @@ def known_hosts(connection: duckdb.DuckDBPyConnection, relation: Relation) -> Au
 def named(piece: PieceKey) -> str:
     """Return e.g. `2024-01 cpu`."""
     month, resource = piece
-    return f"{month // 100:04d}-{month % 100:02d} {resource}"
+    return f"{month_name(month)} {resource}"
 
 
 def months_named(months: Iterable[int]) -> str:
     """Return months as a short list for a message."""
-    return listed(f"{month // 100:04d}-{month % 100:02d}" for month in sorted(months))
+    return listed(map(month_name, sorted(months)))
 
 
 def _missing_and_strange(expected: Mapping[PieceKey, Fingerprint], found: Mapping[PieceKey, Fingerprint]) -> list[str]:

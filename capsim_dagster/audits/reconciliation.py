@@ -10,6 +10,7 @@ import duckdb
 from capsim_dagster.audits.parity import named
 from capsim_dagster.audits.relations import NOTHING, Fingerprint, PieceKey, rows_of, statement
 from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.simulation.time_dimension import month_name
 from capsim_dagster.storage import sha256
 
 
@@ -65,7 +66,7 @@ def _by_month(verdicts: Sequence[tuple[_Account, Sequence[str]]]) -> Iterator[di
         files = list(group)
         wrong = sum(len(problems) for _, problems in files)
         yield {
-            "month": f"{month // 100:04d}-{month % 100:02d}",
+            "month": month_name(month),
             "files": len(files),
             **{name: sum(getattr(account, name) for account, _ in files) for name in ("lines", "loaded", "rejected")},
             "verdict": "accounted for" if not wrong else f"{wrong} problem" + "s" * (wrong > 1),

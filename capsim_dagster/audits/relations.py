@@ -15,6 +15,7 @@ import duckdb
 import polars as pl
 
 from capsim_dagster.errors import MasterError
+from capsim_dagster.simulation.time_dimension import first_day
 
 Relation = Literal["master_rows", "table_rows", "table_month_rows", "expected_rows"]
 """Temporary views that the functions here make."""
@@ -262,5 +263,5 @@ def _as_fingerprints(rows: list[tuple[Any, ...]]) -> dict[PieceKey, Fingerprint]
 
 
 def _month_query(month: int) -> str:
-    first_day = f"DATE '{month // 100:04d}-{month % 100:02d}-01'"
-    return f"{_TABLE_QUERY} WHERE ds >= {first_day} AND ds < {first_day} + INTERVAL 1 MONTH"
+    start = f"DATE '{first_day(month)}'"
+    return f"{_TABLE_QUERY} WHERE ds >= {start} AND ds < {start} + INTERVAL 1 MONTH"

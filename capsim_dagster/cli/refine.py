@@ -16,6 +16,7 @@ from rich.table import Table
 from capsim_dagster.cli.options import EXIT_FAILED, config_option, console, data_dir_option, read_settings
 from capsim_dagster.errors import CapsimError, FeedError, GateError
 from capsim_dagster.pipeline.audit_format import share
+from capsim_dagster.simulation.time_dimension import month_name
 
 if TYPE_CHECKING:
     from capsim_dagster.pipeline.platform import Platform
@@ -120,7 +121,7 @@ def _print_months(terminal: Console, asked: Iterable[int], loaded: "Iterable[Loa
     by_month = {month.month: month for month in loaded}
     for number in asked:
         month = by_month.get(number)
-        name = f"{number // 100:04d}-{number % 100:02d}"
+        name = month_name(number)
         if month is None:
             table.add_row(name, "", "", "", "[red]refused: keeps its previous rows")
             continue

@@ -13,6 +13,7 @@ from typing import Final
 
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import LegacyFeed
+from capsim_dagster.simulation.time_dimension import month_name
 
 COMPRESSED_SUFFIX: Final = ".gz"
 """May follow the name of any feed file."""
@@ -35,7 +36,7 @@ class FeedPiece:
 
     def __str__(self) -> str:
         """Return e.g. `2024-01 cpu`."""
-        return f"{self.month // 100:04d}-{self.month % 100:02d} {self.resource}"
+        return f"{month_name(self.month)} {self.resource}"
 
 
 @dataclass(frozen=True)

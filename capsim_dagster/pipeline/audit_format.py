@@ -62,15 +62,6 @@ def size(count: int) -> str:
     return f"{count:,} bytes" if power == 0 else f"{count / _STEP**power:,.1f} {_UNITS[power]}"
 
 
-def month(yearmonth: int) -> str:
-    """Return a month as ISO 8601 writes it.
-
-    >>> month(202401)
-    '2024-01'
-    """
-    return f"{yearmonth // 100:04d}-{yearmonth % 100:02d}"
-
-
 def utc(moment: dt.datetime) -> str:
     """Return a time to the minute; a naive one is in UTC.
 

@@ -18,6 +18,7 @@ from capsim_dagster.errors import SettingsError
 from capsim_dagster.pipeline import audit_format, audit_terms, audit_view
 from capsim_dagster.pipeline.audit_view import Level, PageView
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.simulation.time_dimension import month_name
 from capsim_dagster.storage import atomic_path
 
 _TEMPLATE: Final = "audit_page.html.j2"
@@ -104,7 +105,7 @@ def _environment() -> jinja2.Environment:
         "number": audit_format.number,
         "share": audit_format.share,
         "size": audit_format.size,
-        "month": audit_format.month,
+        "month": month_name,
         "utc": audit_format.utc,
         "words": audit_format.words,
         "dialect": audit_format.dialect_words,

@@ -23,9 +23,10 @@ from capsim_dagster.audits.refinery import (
     VarietyCount,
 )
 from capsim_dagster.errors import listed
-from capsim_dagster.pipeline.audit_format import dialect_traits, month, number, round_share, share, words
+from capsim_dagster.pipeline.audit_format import dialect_traits, number, round_share, share, words
 from capsim_dagster.pipeline.audit_terms import TRAITS, file_remedy
 from capsim_dagster.schemas import DialectTrait
+from capsim_dagster.simulation.time_dimension import month_name
 
 MAX_CONCERNS: Final = 100
 """Concerns of one kind that are listed; the map shows them all."""
@@ -169,7 +170,7 @@ def verdict(account: RefineryAccount, max_rejected_share: float) -> Verdict:
     lines = lines_in_words(totals)
     details = [*_gaps_in_words(account, max_rejected_share), *_lost_in_words(account)]
     if broken:
-        places = list(dict.fromkeys(f"{month(one.month)} {one.resource}" for one in broken))
+        places = list(dict.fromkeys(f"{month_name(one.month)} {one.resource}" for one in broken))
         return Verdict(
             Level.BROKEN,
             f"The account does not balance in {_counted(len(places), 'place')}: {listed(places)}. "

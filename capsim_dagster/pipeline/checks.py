@@ -46,7 +46,7 @@ from capsim_dagster.pipeline.entrance import calendar_days, require_hosts
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource, Scenario, Variant
 from capsim_dagster.simulation import parameters, telemetry, truth
-from capsim_dagster.simulation.time_dimension import month_end, yearmonth
+from capsim_dagster.simulation.time_dimension import first_day, month_end, yearmonth
 
 TWIN_HOSTS: Final = 200
 """Hosts whose values are compared with their twin without events; a tenth of the default fleet."""
@@ -345,7 +345,7 @@ def _lacking_series(series: pl.DataFrame, hosts: pl.DataFrame) -> list[str]:
 def _last_day(found: Mapping[PieceKey, Fingerprint], start: dt.date) -> dt.date:
     """Return the last day of the last month that is there."""
     last = max((month for month, _ in found), default=yearmonth(start))
-    return month_end(dt.date(last // 100, last % 100, 1))
+    return month_end(first_day(last))
 
 
 def _with_problems(report: AuditReport, problems: Sequence[str]) -> AuditReport:

@@ -101,7 +101,7 @@ def time_calendar(platform: Platform, *, through: int | None = None) -> Calendar
         is_same = fact(connection, CALENDAR_HASH) == telemetry.fleet_hash(generation)
         ends = [generation.end_date, *(calendar_days(connection)[-1:] if is_same else [])]
         if through is not None:
-            ends.append(time_dimension.month_end(dt.date(through // 100, through % 100, 1)))
+            ends.append(time_dimension.month_end(time_dimension.first_day(through)))
         end = max(ends)
         days = time_dimension.time_periods(generation.start_date, end)
         regions = generation.metadata.regions

@@ -12,6 +12,7 @@ import polars as pl
 from capsim_dagster.audits.relations import Fingerprint, rows_of
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.schemas import FileFault, Resource
+from capsim_dagster.simulation.time_dimension import first_day
 from capsim_dagster.warehouse import append_rows, transaction
 
 _OF_THE_PIECE: Final = "WHERE ds >= $first_day AND ds < $first_day + INTERVAL 1 MONTH AND resource = $resource"
@@ -103,9 +104,8 @@ def loaded_files(connection: duckdb.DuckDBPyConnection, month: int) -> dict[Reso
 
 def replace_rows(connection: duckdb.DuckDBPyConnection, piece: FeedPiece) -> None:
     """Put rows in the place of a piece's previous ones: those of the frame that is registered as `incoming_rows`."""
-    first_day = dt.date(piece.month // 100, piece.month % 100, 1)
     resource = {"resource": piece.resource.value}
-    connection.execute(f"DELETE FROM processed_data {_OF_THE_PIECE}", {"first_day": first_day, **resource})
+    connection.execute(f"DELETE FROM processed_data {_OF_THE_PIECE}", {"first_day": first_day(piece.month), **resource})
     connection.execute(_INSERT, resource)
 
 
@@ -134,12 +134,6 @@ def record_files(
 
 
 def record_refusals(connection: duckdb.DuckDBPyConnection, refused: Sequence[RefusedFile], run: str) -> None:
-    """Record which files were refused, and why, in a transaction of its own."""
-    with transaction(connection):
-        note_refusals(connection, refused, run)
-
-
-def note_refusals(connection: duckdb.DuckDBPyConnection, refused: Sequence[RefusedFile], run: str) -> None:
     """Record which files were refused, and why, in the caller's transaction."""
     for file in refused:
         _forget(connection, "refused_files", file.piece.month, [file.piece.resource])

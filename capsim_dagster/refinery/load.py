@@ -27,7 +27,6 @@ from capsim_dagster.refinery.accounts import (
     LoadedFile,
     RefusedFile,
     loaded_files,
-    note_refusals,
     record_files,
     record_refusals,
     replace_rows,
@@ -37,6 +36,7 @@ from capsim_dagster.refinery.read import ReadFile, has_usable_header, read_feed_
 from capsim_dagster.refinery.refusal import REMEDIES, FileRefused
 from capsim_dagster.refinery.source import FeedSource
 from capsim_dagster.schemas import FileFault, Resource
+from capsim_dagster.simulation.time_dimension import first_day, month_name
 from capsim_dagster.warehouse import transaction
 
 _KEPT: Final = "the month keeps its previous rows"
@@ -133,7 +133,8 @@ def load_month(connection: duckdb.DuckDBPyConnection, feed: Feed, month: int) ->
         except _MonthRefused as refusal:
             # A month of which there is nothing at all is no month of this feed, or not yet: there is nothing to mend.
             if any(file.fault is not FileFault.MISSING for file in refusal.refused) or refusal.has_files:
-                record_refusals(connection, refusal.refused, feed.run)
+                with transaction(connection):
+                    record_refusals(connection, refusal.refused, feed.run)
             raise _as_error(month, refusal.refused) from None
     except duckdb.Error as error:
         raise WarehouseError(
@@ -171,7 +172,7 @@ def _load(connection: duckdb.DuckDBPyConnection, feed: Feed, month: int) -> Load
         _require_in_table(connection, loaded)
     record_files(connection, files, rejected, feed.run)
     if refused:
-        note_refusals(connection, refused, feed.run)
+        record_refusals(connection, refused, feed.run)
     return loaded
 
 
@@ -278,8 +279,7 @@ def _load_file(
 
 def _rows(read: ReadFile, hosts: HostTable) -> pl.DataFrame:
     """Return the sound lines with dates and hosts in place of numbers."""
-    month = read.piece.month
-    before = dt.date(month // 100, month % 100, 1) - dt.timedelta(days=1)
+    before = first_day(read.piece.month) - dt.timedelta(days=1)
     return read.rows.select(
         date=(pl.col("day").cast(pl.Int32) + (before - dt.date(1970, 1, 1)).days).cast(pl.Date),
         host_id=hosts.names(read.rows["host"]),
@@ -366,7 +366,7 @@ def _as_error(month: int, refused: Sequence[RefusedFile]) -> CapsimError:
     kind = GateError if all(file.fault in _GATES for file in refused) else FeedError
     remedies = dict.fromkeys(REMEDIES[file.fault] for file in refused)
     return kind(
-        f"{month // 100:04d}-{month % 100:02d}: {len(refused)} of its files cannot be loaded, {_KEPT}: "
+        f"{month_name(month)}: {len(refused)} of its files cannot be loaded, {_KEPT}: "
         + "; ".join(str(file) for file in refused),
         remedy="; ".join(remedies),
     )

@@ -28,6 +28,7 @@ from capsim_dagster.refinery.refusal import FileRefused
 from capsim_dagster.refinery.rules import ReadRules
 from capsim_dagster.refinery.source import Block, FeedSource
 from capsim_dagster.schemas import DialectTrait, FileFault, LineFault
+from capsim_dagster.simulation.time_dimension import month_name
 
 MAX_RAW: Final = 4_096
 """Characters of a rejected line that are kept."""
@@ -220,8 +221,7 @@ def _require_its_month(harvest: _Harvest, lines: int) -> None:
         month, count = months[0]
         raise FileRefused(
             FileFault.ANOTHER_MONTH,
-            f"{count:,} of {lines:,} lines are of {month} under the name of "
-            f"{harvest.judge.month // 100:04d}-{harvest.judge.month % 100:02d}",
+            f"{count:,} of {lines:,} lines are of {month} under the name of {month_name(harvest.judge.month)}",
         )
 
 

@@ -44,6 +44,24 @@ def yearmonth(day: dt.date) -> int:
     return day.year * 100 + day.month
 
 
+def first_day(month: int) -> dt.date:
+    """Return the first day of a month given as YYYYMM.
+
+    >>> first_day(202402)
+    datetime.date(2024, 2, 1)
+    """
+    return dt.date(month // 100, month % 100, 1)
+
+
+def month_name(month: int) -> str:
+    """Return a month given as YYYYMM in ISO notation.
+
+    >>> month_name(202402)
+    '2024-02'
+    """
+    return f"{month // 100:04d}-{month % 100:02d}"
+
+
 def months_between(start: dt.date, end: dt.date) -> list[dt.date]:
     """Return the first days of the months from `start`'s to `end`'s, both inclusive."""
     first = range(start.year * 12 + start.month - 1, end.year * 12 + end.month)

@@ -15,28 +15,15 @@ from capsim_dagster_tests.foreign_feed import (
     HOSTS,
     LINES,
     MONTHS,
+    SIMULATED,
     expected_rows,
     file_of,
-    foreign_platform,
     readings,
     refined,
     with_refinery,
     write_feed,
 )
 from capsim_dagster_tests.sabotage import change_lines, files_under, rows_in, run_sql
-
-SIMULATED = ("hosts", "business_hierarchy", "time_periods", "region_calendar", "bank_holidays")
-
-
-@pytest.fixture
-def feed_dir(tmp_path: Path) -> Path:
-    return write_feed(tmp_path / "exports")
-
-
-@pytest.fixture
-def foreign(tmp_path: Path, feed_dir: Path) -> Platform:
-    """Return a platform in an empty folder that refines the other tool's feed, of which nothing is loaded yet."""
-    return foreign_platform(tmp_path / "work", feed_dir)
 
 
 def spoil(path: Path, old: str, new: str, count: int = 1) -> None:

@@ -10,6 +10,7 @@ from capsim_dagster_tests.conftest import MONTHS as OWN_MONTHS
 from capsim_dagster_tests.foreign_feed import (
     HOSTS,
     LINES,
+    SIMULATED,
     expected_rows,
     foreign_platform,
     refined,
@@ -17,20 +18,6 @@ from capsim_dagster_tests.foreign_feed import (
     write_feed,
 )
 from capsim_dagster_tests.sabotage import rows_in, run_sql
-
-SIMULATED = ("hosts", "business_hierarchy", "time_periods", "region_calendar", "bank_holidays")
-
-
-@pytest.fixture
-def feed_dir(tmp_path: Path) -> Path:
-    return write_feed(tmp_path / "exports")
-
-
-@pytest.fixture
-def foreign(tmp_path: Path, feed_dir: Path) -> Platform:
-    """Return a platform in an empty folder that refines the other tool's feed, of which nothing is loaded yet."""
-    return foreign_platform(tmp_path / "work", feed_dir)
-
 
 # The inventory.
 
