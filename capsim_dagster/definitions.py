@@ -1,4 +1,4 @@
-"""What Dagster loads: assets, checks, jobs and the schedule, listed by hand."""
+"""What Dagster loads: assets, checks, jobs, the schedule and the sensor, listed by hand."""
 
 import datetime as dt
 import warnings
@@ -9,8 +9,9 @@ from dagster_duckdb import DuckDBResource
 from capsim_dagster.orchestration.assets import build_assets
 from capsim_dagster.orchestration.checks import build_checks
 from capsim_dagster.orchestration.feed import FeedResource
-from capsim_dagster.orchestration.jobs import full_refresh, monthly_refresh, monthly_schedule
-from capsim_dagster.orchestration.partitions import monthly_partitions
+from capsim_dagster.orchestration.feed_sensor import feed_sensor
+from capsim_dagster.orchestration.jobs import full_refresh, monthly_refresh, monthly_schedule, refine_feed
+from capsim_dagster.orchestration.partitions import backfill_policy, monthly_partitions
 from capsim_dagster.orchestration.progress import LogProgress, Progress
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.settings import Settings, load_settings
@@ -27,13 +28,16 @@ def build_definitions(settings: Settings, *, today: dt.date, progress: Progress 
     platform = Platform(settings)
     months = monthly_partitions(settings.data_generation, today=today)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)  # backfill_policy is beta in name only
-        assets = build_assets(months, platform.contract)
+        # Backfill policies and checks of partitions are beta in name: what they do is asserted by tests.
+        for category in (dg.BetaWarning, dg.PreviewWarning):
+            warnings.simplefilter("ignore", category)
+        assets = build_assets(months, platform.contract, backfill_policy(settings.automation))
     return dg.Definitions(
         assets=assets,
         asset_checks=build_checks(),
-        jobs=[full_refresh(), monthly_refresh()],
-        schedules=[monthly_schedule(settings.data_generation, settings.automation)],
+        jobs=[full_refresh(), monthly_refresh(), refine_feed()],
+        schedules=[monthly_schedule(settings, months)],
+        sensors=[feed_sensor(platform, months)],
         resources={
             "platform": platform,
             "feed": FeedResource.of(settings.refinery),

@@ -32,6 +32,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("CAPSIM", "DAGSTER")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
 
 
 def small_settings(data_dir: Path, **generation: object) -> Settings:

@@ -77,7 +77,7 @@ def test_run_builds_audits_and_summarizes_and_a_second_run_changes_no_byte(tmp_p
     for finished in (first, second):
         assert finished.returncode == 0, finished.stdout + finished.stderr
         assert finished.stderr == ""
-        assert "27 of 27 checks passed; all gates hold" in finished.stdout
+        assert "26 of 26 checks passed; all gates hold" in finished.stdout
     assert re.search(r"processed_data\s+│\s+2 │ 2,832 │", first.stdout)
     assert (digests(tmp_path / "legacy"), digests(tmp_path / "master"), digests(tmp_path / "truth")) == before
     assert len(before[0]) == 8

@@ -142,6 +142,8 @@ def test_unusable_generation_settings_are_errors_that_say_what_is_allowed(
         ("storage", {"lock_timeout_seconds": -1}, ["storage.lock_timeout_seconds: found -1", "equal to 0"]),
         ("automation", {"max_months_per_tick": 0}, ["automation.max_months_per_tick: found 0", "equal to 1"]),
         ("automation", {"max_months_per_tick": 121}, ["automation.max_months_per_tick: found 121", "equal to 120"]),
+        ("automation", {"max_months_per_run": 0}, ["automation.max_months_per_run: found 0", "equal to 1"]),
+        ("automation", {"max_months_per_run": 121}, ["automation.max_months_per_run: found 121", "equal to 120"]),
         ("legacy_feed", {"resources": {"cpu": {"file_prefix": "a/b"}}}, ["cpu.file_prefix: found 'a/b'", "pattern"]),
         (
             "legacy_feed",

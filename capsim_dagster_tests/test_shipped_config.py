@@ -61,6 +61,13 @@ def test_shipped_settings_are_the_documented_defaults() -> None:
     assert settings.data_dir == Path("data")
 
 
+def test_shipped_automation_is_the_documented_one() -> None:
+    automation = load_settings(CONFIG).automation
+
+    assert automation.monthly_cron == "0 6 2 * *"
+    assert (automation.max_months_per_tick, automation.max_months_per_run) == (12, None)
+
+
 def test_shipped_mix_is_the_documented_one() -> None:
     mix = load_settings(CONFIG).data_generation.scenario_mix
 

@@ -102,7 +102,10 @@ def content_parity(
 
 
 def unique_keys(
-    connection: duckdb.DuckDBPyConnection, relation: Relation, found: Mapping[PieceKey, Fingerprint]
+    connection: duckdb.DuckDBPyConnection,
+    relation: Relation,
+    found: Mapping[PieceKey, Fingerprint],
+    grid: Mapping[PieceKey, Fingerprint],
 ) -> AuditReport:
     """Report whether each host has each day of each resource at most once.
 
@@ -110,11 +113,11 @@ def unique_keys(
     where one does not are the keys counted, which costs four times as much.
 
     Args:
-        connection: Connection that sees the relation, the inventory and the calendar.
+        connection: Connection that sees the relation.
         relation: The telemetry.
         found: Fingerprints of the relation.
+        grid: What each month and resource holds where no host and no day is missing.
     """
-    grid = expected_grid(connection)
     is_whole = all(
         piece in grid and (f.rows, f.key_checksum) == (grid[piece].rows, grid[piece].key_checksum)
         for piece, f in found.items()

@@ -29,7 +29,10 @@ class _Account(NamedTuple):
 
 
 def reconciliation(
-    connection: duckdb.DuckDBPyConnection, found: Mapping[PieceKey, Fingerprint], root: Path
+    connection: duckdb.DuckDBPyConnection,
+    found: Mapping[PieceKey, Fingerprint],
+    root: Path,
+    month: int | None = None,
 ) -> AuditReport:
     """Report whether each loaded file's lines are all accounted for, and the file is still what was loaded.
 
@@ -39,10 +42,11 @@ def reconciliation(
 
     Args:
         connection: Connection that sees the accounts.
-        found: Fingerprints of the table.
+        found: Fingerprints of the table, or of its month.
         root: Root of the feed.
+        month: The month to look at, as YYYYMM; None = all.
     """
-    accounts = [_Account(*row) for row in rows_of(connection, statement("reconciliation"))]
+    accounts = [_Account(*row) for row in rows_of(connection, statement("reconciliation"), {"month": month})]
     verdicts = [(account, list(_problems(account, found, root))) for account in accounts]
     problems = [problem for _, found_wrong in verdicts for problem in found_wrong]
     orphans = found.keys() - {(account.month, account.resource) for account in accounts}

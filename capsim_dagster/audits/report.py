@@ -1,7 +1,7 @@
 """What every audit returns."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from capsim_dagster.errors import listed
 
@@ -36,6 +36,10 @@ class AuditReport:
         """The first problems in words, or else the note, or the numbers behind the verdict."""
         numbers = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in self.counts.items())
         return listed(self.problems) or self.note or numbers
+
+    def with_problems(self, problems: Sequence[str]) -> "AuditReport":
+        """Return the report with further problems, which come first."""
+        return replace(self, problems=[*problems, *self.problems])
 
     def __str__(self) -> str:
         """Return the claim, and whether it holds with the verdict behind it."""

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from capsim_dagster.cli.audit import audit
+from capsim_dagster.cli.backfill import backfill
 from capsim_dagster.cli.options import (
     DATE,
     EXIT_FAILED,
@@ -24,20 +23,21 @@ from capsim_dagster.cli.options import (
     config_option,
     console,
     data_dir_option,
+    fleet_options,
     layout_of,
     read_settings,
     window,
 )
-from capsim_dagster.cli.refine import print_audit_page, refine
+from capsim_dagster.cli.refine import refine
+from capsim_dagster.cli.run import run
+from capsim_dagster.cli.status import status
 from capsim_dagster.errors import CapsimError, SettingsError
 from capsim_dagster.schemas import Resource
-from capsim_dagster.settings import DEFAULT_DIRT, Settings, find_config
+from capsim_dagster.settings import find_config
 
 if TYPE_CHECKING:
-    from capsim_dagster.orchestration.launch import RunSummary
     from capsim_dagster.pipeline.bench import Measurement
 
-_MEGA: Final = 1_000_000
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
@@ -51,6 +51,8 @@ def capsim() -> None:
     capsim run                          the main job: 2,000 hosts, three years, every audit
     capsim run --hosts 50 --end 2023-03-31 --data-dir /tmp/small
     capsim run --dirty                  the same over a feed with every kind of dirt in it
+    capsim status                       what is there, what failed, what is missing, and the command for it
+    capsim backfill 2026-01 2026-03     months after the window, or those that failed
     capsim refine --feed DIR            your own monthly CSV files: each line is loaded, or rejected with a reason
     capsim audit                        one page: what became of every file and line
     capsim ui                           the Dagster UI, with the history of every run
@@ -62,53 +64,40 @@ def capsim() -> None:
 @capsim.command()
 @config_option
 @data_dir_option
-@click.option("--hosts", type=int, help="Hosts in the fleet, 10 or more (data_generation.num_servers).")
-@click.option("--start", type=DATE, help="First day (data_generation.start_date).")
-@click.option("--end", type=DATE, help="Last day, inclusive (data_generation.end_date).")
-@click.option("--dirty", is_flag=True, help="Put every kind of harmless and harmful dirt into the feed's lines.")
-def run(
-    config: Path | None,
-    data_dir: Path | None,
-    hosts: int | None,
-    start: dt.datetime | None,
-    end: dt.datetime | None,
-    *,
-    dirty: bool,
-) -> None:
-    """Simulate the fleet, write the feed, load the table, audit everything.
-
-    Running it again changes nothing. The run is recorded: `capsim ui` shows it.
-    """
-    dirt = {"defects": DEFAULT_DIRT} if dirty else {}
-    settings = read_settings(config, data_dir, generation=window(hosts, start, end), feed=dirt)
-    sys.exit(_run_main_job(settings, console()))
-
-
-@capsim.command()
-@config_option
-@data_dir_option
+@fleet_options
 @click.option(
     "--port",
     type=click.IntRange(1, 65_535),
     help="Port on 127.0.0.1. Default: 3000, or a free one where that is taken.",
 )
-def ui(config: Path | None, data_dir: Path | None, port: int | None) -> None:
-    """Open the Dagster UI on this machine: assets, checks, runs, schedules. Ctrl-C ends it."""
+def ui(
+    config: Path | None,
+    data_dir: Path | None,
+    hosts: int | None,
+    start: dt.datetime | None,
+    end: dt.datetime | None,
+    port: int | None,
+) -> None:
+    """Open the Dagster UI on this machine: assets, checks, runs, schedules. Ctrl-C ends it.
+
+    It shows the history of every `capsim run` and `capsim backfill` on the same --data-dir, and works on the same
+    data: where a run was given another fleet or window, give them here too.
+    """
     from capsim_dagster.orchestration import ui as ui_server
     from capsim_dagster.orchestration.instance import open_instance
     from capsim_dagster.orchestration.launch import release_dead_runs
 
-    settings = read_settings(config, data_dir)
+    fleet = window(hosts, start, end)
+    settings = read_settings(config, data_dir, generation=fleet)
     layout = layout_of(settings)
     with open_instance(layout) as instance:
         release_dead_runs(instance)
         click.echo(f"capsim: starting the UI on {layout.root} …")
-    environment = ui_server.child_environment(find_config(config), layout.root)
     sys.exit(
         ui_server.serve(
             layout,
             port=port,
-            environment=environment,
+            environment=ui_server.child_environment(find_config(config), layout.root, fleet),
             announce=lambda address: click.echo(f"capsim: ready on {address} (Ctrl-C ends it)"),
         )
     )
@@ -200,68 +189,6 @@ def main() -> None:
         sys.exit(EXIT_USAGE if isinstance(error, SettingsError) else EXIT_FAILED)
 
 
-def _run_main_job(settings: Settings, terminal: Console) -> int:
-    """Run `full_refresh` for the configured window and print what happened; return the exit code."""
-    from dagster import DagsterExecutionInterruptedError
-
-    from capsim_dagster.definitions import build_definitions
-    from capsim_dagster.orchestration.instance import open_instance
-    from capsim_dagster.orchestration.launch import BarProgress, full_refresh
-    from capsim_dagster.pipeline.platform import Platform
-    from capsim_dagster.simulation.time_dimension import months_between, yearmonth
-
-    generation = settings.data_generation
-    months = [yearmonth(month) for month in months_between(generation.start_date, generation.end_date)]
-    layout = layout_of(settings)
-    terminal.print(
-        f"capsim: {generation.num_servers:,} hosts x 4 resources, {generation.start_date} to {generation.end_date} "
-        f"({len(months)} months), seed {generation.random_seed}, into {layout.root}",
-        soft_wrap=True,
-    )
-    progress = BarProgress(terminal)
-    definitions = build_definitions(settings, today=dt.datetime.now(dt.UTC).date(), progress=progress)
-    try:
-        with open_instance(layout) as instance, progress.shown():
-            summary = full_refresh(definitions, instance, months)
-    except (DagsterExecutionInterruptedError, KeyboardInterrupt):
-        return _report_interrupt()
-    if summary.interrupted:
-        return _report_interrupt()
-    _print_summary(summary, terminal)
-    if not summary.succeeded and layout.warehouse.exists():
-        # The asset that writes the page is not reached then, and it is wanted most.
-        print_audit_page(Platform(settings), terminal)
-    return 0 if summary.succeeded else EXIT_FAILED
-
-
-def _report_interrupt() -> int:
-    click.secho("interrupted: what was complete stays; run it again to go on", fg="yellow", err=True)
-    return EXIT_INTERRUPTED
-
-
-def _print_summary(summary: "RunSummary", terminal: Console) -> None:
-    assets = Table("asset", "months", "rows", "MB", title="Assets", title_justify="left")
-    for column in assets.columns[1:]:
-        column.justify = "right"
-    for asset in summary.assets:
-        size = f"{asset.bytes / _MEGA:,.1f}" if asset.bytes else ""
-        assets.add_row(asset.asset, str(asset.partitions or ""), f"{asset.rows:,}", size)
-    checks = Table("", "asset", "check", "detail", title="Checks", title_justify="left")
-    for check in summary.checks:
-        verdict = "[green]✓" if check.passed else "[yellow]![/]" if check.is_warning else "[red]✗"
-        checks.add_row(verdict, check.asset, check.check, escape(check.detail))
-    terminal.print(assets, checks)
-    passed = sum(check.passed for check in summary.checks)
-    for failure in summary.failures:
-        terminal.print(f"[red]failed[/] {escape(failure)}", soft_wrap=True, highlight=False)
-    verdict = (
-        "[green]all gates hold[/]" if summary.succeeded else "[red]a gate failed: later assets were not touched[/]"
-    )
-    terminal.print(
-        f"{passed} of {len(summary.checks)} checks passed; {verdict}. Run {summary.run_id[:8]}; see: capsim ui"
-    )
-
-
 def _measure(
     config: Path | None, chosen: dict[str, Any], dirt: float | None, *, with_dagster: bool
 ) -> "list[Measurement]":
@@ -296,5 +223,5 @@ def _bench_table(hosts: int, rows: "list[Measurement]") -> Table:
     return table
 
 
-capsim.add_command(refine)
-capsim.add_command(audit)
+for _command in (run, status, backfill, refine, audit):
+    capsim.add_command(_command)

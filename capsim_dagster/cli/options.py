@@ -2,7 +2,7 @@
 
 import datetime as dt
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +10,9 @@ import click
 from rich.console import Console
 
 from capsim_dagster.settings import Settings, load_settings
+
+Command = Callable[..., None]
+"""A function that click makes a command of."""
 
 if TYPE_CHECKING:
     from capsim_dagster.storage import DataLayout
@@ -28,6 +31,19 @@ config_option = click.option(
 data_dir_option = click.option(
     "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder for every output. Default: data."
 )
+MONTH: Final = click.DateTime(formats=["%Y-%m"])
+_FLEET_OPTIONS: Final = (
+    click.option("--hosts", type=int, help="Hosts in the fleet, 10 or more (data_generation.num_servers)."),
+    click.option("--start", type=DATE, help="First day (data_generation.start_date)."),
+    click.option("--end", type=DATE, help="Last day, inclusive (data_generation.end_date)."),
+)
+
+
+def fleet_options(command: Command) -> Command:
+    """Add the options that choose fleet and window: those of the run whose data are to be worked on."""
+    for option in reversed(_FLEET_OPTIONS):
+        command = option(command)
+    return command
 
 
 def read_settings(

@@ -1,53 +1,60 @@
 """The assets of the main job, in the order of the graph. Each calls one stage and says what it wrote."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import datetime as dt
 from typing import Final
 
 import dagster as dg
 
-from capsim_dagster.errors import CapsimError
 from capsim_dagster.legacy_feed.contract import FeedContract
 from capsim_dagster.orchestration import metadata
+from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.feed import FeedResource
-from capsim_dagster.orchestration.partitions import key_of, last_month_asked, month_of
+from capsim_dagster.orchestration.gates import require_gates
+from capsim_dagster.orchestration.keys import (
+    HOST_INVENTORY,
+    MASTER_PARQUET,
+    OWNERS,
+    PROCESSED_DATA,
+    TIME_DIMENSION,
+    WAREHOUSE_POOL,
+)
+from capsim_dagster.orchestration.monthly_assets import Months, monthly_csv, processed_data
+from capsim_dagster.orchestration.partitions import last_month_asked
 from capsim_dagster.orchestration.progress import Progress
-from capsim_dagster.pipeline import audit_page, pictures, refine, stages
+from capsim_dagster.orchestration.trends import check_trends
+from capsim_dagster.pipeline import audit_page, pictures, stages
+from capsim_dagster.pipeline.feed_pictures import audit_pictures
+from capsim_dagster.pipeline.fleet_pictures import inventory_pictures
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.schemas import Hosts, MasterTelemetry, ProcessedData, Resource, TimePeriods, TruthEvents
-from capsim_dagster.simulation.telemetry import MODEL_VERSION
+from capsim_dagster.plots.checks import check_trends_picture
+from capsim_dagster.schemas import Hosts, MasterTelemetry, TimePeriods, TruthEvents
+from capsim_dagster.simulation.telemetry import MODEL_VERSION, fleet_hash
 
-WRITE_POOL: Final = "warehouse_write"
-"""DuckDB takes one writer at a time; dagster.yaml limits the pool to one step."""
-MONTHLY_CSV_KEYS: Final = {resource: dg.AssetKey(["monthly_csv", resource.value]) for resource in Resource}
-"""One asset key a resource."""
+_TAGS: Final = {"cadence": "on_demand"}
+_MONTHLY: Final = {"cadence": "monthly"}
+_REPORT_IS_DUE: Final = dg.FreshnessPolicy.time_window(
+    warn_window=dt.timedelta(days=35), fail_window=dt.timedelta(days=62)
+)
+"""A month and a few days; two months without a report is one that nobody makes any more."""
 _ONE_RUN: Final = dg.BackfillPolicy.single_run()
-"""A range of months is one run, in order: 36 runs cost ten times as much."""
+"""Without it a backfill over all assets would be a run a month."""
 
 
-@contextmanager
-def clear_failure() -> Iterator[None]:
-    """Show an error that a user can act on as a failure with its remedy instead of a traceback."""
-    try:
-        yield
-    except CapsimError as error:
-        raise dg.Failure(description=str(error), metadata={"remedy": error.remedy}, allow_retries=False) from error
-
-
-def build_assets(months: dg.PartitionsDefinition[str], contract: FeedContract) -> list[dg.AssetsDefinition]:
+def build_assets(months: Months, contract: FeedContract, policy: dg.BackfillPolicy) -> list[dg.AssetsDefinition]:
     """Return the assets of the main job.
 
     Args:
         months: The monthly partitions of feed and table.
         contract: Names and labels of the feed that capsim writes.
+        policy: How a range of months is cut into runs.
     """
     return [
         host_inventory(),
         time_dimension(),
         master_parquet(),
         ground_truth(),
-        monthly_csv(months, contract),
-        processed_data(months),
+        monthly_csv(months, contract, policy),
+        processed_data(months, policy),
         refinery_audit(),
     ]
 
@@ -57,8 +64,10 @@ def host_inventory() -> dg.AssetsDefinition:
 
     @dg.asset(
         group_name="fleet",
+        owners=OWNERS,
+        tags=_TAGS,
         kinds={"duckdb"},
-        pool=WRITE_POOL,
+        pool=WAREHOUSE_POOL,
         code_version=MODEL_VERSION,
         backfill_policy=_ONE_RUN,
         metadata={"dagster/column_schema": metadata.column_schema(Hosts)},
@@ -68,12 +77,14 @@ def host_inventory() -> dg.AssetsDefinition:
         with clear_failure():
             inventory = stages.host_inventory(platform)
         return dg.MaterializeResult(
+            data_version=dg.DataVersion(fleet_hash(platform.generation)),
             metadata={
                 **metadata.relation(platform.layout.warehouse, "hosts"),
                 "dagster/row_count": inventory.hosts.height,
                 "hosts_by_variety": metadata.table(inventory.varieties.table),
                 "sample": metadata.table(inventory.hosts.head(10).to_dicts()),
-            }
+                **metadata.pictures(inventory_pictures(inventory.hosts)),
+            },
         )
 
     return host_inventory
@@ -84,8 +95,10 @@ def time_dimension() -> dg.AssetsDefinition:
 
     @dg.asset(
         group_name="fleet",
+        owners=OWNERS,
+        tags=_TAGS,
         kinds={"duckdb"},
-        pool=WRITE_POOL,
+        pool=WAREHOUSE_POOL,
         code_version=MODEL_VERSION,
         backfill_policy=_ONE_RUN,
         metadata={"dagster/column_schema": metadata.column_schema(TimePeriods)},
@@ -100,13 +113,14 @@ def time_dimension() -> dg.AssetsDefinition:
         with clear_failure():
             calendar = stages.time_calendar(platform, through=last_month_asked(context.run.tags))
         return dg.MaterializeResult(
+            data_version=dg.DataVersion(f"{fleet_hash(platform.generation)}.{calendar.end}"),
             metadata={
                 **metadata.relation(platform.layout.warehouse, "time_periods"),
                 "dagster/row_count": calendar.days,
                 "first_day": calendar.start.isoformat(),
                 "last_day": calendar.end.isoformat(),
                 "bank_holidays": calendar.bank_holidays,
-            }
+            },
         )
 
     return time_dimension
@@ -117,8 +131,11 @@ def master_parquet() -> dg.AssetsDefinition:
 
     @dg.asset(
         group_name="simulation",
+        owners=OWNERS,
+        tags=_TAGS,
         kinds={"parquet"},
-        deps=["host_inventory", "time_dimension"],
+        deps=[HOST_INVENTORY, TIME_DIMENSION],
+        pool=WAREHOUSE_POOL,
         code_version=MODEL_VERSION,
         backfill_policy=_ONE_RUN,
         metadata={"dagster/column_schema": metadata.column_schema(MasterTelemetry)},
@@ -133,10 +150,13 @@ def master_parquet() -> dg.AssetsDefinition:
             clear_failure(),
             progress.stage(context, name="master_parquet", total=stages.master_rows(platform), unit="rows") as advance,
         ):
+            require_gates(context.instance, [HOST_INVENTORY, TIME_DIMENSION])
             stored = stages.master_parquet(platform, advance=advance)
             images = pictures.master_pictures(platform)
         facts = {**metadata.stored_file(stored), **metadata.footer(stored.path)}
-        return dg.MaterializeResult(metadata={**facts, **metadata.pictures(images)})
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(stored.sha256), metadata={**facts, **metadata.pictures(images)}
+        )
 
     return master_parquet
 
@@ -146,8 +166,11 @@ def ground_truth() -> dg.AssetsDefinition:
 
     @dg.asset(
         group_name="simulation",
+        owners=OWNERS,
+        tags=_TAGS,
         kinds={"parquet"},
-        deps=["master_parquet"],
+        deps=[MASTER_PARQUET],
+        pool=WAREHOUSE_POOL,
         code_version=MODEL_VERSION,
         backfill_policy=_ONE_RUN,
         metadata={"dagster/column_schema": metadata.column_schema(TruthEvents)},
@@ -165,101 +188,15 @@ def ground_truth() -> dg.AssetsDefinition:
             clear_failure(),
             progress.stage(context, name="ground_truth", total=stages.master_rows(platform), unit="rows") as advance,
         ):
+            require_gates(context.instance, [MASTER_PARQUET])
             stored = stages.ground_truth(platform, advance=advance)
             images = pictures.truth_pictures(platform)
-        return dg.MaterializeResult(metadata={**metadata.stored_truth(stored), **metadata.pictures(images)})
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(stored.expected.sha256),
+            metadata={**metadata.stored_truth(stored), **metadata.pictures(images)},
+        )
 
     return ground_truth
-
-
-def monthly_csv(months: dg.PartitionsDefinition[str], contract: FeedContract) -> dg.AssetsDefinition:
-    """Return the assets `monthly_csv/<resource>`.
-
-    Args:
-        months: Their partitions.
-        contract: Their file names and labels.
-    """
-
-    @dg.multi_asset(
-        specs=[
-            dg.AssetSpec(
-                key,
-                deps=["master_parquet"],
-                group_name="legacy_feed",
-                kinds={"csv"},
-                code_version=MODEL_VERSION,
-                description=f"Legacy feed of {resource}: one CSV a month, as such shops receive it.",
-                metadata={"dagster/column_schema": metadata.feed_schema(contract.header(resource))},
-            )
-            for resource, key in MONTHLY_CSV_KEYS.items()
-        ],
-        name="monthly_csv",
-        partitions_def=months,
-        can_subset=True,
-        backfill_policy=_ONE_RUN,
-    )
-    def monthly_csv(
-        context: dg.AssetExecutionContext,
-        platform: dg.ResourceParam[Platform],
-        progress: dg.ResourceParam[Progress],
-    ) -> Iterator[dg.MaterializeResult[None]]:
-        keys = context.selected_asset_keys
-        resources = [resource for resource, key in MONTHLY_CSV_KEYS.items() if key in keys]
-        asked = [month_of(key) for key in context.partition_keys]
-        with (
-            clear_failure(),
-            progress.stage(context, name="monthly_csv", total=len(asked) * len(resources), unit="files") as advance,
-        ):
-            for file in stages.monthly_csv(platform, asked, resources):
-                context.add_asset_metadata(
-                    metadata.feed_file(file), MONTHLY_CSV_KEYS[file.piece.resource], key_of(file.piece.month)
-                )
-                advance(1)
-        for resource in resources:
-            yield dg.MaterializeResult(asset_key=MONTHLY_CSV_KEYS[resource])
-
-    return monthly_csv
-
-
-def processed_data(months: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
-    """Return the asset `processed_data`.
-
-    Args:
-        months: Its partitions.
-    """
-
-    @dg.asset(
-        group_name="refinery",
-        kinds={"duckdb"},
-        deps=list(MONTHLY_CSV_KEYS.values()),
-        partitions_def=months,
-        pool=WRITE_POOL,
-        code_version=MODEL_VERSION,
-        backfill_policy=_ONE_RUN,
-        metadata={"dagster/column_schema": metadata.column_schema(ProcessedData)},
-    )
-    def processed_data(
-        context: dg.AssetExecutionContext,
-        platform: dg.ResourceParam[Platform],
-        feed: FeedResource,
-        progress: dg.ResourceParam[Progress],
-    ) -> dg.MaterializeResult[None]:
-        """The table for forecasting: one row a host, resource and day, loaded a month at a time or not at all.
-
-        Lines that are not sound are in rejected_lines, with the reason; feed_files accounts for each file. The feed is
-        capsim's own, or the one that the resource `feed` names.
-        """
-        asked = [month_of(key) for key in context.partition_keys]
-        with (
-            clear_failure(),
-            progress.stage(context, name="processed_data", total=len(asked), unit="months") as advance,
-        ):
-            for month in refine.processed_data(feed.refining(platform), asked, run=context.run.run_id):
-                context.add_asset_metadata(metadata.loaded_month(month), partition_key=key_of(month.month))
-                advance(1)
-        return dg.MaterializeResult(metadata=metadata.relation(platform.layout.warehouse, "processed_data"))
-
-    return processed_data
 
 
 def refinery_audit() -> dg.AssetsDefinition:
@@ -267,15 +204,27 @@ def refinery_audit() -> dg.AssetsDefinition:
 
     @dg.asset(
         group_name="refinery",
+        owners=OWNERS,
+        tags=_MONTHLY,
         kinds={"html"},
-        deps=["processed_data"],
+        deps=[PROCESSED_DATA],
         code_version=MODEL_VERSION,
+        pool=WAREHOUSE_POOL,
+        freshness_policy=_REPORT_IS_DUE,
         backfill_policy=_ONE_RUN,
     )
-    def refinery_audit(platform: dg.ResourceParam[Platform], feed: FeedResource) -> dg.MaterializeResult[None]:
-        """What became of every feed file and line: the audit page, one HTML file that needs nothing else."""
+    def refinery_audit(
+        context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform], feed: FeedResource
+    ) -> dg.MaterializeResult[None]:
+        """What became of every feed file and line: the audit page, one HTML file that needs nothing else.
+
+        The checks here look at all months at once; each can be run again by its button.
+        """
         with clear_failure():
-            page = audit_page.write_audit_page(feed.refining(platform))
-        return dg.MaterializeResult(metadata=metadata.audit_page(page))
+            refining = feed.refining(platform)
+            page = audit_page.write_audit_page(refining)
+            trends = check_trends(context.instance, context.job_def.asset_layer.asset_graph)
+            images = {**audit_pictures(refining), "check_trends": check_trends_picture(trends, "the last runs")}
+        return dg.MaterializeResult(metadata={**metadata.audit_page(page), **metadata.pictures(images)})
 
     return refinery_audit

@@ -1,20 +1,38 @@
 """The jobs a person launches, and the schedule that keeps the fleet up to date."""
 
 import datetime as dt
+from collections.abc import Iterable
+from typing import Final
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition  # not exported
 from dagster._utils.schedules import is_valid_cron_schedule  # not exported
 
-from capsim_dagster.errors import SettingsError
-from capsim_dagster.orchestration.assets import MONTHLY_CSV_KEYS
-from capsim_dagster.orchestration.checks import PROCESSED_DATA
-from capsim_dagster.orchestration.partitions import key_of, month_of, range_tags
-from capsim_dagster.settings import Automation, DataGeneration
+from capsim_dagster.errors import SettingsError, listed
+from capsim_dagster.orchestration.keys import (
+    GROUND_TRUTH,
+    MASTER_PARQUET,
+    MONTHLY_CSV,
+    PROCESSED_DATA,
+    REFINERY_AUDIT,
+    TIME_DIMENSION,
+)
+from capsim_dagster.orchestration.partitions import (
+    Standing,
+    key_of,
+    month_ranges,
+    range_tags,
+    ranges_named,
+    standing,
+)
+from capsim_dagster.settings import DataGeneration, Settings
 from capsim_dagster.simulation.time_dimension import month_start, months_between, yearmonth
 
-FULL_REFRESH = "full_refresh"
-MONTHLY_REFRESH = "monthly_refresh"
+FULL_REFRESH: Final = "full_refresh"
+MONTHLY_REFRESH: Final = "monthly_refresh"
+REFINE_FEED: Final = "refine_feed"
+LOADING_JOBS: Final = (FULL_REFRESH, MONTHLY_REFRESH, REFINE_FEED)
+"""The jobs that load months into `processed_data`."""
 
 
 def full_refresh() -> UnresolvedAssetJobDefinition:
@@ -31,52 +49,73 @@ def monthly_refresh() -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         MONTHLY_REFRESH,
         selection=dg.AssetSelection.assets(
-            "time_dimension",
-            "master_parquet",
-            "ground_truth",
-            *MONTHLY_CSV_KEYS.values(),
-            "processed_data",
-            "refinery_audit",
+            TIME_DIMENSION,
+            MASTER_PARQUET,
+            GROUND_TRUTH,
+            *MONTHLY_CSV.values(),
+            PROCESSED_DATA,
+            REFINERY_AUDIT,
         ),
         description="One month or a range: extends calendar, master and truth as far as asked, then feed and table.",
     )
 
 
-def missing_months(generation: DataGeneration, present: set[int], *, today: dt.date, limit: int) -> list[int]:
-    """Return the complete months to ask for: from the first missing one to the last missing within `limit` months.
+def refine_feed() -> UnresolvedAssetJobDefinition:
+    """Return the job that loads months of a user's feed: it needs nothing of the simulator."""
+    return dg.define_asset_job(
+        REFINE_FEED,
+        selection=dg.AssetSelection.assets(PROCESSED_DATA, REFINERY_AUDIT),
+        description=(
+            "Months of the feed into the table, and the audit page; nothing is simulated or written into the feed. "
+            "Which feed: refinery.feed_dir, or the resource `feed` of the run."
+        ),
+    )
 
-    Months in between that are there already come along, so that the answer is one range; loading them again changes
-    nothing.
+
+def missing_months(
+    generation: DataGeneration, present: Iterable[int], *, failed: Iterable[int] = (), today: dt.date, limit: int
+) -> list[int]:
+    """Return the complete months to ask for, at most `limit`: those that are not there, and no others.
+
+    Those that were never tried come first, the oldest before the others: months that fail again and again are not to
+    keep the rest from being asked for.
 
     Args:
         generation: The fleet and its window.
-        present: Months that are there, as YYYYMM.
+        present: Months that are there or on their way, as YYYYMM.
+        failed: Months that failed when they were last tried.
         today: Today's date, in UTC; its own month is not complete.
-        limit: Longest range [months].
+        limit: Most months to return.
+    """
+    held, tried = set(present), set(failed)
+    missing = [month for month in complete_months(generation, today=today) if month not in held]
+    return sorted(sorted(missing, key=lambda month: month in tried)[:limit])
+
+
+def complete_months(generation: DataGeneration, *, today: dt.date) -> list[int]:
+    """Return the months from the window's start to the last one that is over, as YYYYMM.
+
+    Args:
+        generation: The fleet and its window.
+        today: Today's date, in UTC; its own month is not complete.
     """
     last_complete = month_start(today) - dt.timedelta(days=1)
     if last_complete < generation.start_date:
         return []
-    complete = [yearmonth(month) for month in months_between(generation.start_date, last_complete)]
-    missing = [month for month in complete if month not in present]
-    if not missing:
-        return []
-    first = complete.index(missing[0])
-    window = complete[first : first + limit]
-    last = max(window.index(month) for month in window if month not in present)
-    return window[: last + 1]
+    return [yearmonth(month) for month in months_between(generation.start_date, last_complete)]
 
 
-def monthly_schedule(generation: DataGeneration, automation: Automation) -> dg.ScheduleDefinition:
+def monthly_schedule(settings: Settings, months: dg.PartitionsDefinition[str]) -> dg.ScheduleDefinition:
     """Return the schedule of `monthly_refresh`.
 
     Args:
-        generation: The fleet and its window.
-        automation: When it ticks, and how many months it asks for at most.
+        settings: The fleet and its window; when it ticks, how many months it asks for at most, and how many in one run.
+        months: The partitions of `processed_data`.
 
     Raises:
         SettingsError: If it could never tick.
     """
+    generation, automation = settings.data_generation, settings.automation
     if not is_valid_cron_schedule(automation.monthly_cron):
         raise SettingsError(
             f"automation.monthly_cron: found {automation.monthly_cron!r}, which is no cron schedule",
@@ -88,15 +127,46 @@ def monthly_schedule(generation: DataGeneration, automation: Automation) -> dg.S
         name="monthly_refresh_schedule",
         cron_schedule=automation.monthly_cron,
         execution_timezone="UTC",
-        description=f"Asks for every complete month that is missing, at most {automation.max_months_per_tick} a tick.",
+        description=(
+            "Asks for the complete months that are missing in processed_data, or failed when they were last tried: "
+            f"at most {automation.max_months_per_tick} a tick, months in a row as one run. A month that an unfinished "
+            "run loads is not asked for again. Settings: section automation."
+        ),
     )
-    def monthly_refresh_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    def monthly_refresh_schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        if settings.refinery.feed_dir is not None:
+            # Its months come when somebody delivers them.
+            return dg.SkipReason(
+                f"the table holds the feed in {settings.refinery.feed_dir}: feed_sensor asks for its months"
+            )
         today = context.scheduled_execution_time.date()
-        present = {month_of(key) for key in context.instance.get_materialized_partitions(PROCESSED_DATA)}
-        months = missing_months(generation, present, today=today, limit=automation.max_months_per_tick)
-        if not months:
-            return dg.SkipReason(f"every complete month before {month_start(today):%Y-%m} is there")
-        asked = f"{key_of(months[0])}...{key_of(months[-1])}"
-        return dg.RunRequest(run_key=f"{today.isoformat()} {asked}", tags=range_tags(months))
+        complete = complete_months(generation, today=today)
+        if not complete:
+            return dg.SkipReason(f"no month is over yet since the first day, {generation.start_date}")
+        found = standing(context.instance, PROCESSED_DATA, months, complete, jobs=LOADING_JOBS)
+        asked = missing_months(
+            generation,
+            {*found.present, *found.under_way},
+            failed=found.failed,
+            today=today,
+            limit=automation.max_months_per_tick,
+        )
+        if not asked:
+            return dg.SkipReason(_nothing_to_ask(found, today))
+        return [_request(part, today) for part in month_ranges(asked, automation.max_months_per_run)]
 
     return monthly_refresh_schedule
+
+
+def _request(months: list[int], today: dt.date) -> dg.RunRequest:
+    """Return the request for a range of months; ticking twice on one day names the same run."""
+    asked = f"{key_of(months[0])}...{key_of(months[-1])}"
+    return dg.RunRequest(run_key=f"{today.isoformat()} {asked}", tags=range_tags(months))
+
+
+def _nothing_to_ask(found: Standing, today: dt.date) -> str:
+    """Return why a tick asks for nothing."""
+    if not found.under_way:
+        return f"every complete month before {month_start(today):%Y-%m} is there"
+    runs = listed(sorted({run for ids in found.under_way.values() for run in ids}))
+    return f"{ranges_named(found.under_way)}: unfinished runs load these months already ({runs}); no other is missing"

@@ -157,8 +157,25 @@ def relation(path: Path, name: str) -> Metadata:
     }
 
 
-def check_result(report: AuditReport, spec: dg.AssetCheckSpec, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
+def check_result(report: AuditReport, spec: dg.AssetCheckSpec) -> dg.AssetCheckResult:
     """Return a report as the result of a check."""
+    return dg.AssetCheckResult(
+        passed=report.passed,
+        asset_key=spec.asset_key,
+        check_name=spec.name,
+        severity=severity_of(spec),
+        metadata=report_metadata(report),
+        description=report.verdict,
+    )
+
+
+def severity_of(spec: dg.AssetCheckSpec) -> dg.AssetCheckSeverity:
+    """Return how bad a failure is: what does not block is a warning."""
+    return dg.AssetCheckSeverity.ERROR if spec.blocking else dg.AssetCheckSeverity.WARN
+
+
+def report_metadata(report: AuditReport) -> Metadata:
+    """Return claim, numbers and examples of a report; the UI plots the numbers over time."""
     metadata: Metadata = {"claim": dg.MetadataValue.text(report.claim)}
     for name, count in report.counts.items():
         metadata[name] = dg.MetadataValue.int(count) if isinstance(count, int) else dg.MetadataValue.float(count)
@@ -171,14 +188,7 @@ def check_result(report: AuditReport, spec: dg.AssetCheckSpec, severity: dg.Asse
         metadata["thresholds"] = table([{"threshold": name, "value": bar} for name, bar in report.thresholds.items()])
     if report.note:
         metadata["note"] = dg.MetadataValue.text(report.note)
-    return dg.AssetCheckResult(
-        passed=report.passed,
-        asset_key=spec.asset_key,
-        check_name=spec.name,
-        severity=severity,
-        metadata=metadata,
-        description=report.verdict,
-    )
+    return metadata
 
 
 def _described(column: dy.Column) -> str:

@@ -1,16 +1,22 @@
-"""Monthly partitions: their keys, and which months a run asks for."""
+"""Monthly partitions: their keys, which months a run asks for, how months are cut into runs, and how they stand."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import dagster as dg
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES  # not exported
+from dagster._core.storage.partition_status_cache import AssetPartitionStatus  # not exported
 
-from capsim_dagster.settings import DataGeneration
-from capsim_dagster.simulation.time_dimension import month_start, months_between
+from capsim_dagster.settings import Automation, DataGeneration
+from capsim_dagster.simulation.time_dimension import first_day, month_name, month_start, months_between
 
 PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
+
+_LONGEST_MONTH: Final = dt.timedelta(days=31)
 
 
 def monthly_partitions(generation: DataGeneration, *, today: dt.date) -> dg.MonthlyPartitionsDefinition:
@@ -28,6 +34,14 @@ def monthly_partitions(generation: DataGeneration, *, today: dt.date) -> dg.Mont
         len(months_between(month_start(today), generation.end_date)) if generation.end_date >= month_start(today) else 0
     )
     return dg.MonthlyPartitionsDefinition(start_date=start.isoformat(), end_offset=ahead)
+
+
+def backfill_policy(automation: Automation) -> dg.BackfillPolicy:
+    """Return how a backfill is cut into runs: one run, or runs of at most `automation.max_months_per_run` months."""
+    longest = automation.max_months_per_run
+    if longest is None:
+        return dg.BackfillPolicy.single_run()
+    return dg.BackfillPolicy.multi_run(max_partitions_per_run=longest)
 
 
 def month_of(partition_key: str) -> int:
@@ -48,6 +62,40 @@ def key_of(month: int) -> str:
     return f"{month // 100:04d}-{month % 100:02d}-01"
 
 
+def month_ranges(months: Iterable[int], longest: int | None = None) -> list[list[int]]:
+    """Return months as ranges without a gap, in order: what a run can ask for.
+
+    Args:
+        months: Months as YYYYMM, in any order.
+        longest: Longest range, 1 or more [months]; None = any length.
+
+    >>> month_ranges([202401, 202311, 202312, 202404])
+    [[202311, 202312, 202401], [202404]]
+    >>> month_ranges([202311, 202312, 202401], longest=2)
+    [[202311, 202312], [202401]]
+    """
+    ranges: list[list[int]] = []
+    for month in sorted(set(months)):
+        last = ranges[-1] if ranges else []
+        if last and month == _next_month(last[-1]) and (longest is None or len(last) < longest):
+            last.append(month)
+        else:
+            ranges.append([month])
+    return ranges
+
+
+def ranges_named(months: Iterable[int]) -> str:
+    """Return months in words, those in a row as a range.
+
+    >>> ranges_named([202312, 202401, 202403])
+    '2023-12 to 2024-01, 2024-03'
+    """
+    return ", ".join(
+        month_name(part[0]) if len(part) == 1 else f"{month_name(part[0])} to {month_name(part[-1])}"
+        for part in month_ranges(months)
+    )
+
+
 def range_tags(months: Iterable[int]) -> dict[str, str]:
     """Return the run tags that ask for the range from the first to the last of some months."""
     ordered = sorted(months)
@@ -58,3 +106,68 @@ def last_month_asked(tags: Mapping[str, str]) -> int | None:
     """Return the last month that a run asks for by its tags, as YYYYMM; None for a run without partitions."""
     key = tags.get(RANGE_END_TAG) or tags.get(PARTITION_TAG)
     return month_of(key) if key else None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How months of an asset stand; one that is in none of these was never tried, or its first try was cancelled.
+
+    Attributes:
+        present: Materialized, and not failed since, as YYYYMM.
+        failed: Failed when they were last tried.
+        under_way: Asked for by a run that is not finished, with the ids of such runs.
+    """
+
+    present: frozenset[int]
+    failed: frozenset[int]
+    under_way: Mapping[int, Sequence[str]]
+
+
+def standing(
+    instance: dg.DagsterInstance,
+    asset: dg.AssetKey,
+    months: dg.PartitionsDefinition[str],
+    wanted: Collection[int],
+    *,
+    jobs: Collection[str],
+) -> Standing:
+    """Return how some months of an asset stand.
+
+    Args:
+        instance: Where runs are recorded.
+        asset: An asset with a partition a month.
+        months: Its partitions.
+        wanted: Months as YYYYMM.
+        jobs: Jobs that materialize it: their unfinished runs count by what they ask for.
+    """
+    keys = [key_of(month) for month in wanted]
+    found = instance.get_status_by_partition(asset, keys, months) or {}
+    by_status: dict[AssetPartitionStatus | None, set[int]] = {}
+    for key, status in found.items():
+        by_status.setdefault(status, set()).add(month_of(key))
+    under_way: dict[int, list[str]] = {month: [] for month in by_status.get(AssetPartitionStatus.IN_PROGRESS, ())}
+    for run in instance.get_runs(filters=dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
+        is_loading = run.job_name in jobs and (run.asset_selection is None or asset in run.asset_selection)
+        for month in _months_asked(run.tags, wanted):
+            # A run is recorded before what it plans is; a run of another job shows by its plan alone.
+            if is_loading or month in under_way:
+                under_way.setdefault(month, []).append(run.run_id)
+    return Standing(
+        present=frozenset(by_status.get(AssetPartitionStatus.MATERIALIZED, set()) - under_way.keys()),
+        failed=frozenset(by_status.get(AssetPartitionStatus.FAILED, set()) - under_way.keys()),
+        under_way=under_way,
+    )
+
+
+def _months_asked(tags: Mapping[str, str], wanted: Iterable[int]) -> list[int]:
+    """Return those of some months that a run asks for by its tags."""
+    last = last_month_asked(tags)
+    if last is None:
+        return []
+    first = month_of(tags.get(RANGE_START_TAG) or tags[PARTITION_TAG])
+    return [month for month in wanted if first <= month <= last]
+
+
+def _next_month(month: int) -> int:
+    after = first_day(month) + _LONGEST_MONTH
+    return after.year * 100 + after.month

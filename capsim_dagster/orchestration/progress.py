@@ -1,14 +1,21 @@
 """Progress of long work as log lines in the UI; the terminal's bars are in `launch`."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final, Protocol
 
 import dagster as dg
 
-Advance = Callable[[int], None]
-"""Called with the amount just done."""
+
+class Advance(Protocol):
+    """Called as units of a stage are done."""
+
+    def __call__(self, amount: int, what: str = "", /) -> None:
+        """Say how many were done just now, and which, in a word."""
+        ...
+
+
 Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
 """Whose log the lines go to."""
 
@@ -33,7 +40,7 @@ class LogProgress:
         began = logged = time.monotonic()
         done = 0
 
-        def advance(amount: int) -> None:
+        def advance(amount: int, what: str = "", /) -> None:
             nonlocal done, logged
             done += amount
             now = time.monotonic()
@@ -41,7 +48,8 @@ class LogProgress:
                 logged = now
                 rate = done / (now - began)
                 context.log.info(
-                    f"{name}: {done:,} of {total:,} {unit}, {rate:,.0f} a second, {(total - done) / rate:.0f} s to go"
+                    f"{name}{what and f' {what}'}: {done:,} of {total:,} {unit}, {rate:,.3g} a second, "
+                    f"{(total - done) / rate:.0f} s to go"
                 )
 
         yield advance

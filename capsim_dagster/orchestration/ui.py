@@ -113,9 +113,17 @@ def _bindable(port: int | None) -> int:
     raise UiError(f"port {port} on {LOOPBACK} is taken", remedy="name another with --port, or leave it out")
 
 
-def child_environment(config: Path, data_dir: Path) -> dict[str, str]:
-    """Return the variables that give a child process the same settings file and data directory, from any folder."""
+def child_environment(config: Path, data_dir: Path, fleet: Mapping[str, object]) -> dict[str, str]:
+    """Return the variables that give a child process the same settings from any folder.
+
+    Args:
+        config: The settings file.
+        data_dir: The data directory.
+        fleet: Settings of `data_generation` that were chosen on the command line; None = not chosen.
+    """
+    chosen = {f"CAPSIM__DATA_GENERATION__{name.upper()}": str(value) for name, value in fleet.items() if value}
     return {
         "CAPSIM_CONFIG": str(config.absolute()),
         "CAPSIM__STORAGE__LOCAL_BASE_PATH": str(data_dir.absolute()),
+        **chosen,
     }

@@ -19,6 +19,8 @@ from typing import Final
 from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.errors import GateError, listed
 from capsim_dagster.pipeline import checks, pictures, refine, stages
+from capsim_dagster.pipeline.dirt import expected_content
+from capsim_dagster.pipeline.month_checks import FeedMonths, TableMonths
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import Settings
@@ -123,8 +125,15 @@ def _stages(platform: Platform) -> dict[str, Callable[[], int]]:
         return sum(month.rows for month in refine.processed_data(platform, months(), run="bench"))
 
     def feed_checks() -> int:
-        reports = checks.monthly_csv(platform, {resource_: months() for resource_ in Resource})
-        return sum(_audited_rows(by_name) for by_name in reports.values())
+        audits = FeedMonths(platform)
+        reports = [found for month in months() for found in audits.audit(month, Resource).values()]
+        return sum(map(_audited_rows, reports))
+
+    def month_checks() -> int:
+        with platform.writing() as connection:
+            connection.execute("SET threads = 1")
+            audits = TableMonths(platform, connection, expected_content(platform, months()))
+            return sum(_audited_rows(audits.audit(month)) for month in months())
 
     return {
         "host_inventory": lambda: stages.host_inventory(platform).hosts.height,
@@ -139,7 +148,8 @@ def _stages(platform: Platform) -> dict[str, Callable[[], int]]:
         "feed checks": feed_checks,
         "processed_data": load,
         "processed_data, again": load,
-        "table checks": lambda: _audited_rows(checks.processed_data(platform, months())),
+        "table checks": month_checks,
+        "audit checks": lambda: _audited_rows(checks.refinery_audit(platform, months())),
     }
 
 

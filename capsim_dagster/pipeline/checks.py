@@ -1,13 +1,13 @@
-"""The audits of each stage's output as it lies on disk: name of the check -> report.
+"""The audits of each stage's whole output as it lies on disk: name of the check -> report.
 
-The stages hold hard invariants before they publish; these look again, later and on their own, at what was published.
-The two that users ask for by name, `row_parity` and `behavioral_diversity`, are called so wherever they apply.
+Those of single months of feed and table are in `month_checks`. The stages hold hard invariants before they publish;
+these look again, later and on their own, at what was published. The two that users ask for by name, `row_parity` and
+`behavioral_diversity`, are called so wherever they apply.
 """
 
 import datetime as dt
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 import duckdb
@@ -20,10 +20,9 @@ from capsim_dagster.audits import fleet as fleet_audits
 from capsim_dagster.audits import truth as truth_audits
 from capsim_dagster.audits.breaches import TOLERANCE_DAYS, Breach, Series, breaches_on_date
 from capsim_dagster.audits.calendar import CalendarScan, calendar_effects
-from capsim_dagster.audits.feed import file_names, foreign_feed, no_defects, read_feed
+from capsim_dagster.audits.feed import file_names, no_defects, not_simulated
 from capsim_dagster.audits.reconciliation import reconciliation
 from capsim_dagster.audits.relations import (
-    FeedFormat,
     Fingerprint,
     PieceKey,
     Relation,
@@ -36,13 +35,11 @@ from capsim_dagster.audits.relations import (
 )
 from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.audits.scan import months_of_telemetry
-from capsim_dagster.errors import FeedError
 from capsim_dagster.ground_truth import TruthFiles, open_truth
-from capsim_dagster.legacy_feed.dialects import plain_dialect
-from capsim_dagster.legacy_feed.inspect import require_header
 from capsim_dagster.master import open_master
-from capsim_dagster.pipeline.dirt import defect_lists, defects_score, expected_content, undamaged_content
+from capsim_dagster.pipeline.dirt import defects_score, expected_content
 from capsim_dagster.pipeline.entrance import calendar_days, require_hosts
+from capsim_dagster.pipeline.month_checks import Reports
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource, Scenario, Variant
 from capsim_dagster.simulation import parameters, telemetry, truth
@@ -50,8 +47,6 @@ from capsim_dagster.simulation.time_dimension import first_day, month_end, yearm
 
 TWIN_HOSTS: Final = 200
 """Hosts whose values are compared with their twin without events; a tenth of the default fleet."""
-Reports = Mapping[str, AuditReport]
-"""Reports by the name of the check."""
 
 
 def host_inventory(platform: Platform) -> Reports:
@@ -127,7 +122,7 @@ def ground_truth(platform: Platform) -> Reports:
         )
         explained = _events_explain_differences(platform, connection, hosts, events, end=footer.end)
         return {
-            "row_parity": _with_problems(whole, _lacking_series(series, hosts)),
+            "row_parity": whole.with_problems(_lacking_series(series, hosts)),
             "gaps_are_labelled": truth_audits.gaps_are_labelled(connection, footer.end),
             "events_explain_differences": explained,
             "event_rates_match_settings": rates,
@@ -135,54 +130,32 @@ def ground_truth(platform: Platform) -> Reports:
         }
 
 
-def monthly_csv(platform: Platform, expected_months: Mapping[Resource, Iterable[int]]) -> Mapping[Resource, Reports]:
-    """Audit the feed files on disk against the master.
-
-    Args:
-        platform: Settings and paths.
-        expected_months: Months that each resource's feed must hold, as YYYYMM; files beyond them are audited too.
-    """
-    open_master(platform.layout.master, platform.generation)
-    source = undamaged_content(platform)
-    found, unreadable = _feed_on_disk(platform, set(expected_months), source)
-    root = platform.contract.root
-    strange = [path.relative_to(root) for path, piece in platform.contract.files() if piece is None]
-    reports = {}
-    for resource, months in expected_months.items():
-        content = parity.content_parity(
-            source,
-            found,
-            claim=f"the {resource} feed carries every row of the master, unchanged",
-            expected_months=months,
-            resources=[resource],
-        )
-        right = sum(1 for piece in platform.contract.pieces() if piece.resource == resource)
-        reports[resource] = {
-            "row_parity": _with_problems(content, unreadable.get(resource, [])),
-            "file_names_follow_convention": file_names(strange, right, platform.settings.legacy_feed.layout),
-        }
-    return reports
-
-
-def processed_data(platform: Platform, expected_months: Iterable[int]) -> Reports:
-    """Audit the table against the feed files it was loaded from and, for capsim's own feed, against the master.
+def refinery_audit(platform: Platform, expected_months: Iterable[int]) -> Reports:
+    """Audit all months of the table against its files and, for capsim's own feed, against the simulation.
 
     Args:
         platform: Settings and paths.
         expected_months: Months that the table must hold, as YYYYMM.
     """
+    contract = platform.refined
+    strange = [path.relative_to(contract.root) for path, piece in contract.files() if piece is None]
+    names = file_names(strange, len(contract.pieces()), contract.settings.layout)
     score = defects_score(platform) if platform.refines_own_feed else no_defects()
     with platform.reading() as connection:
         view_table(connection)
         found = fingerprints(connection, "table_rows")
+        rows = sum(content.rows for content in found.values())
         return {
-            "reconciliation": reconciliation(connection, found, platform.refined.root),
-            "keys_are_unique": parity.unique_keys(connection, "table_rows", found),
+            "reconciliation": reconciliation(connection, found, contract.root),
+            "file_names_follow_convention": names,
             "injected_defects_are_found": score,
             **(
                 _against_simulation(platform, connection, found, list(expected_months))
                 if platform.refines_own_feed
-                else foreign_feed(rows_of(connection, "SELECT count(*) FROM processed_data")[0][0])
+                else {
+                    "row_parity": not_simulated("the table has the content of the master", rows),
+                    "behavioral_diversity": not_simulated("each host behaves as its variety", rows),
+                }
             ),
         }
 
@@ -205,53 +178,10 @@ def _against_simulation(
             expected_months=expected_months,
             resources=platform.settings.refinery.resources,
         ),
-        "hosts_are_known": parity.known_hosts(connection, "table_rows"),
         "behavioral_diversity": _behavioral_diversity(
             platform, connection, "table_rows", hosts, end=end, where="the table"
         ),
     }
-
-
-def _feed_on_disk(
-    platform: Platform, resources: set[Resource], source: Mapping[PieceKey, Fingerprint]
-) -> tuple[dict[PieceKey, Fingerprint], dict[Resource, list[str]]]:
-    """Return fingerprints of the readable files, and by resource what cannot be read.
-
-    A file that is as it was written with defects counts for what it was made of: its list says what is wrong with it,
-    and what the refinery makes of it shows whether the list is true.
-    """
-    files: dict[FeedFormat, dict[PieceKey, Path]] = {}
-    unreadable: dict[Resource, list[str]] = {}
-    listed = {(p.month, p.resource.value) for p in defect_lists(platform) if p.resource in resources}
-    for piece, path in platform.contract.pieces().items():
-        key = piece.month, piece.resource.value
-        if piece.resource not in resources or key in listed:
-            continue
-        try:
-            require_header(platform.contract, piece, path)
-            files.setdefault(_format_of(platform, piece.resource), {})[key] = path
-        except FeedError as error:
-            unreadable.setdefault(piece.resource, []).append(error.found)
-    found: dict[PieceKey, Fingerprint] = {}
-    for form, alike in files.items():
-        read, lines = read_feed(alike, form)
-        found |= read
-        for (_, resource), rejected in sorted(lines.items()):
-            unreadable.setdefault(Resource(resource), []).extend(rejected)
-    return found | {key: source[key] for key in listed & source.keys()}, unreadable
-
-
-def _format_of(platform: Platform, resource: Resource) -> FeedFormat:
-    """Return how capsim writes the lines of a resource."""
-    dialect = plain_dialect(platform.settings.legacy_feed, resource)
-    return FeedFormat(
-        delimiter=dialect.delimiter,
-        decimal=dialect.decimal,
-        date_format=dialect.date_format,
-        gap=dialect.gap,
-        is_quoted=dialect.is_quoted,
-        has_capacity=platform.settings.legacy_feed.resources[resource].capacity_column is not None,
-    )
 
 
 def _breaches(platform: Platform, hosts: pl.DataFrame) -> dict[Series, Breach]:
@@ -346,10 +276,6 @@ def _last_day(found: Mapping[PieceKey, Fingerprint], start: dt.date) -> dt.date:
     """Return the last day of the last month that is there."""
     last = max((month for month, _ in found), default=yearmonth(start))
     return month_end(first_day(last))
-
-
-def _with_problems(report: AuditReport, problems: Sequence[str]) -> AuditReport:
-    return AuditReport(report.claim, [*problems, *report.problems], report.counts, report.table, report.note)
 
 
 def _triples(rows: Iterable[tuple[str, str, int]]) -> list[tuple[str | None, str | None, int]]:

@@ -4,9 +4,10 @@ The lists of defects say what each month and resource must still hold, exactly, 
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 from typing import Final
 
 import duckdb
@@ -25,7 +26,7 @@ from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.audits.score import score
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.legacy_feed.dialects import plain_dialect
-from capsim_dagster.legacy_feed.manifest import DefectList, list_files, read_list
+from capsim_dagster.legacy_feed.manifest import DefectList, list_files, list_path, read_list
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.refinery.dialect import days_of_month
 from capsim_dagster.schemas import InjectedDefects
@@ -53,12 +54,23 @@ def defect_lists(platform: Platform, months: Collection[int] | None = None) -> d
     """
     contract = platform.contract
     lists = {}
-    for piece, path in list_files(contract, platform.layout.defects):
-        if months is None or piece.month in months:
-            listed, found = read_list(path), contract.found(piece)
-            if [sha256(file) for file in found] == ([listed.sha256] if listed.sha256 else []):
-                lists[piece] = listed
+    for piece, path in _list_files(platform, months):
+        listed, found = read_list(path), contract.found(piece)
+        if [sha256(file) for file in found] == ([listed.sha256] if listed.sha256 else []):
+            lists[piece] = listed
     return lists
+
+
+def _list_files(platform: Platform, months: Collection[int] | None) -> Iterator[tuple[FeedPiece, Path]]:
+    """Yield the lists that there are; where the months are known, without a walk over all of them."""
+    contract, root = platform.contract, platform.layout.defects
+    if months is None:
+        yield from list_files(contract, root)
+        return
+    for piece in (FeedPiece(month, resource) for month in months for resource in contract.settings.resources):
+        path = list_path(contract, root, piece)
+        if path.is_file():
+            yield piece, path
 
 
 def expected_content(platform: Platform, months: Collection[int]) -> Mapping[PieceKey, Fingerprint]:

@@ -22,8 +22,9 @@ from capsim_dagster.errors import CapsimError, MasterError, SettingsError, Truth
 from capsim_dagster.ground_truth import TruthFiles, open_truth
 from capsim_dagster.master import open_master
 from capsim_dagster.pipeline.entrance import require_calendar, require_hosts
+from capsim_dagster.pipeline.fleet_pictures import load_pictures
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.plots import fleet, profiles
+from capsim_dagster.plots import profiles
 from capsim_dagster.plots import series as plots
 from capsim_dagster.plots.canvas import PictureFormat
 from capsim_dagster.plots.course import SeriesView, event_spans
@@ -86,8 +87,8 @@ class _Piece:
 def master_pictures(platform: Platform) -> dict[str, bytes]:
     """Return what the master shows of the fleet, by name of the picture; loads are in percent of capacity.
 
-    `weekly_profile` and `quarter_end_effect` are SVG, of the first `FLEET_SAMPLE_HOSTS` hosts; `varieties` is a PNG
-    with the observations of one example host of each variety.
+    `weekly_profile`, `quarter_end_effect` and `utilization_by_region` are SVG, of the first `FLEET_SAMPLE_HOSTS` hosts;
+    `varieties` is a PNG with the observations of one example host of each variety.
 
     Raises:
         MasterError: If the master is missing, torn or made with other settings.
@@ -103,7 +104,7 @@ def master_pictures(platform: Platform) -> dict[str, bytes]:
     views = [_view(platform, hosts, series, *_course(examples, hosts, series)) for series in chosen]
     title = "Observed utilization: one example host of each variety"
     return {
-        **_fleet_pictures(loads.frame(), calendar, footer, n_hosts=sample.height),
+        **load_pictures(loads.frame(), calendar, footer, n_hosts=sample.height),
         "varieties": plots.varieties_picture(views, title, _note(footer)),
     }
 
@@ -343,32 +344,6 @@ def _scanned(source: _Source) -> Iterator[None]:
         yield
     except (pl.exceptions.PolarsError, OSError) as error:
         raise source.error(f"{source.path} cannot be read: {error}", remedy=source.remedy) from None
-
-
-def _fleet_pictures(
-    loads: pl.DataFrame, calendar: pl.DataFrame, footer: DataFooter, *, n_hosts: int
-) -> dict[str, bytes]:
-    """Return the pictures of the week and of quarter end."""
-    of_cpu = loads.filter(pl.col("resource") == Resource.CPU.value)
-    known = calendar.filter(pl.col("date") <= footer.end)
-    who = f"the first {n_hosts:,} of {footer.hosts:,} hosts" if n_hosts < footer.hosts else f"all {n_hosts:,} hosts"
-    note = f"daily P95 utilization, mean of {who} · {footer.start} to {footer.end}"
-    weekly = {
-        "by resource": profiles.weekly_profile(loads.rename({"resource": "group"}), known),
-        "cpu, by server type": profiles.weekly_profile(of_cpu.rename({"server_type": "group"}), known),
-    }
-    quarterly = {
-        "by resource": profiles.quarter_end_effect(loads.rename({"resource": "group"}), known),
-        "cpu, by region": profiles.quarter_end_effect(of_cpu.with_columns(group="region"), known),
-    }
-    return {
-        "weekly_profile": fleet.weekly_profile_picture(weekly, note),
-        "quarter_end_effect": fleet.quarter_end_picture(
-            quarterly,
-            f"{note} · quarter ends: {profiles.quarter_ends(known)}",
-            window_days=profiles.window_days(known),
-        ),
-    }
 
 
 def _note(footer: DataFooter) -> str:

@@ -1,7 +1,8 @@
 """The refinery as a stage: months of a feed, capsim's own or a user's, into `processed_data`."""
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import duckdb
 
@@ -17,13 +18,29 @@ from capsim_dagster.pipeline.entrance import (
     require_months,
     require_one_feed,
 )
+from capsim_dagster.pipeline.month_checks import Reports, TableMonths
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.refinery.accounts import retire_months
+from capsim_dagster.refinery.accounts import loaded_files, retire_months
 from capsim_dagster.refinery.hosts import HostTable
 from capsim_dagster.refinery.load import Feed, LoadedMonth, load_month
 from capsim_dagster.refinery.rules import ReadRules
 
 _MONTHS_A_YEAR: Final = 12
+
+
+@dataclass(frozen=True)
+class RefinedMonth:
+    """What became of one month that was asked for.
+
+    Attributes:
+        month: The month as YYYYMM.
+        loaded: What was loaded; None = it was refused, and keeps its previous rows.
+        reports: Audits of the month as the table now holds it, by name; empty = it holds nothing of it.
+    """
+
+    month: int
+    loaded: LoadedMonth | None
+    reports: Reports
 
 
 def processed_data(platform: Platform, months: Sequence[int], *, run: str) -> Iterator[LoadedMonth]:
@@ -45,19 +62,30 @@ def processed_data(platform: Platform, months: Sequence[int], *, run: str) -> It
         FeedError: If the folder or the inventory of a foreign feed is missing, or files of a month cannot be used.
         GateError: If a claim about a month does not hold.
     """
-    failures: list[CapsimError] = []
-    hosts = foreign_hosts(platform)
-    with platform.writing() as connection:
-        # A month is small: one thread costs half the CPU seconds of two, which mostly wait for each other.
-        connection.execute("SET threads = 1")
-        feed = _open_feed(platform, connection, months, hosts, run)
-        for month in months:
-            try:
-                yield load_month(connection, feed, month)
-            except (FeedError, GateError) as error:
-                failures.append(error)
-    if failures:
-        raise _all_of(failures)
+    for _, loaded, _ in _load_months(platform, months, run, {}):
+        if loaded is not None:
+            yield loaded
+
+
+def refined_months(
+    platform: Platform, months: Sequence[int], *, run: str, barred: Mapping[int, GateError]
+) -> Iterator[RefinedMonth]:
+    """Load months as `processed_data` does, and audit and yield each, those too that are refused.
+
+    Args:
+        platform: Settings and paths.
+        months: Months as YYYYMM.
+        run: Name of the run, for the accounts.
+        barred: Months that may not be loaded, and why; raised with what else was wrong.
+
+    Raises:
+        CapsimError: As `processed_data`.
+    """
+    audits: TableMonths | None = None
+    for opened, loaded, month in _load_months(platform, months, run, barred):
+        audits = audits or TableMonths(platform, opened.connection, opened.feed.source)
+        is_in_table = loaded is not None or bool(loaded_files(opened.connection, month))
+        yield RefinedMonth(month, loaded, audits.audit(month) if is_in_table else {})
 
 
 def foreign_hosts(platform: Platform) -> frozenset[str] | None:
@@ -116,6 +144,36 @@ def _require_folder(platform: Platform) -> None:
         raise FeedError(
             f"no folder {platform.refined.root}", remedy=f"{own}name the root of a feed: capsim refine --feed DIR"
         )
+
+
+class _Opened(NamedTuple):
+    """A feed and the connection that it is loaded through."""
+
+    connection: duckdb.DuckDBPyConnection
+    feed: Feed
+
+
+def _load_months(
+    platform: Platform, months: Sequence[int], run: str, barred: Mapping[int, GateError]
+) -> Iterator[tuple[_Opened, LoadedMonth | None, int]]:
+    """Load and yield each month, or None where it is refused; raise what was wrong when all have been tried."""
+    failures: list[CapsimError] = []
+    hosts = foreign_hosts(platform)
+    with platform.writing() as connection:
+        # A month is small: one thread costs half the CPU seconds of two, which mostly wait for each other.
+        connection.execute("SET threads = 1")
+        opened = _Opened(connection, _open_feed(platform, connection, months, hosts, run))
+        for month in months:
+            loaded = None
+            try:
+                if month in barred:
+                    raise barred[month]
+                loaded = load_month(connection, opened.feed, month)
+            except (FeedError, GateError) as error:
+                failures.append(error)
+            yield opened, loaded, month
+    if failures:
+        raise _all_of(failures)
 
 
 def _open_feed(

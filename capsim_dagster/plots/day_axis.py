@@ -46,6 +46,10 @@ def show_days(axes: "Axes", days: DateArray, *, are_labelled: bool) -> None:
     x = epoch(days)
     room = max(0.5, x.size * _ROOM_SHARE)
     axes.set_xlim(x[0] - room, x[-1] + room)
+    if x.size == 1:
+        # Of a single day the locator would name the hour.
+        axes.set_xticks(x, [str(days[0].astype("datetime64[D]"))] if are_labelled else [""])
+        return
     # Days are the finest that there is: of a window of three days it must not ask for hours.
     locator = AutoDateLocator(minticks=min(LEAST_TICKS, x.size), maxticks=MOST_TICKS)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)

@@ -109,10 +109,13 @@ class Storage(Section):
 
 
 class Automation(Section):
-    """The monthly schedule."""
+    """What Dagster asks for by itself, and how months are cut into runs."""
 
     monthly_cron: str = Field(description="When the monthly schedule ticks, in UTC.")
     max_months_per_tick: int = Field(ge=1, le=120, description="Missing months that one tick asks for at most.")
+    max_months_per_run: int | None = Field(
+        default=None, ge=1, le=120, description="Months in a row that one run does at most; null = any number."
+    )
 
 
 class Settings(BaseSettings):

@@ -36,7 +36,9 @@ def parity_of(connection: duckdb.DuckDBPyConnection, rows: list[Row]) -> AuditRe
 
 def uniqueness_of(connection: duckdb.DuckDBPyConnection, rows: list[Row]) -> AuditReport:
     show(connection, rows)
-    return parity.unique_keys(connection, RELATION, fingerprints(connection, RELATION))
+    return parity.unique_keys(
+        connection, RELATION, fingerprints(connection, RELATION), parity.expected_grid(connection)
+    )
 
 
 def content(found: dict[PieceKey, Fingerprint], *, months: list[int]) -> AuditReport:

@@ -33,6 +33,7 @@ CHECKS = {
     "injected_defects_are_found",
     "hosts_are_known",
     "behavioral_diversity",
+    "file_names_follow_convention",
 }
 
 
@@ -249,7 +250,7 @@ def test_month_that_is_too_dirty_is_partial_where_that_is_allowed(
     assert "refused_files" not in facts
 
 
-def test_table_that_holds_rows_of_no_file_fails_the_check_of_the_next_run(
+def test_table_that_holds_rows_of_no_file_fails_the_check_over_all_months(
     work: Platform, instance: dg.DagsterInstance, exports: Path
 ) -> None:
     foreign = foreign_platform(work.layout.root, exports)
@@ -257,7 +258,7 @@ def test_table_that_holds_rows_of_no_file_fails_the_check_of_the_next_run(
     with foreign.writing() as connection:
         connection.execute("DELETE FROM feed_files WHERE resource = 'disk'")
 
-    result = materialize(work, instance, "processed_data", feed_dir=str(exports))
+    result = materialize(work, instance, "refinery_audit", feed_dir=str(exports))
 
     assert result.success is False
     assert {name for name, passed in evaluations(result).items() if not passed} == {"reconciliation"}

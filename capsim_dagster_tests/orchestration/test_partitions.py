@@ -1,21 +1,54 @@
 import datetime as dt
 
+import dagster as dg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from capsim_dagster.definitions import build_definitions
+from capsim_dagster.orchestration.keys import PROCESSED_DATA
 from capsim_dagster.orchestration.partitions import (
+    Standing,
+    backfill_policy,
     key_of,
     last_month_asked,
     month_of,
+    month_ranges,
     monthly_partitions,
     range_tags,
+    ranges_named,
+    standing,
 )
+from capsim_dagster.settings import Automation
 from capsim_dagster_tests.conftest import MakeSettings
+
+TODAY = dt.date(2023, 8, 15)
+FIVE = [202301, 202302, 202303, 202304, 202305]
+TWO_YEARS = [202211, 202212, *(202300 + month for month in range(1, 13)), *(202400 + month for month in range(1, 11))]
+STARTED = dg.DagsterRunStatus.STARTED
 
 
 def keys(make_settings: MakeSettings, *, end: str, today: dt.date, start: str = "2023-01-01") -> list[str]:
     generation = make_settings(start_date=start, end_date=end).data_generation
     now = dt.datetime.combine(today, dt.time(), tzinfo=dt.UTC)
     return list(monthly_partitions(generation, today=today).get_partition_keys(current_time=now))
+
+
+def stands(make_settings: MakeSettings, instance: dg.DagsterInstance) -> Standing:
+    """Return how five months of the table stand."""
+    months = monthly_partitions(make_settings().data_generation, today=TODAY)
+    return standing(instance, PROCESSED_DATA, months, FIVE, jobs=["monthly_refresh"])
+
+
+def planned_run(make_settings: MakeSettings, instance: dg.DagsterInstance, months: list[int]) -> dg.DagsterRun:
+    """Record a run with the materializations that it plans, as the UI, a backfill or a schedule does."""
+    job = build_definitions(make_settings(), today=TODAY).resolve_job_def("monthly_refresh")
+    return instance.create_run_for_job(job, tags=range_tags(months))
+
+
+def report_loaded(instance: dg.DagsterInstance, *months: int) -> None:
+    for month in months:
+        instance.report_runless_asset_event(dg.AssetMaterialization(PROCESSED_DATA, partition=key_of(month)))
 
 
 def test_partitions_go_on_after_the_window_up_to_the_last_complete_month(make_settings: MakeSettings) -> None:
@@ -42,6 +75,39 @@ def test_month_and_partition_key_are_inverse(month: int) -> None:
     assert month_of(key_of(month)) == month
 
 
+@given(
+    months=st.lists(st.sampled_from(TWO_YEARS)), longest=st.none() | st.integers(min_value=1, max_value=len(TWO_YEARS))
+)
+def test_month_ranges_hold_each_month_once_in_order_and_without_gaps(months: list[int], longest: int | None) -> None:
+    ranges = month_ranges(months, longest)
+
+    assert [month for part in ranges for month in part] == sorted(set(months))
+    for part in ranges:
+        assert part == TWO_YEARS[TWO_YEARS.index(part[0]) :][: len(part)]
+        assert longest is None or len(part) <= longest
+
+
+@given(months=st.sets(st.sampled_from(TWO_YEARS)))
+def test_month_ranges_are_as_few_as_there_are_gaps(months: set[int]) -> None:
+    starts = [month for month in months if month == TWO_YEARS[0] or TWO_YEARS[TWO_YEARS.index(month) - 1] not in months]
+
+    assert len(month_ranges(months)) == len(starts)
+
+
+def test_month_ranges_are_cut_where_they_are_too_long_and_only_there() -> None:
+    assert month_ranges([202301, 202302, 202303, 202304, 202305, 202307], 2) == [
+        [202301, 202302],
+        [202303, 202304],
+        [202305],
+        [202307],
+    ]
+
+
+def test_months_in_a_row_are_named_as_a_range() -> None:
+    assert ranges_named([202301]) == "2023-01"
+    assert ranges_named({202303, 202301, 202302, 202312}) == "2023-01 to 2023-03, 2023-12"
+
+
 def test_range_tags_name_the_first_and_the_last_month() -> None:
     tags = range_tags([202303, 202301, 202302])
 
@@ -53,3 +119,79 @@ def test_range_tags_name_the_first_and_the_last_month() -> None:
 def test_last_month_asked_reads_a_single_partition_and_knows_when_there_is_none() -> None:
     assert last_month_asked({"dagster/partition": "2024-05-01"}) == 202405
     assert last_month_asked({}) is None
+
+
+@pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+@pytest.mark.parametrize("longest", [None, 1, 6])
+def test_backfill_is_one_run_or_runs_of_so_many_months(longest: int | None) -> None:
+    automation = Automation(monthly_cron="0 6 2 * *", max_months_per_tick=12, max_months_per_run=longest)
+
+    assert backfill_policy(automation).max_partitions_per_run == longest
+
+
+def test_months_of_which_nothing_is_known_stand_nowhere(
+    make_settings: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    assert stands(make_settings, instance) == Standing(frozenset(), frozenset(), {})
+
+
+def test_month_that_failed_when_it_was_last_tried_is_not_there(
+    make_settings: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    report_loaded(instance, 202301, 202302)
+    instance.report_run_failed(planned_run(make_settings, instance, [202302, 202303]))
+
+    found = stands(make_settings, instance)
+
+    assert found == Standing(frozenset({202301}), frozenset({202302, 202303}), {})
+
+
+def test_month_that_was_loaded_after_it_had_failed_is_there(
+    make_settings: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    instance.report_run_failed(planned_run(make_settings, instance, [202302]))
+    report_loaded(instance, 202302)
+
+    assert stands(make_settings, instance) == Standing(frozenset({202302}), frozenset(), {})
+
+
+def test_month_of_a_cancelled_run_stands_as_before(make_settings: MakeSettings, instance: dg.DagsterInstance) -> None:
+    report_loaded(instance, 202302)
+    instance.report_run_canceled(planned_run(make_settings, instance, [202302, 202303]))
+
+    assert stands(make_settings, instance) == Standing(frozenset({202302}), frozenset(), {})
+
+
+def test_months_that_an_unfinished_run_plans_are_under_way_with_its_id(
+    make_settings: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    report_loaded(instance, 202302)
+    run = planned_run(make_settings, instance, [202302, 202303])
+
+    assert stands(make_settings, instance) == Standing(
+        frozenset(), frozenset(), {202302: [run.run_id], 202303: [run.run_id]}
+    )
+
+
+def test_unfinished_run_of_a_loading_job_counts_by_what_it_asks_for(
+    make_settings: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    for job, tags in (
+        ("monthly_refresh", range_tags([202302, 202303])),
+        ("some_other_job", range_tags([202304])),
+        ("monthly_refresh", {"dagster/partition": "2023-05-01"}),
+        ("monthly_refresh", {}),
+    ):
+        instance.add_run(dg.DagsterRun(job, status=STARTED, tags=tags))
+
+    assert set(stands(make_settings, instance).under_way) == {202302, 202303, 202305}
+
+
+def test_unfinished_run_of_other_assets_alone_does_not_count(
+    make_settings: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    cpu = frozenset({dg.AssetKey(["monthly_csv", "cpu"])})
+    run = dg.DagsterRun("monthly_refresh", status=STARTED, tags=range_tags([202302]), asset_selection=cpu)
+    instance.add_run(run)
+
+    assert stands(make_settings, instance).under_way == {}

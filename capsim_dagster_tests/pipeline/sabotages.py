@@ -248,9 +248,7 @@ SABOTAGES: Final = {
     "feed file lost": Sabotage(
         lambda platform: feed_file(platform).unlink(), CPU_FEED, {"row_parity"}, "2023-02 cpu is missing"
     ),
-    "feed file renamed": Sabotage(
-        rename_feed_file, CPU_FEED, {"row_parity", "file_names_follow_convention"}, "2023-02 cpu is missing"
-    ),
+    "feed file renamed": Sabotage(rename_feed_file, CPU_FEED, {"row_parity"}, "2023-02 cpu is missing"),
     "table row lost": Sabotage(
         sql(f"DELETE FROM processed_data WHERE {ONE_TABLE_ROW}"),
         "processed_data",
@@ -307,12 +305,12 @@ SABOTAGES: Final = {
             "INSERT INTO refused_files VALUES ('2023/02/cpu_utilization_202302.csv', 202302, 'cpu', 'empty', "
             "'', 'test', TIMESTAMP '2023-04-01')"
         ),
-        "processed_data",
+        "refinery_audit",
         {"injected_defects_are_found"},
         "empty is a false alarm",
     ),
     "defect that is not found": Sabotage(
-        list_a_defect, "processed_data", {"injected_defects_are_found", "row_parity"}, "not_finite"
+        list_a_defect, "refinery_audit", {"injected_defects_are_found", "row_parity"}, "not_finite"
     ),
     "table row twice": Sabotage(
         sql(f"INSERT INTO processed_data SELECT * FROM processed_data WHERE {ONE_TABLE_ROW}"),
@@ -323,10 +321,22 @@ SABOTAGES: Final = {
     "table host unknown": Sabotage(
         sql("DELETE FROM hosts WHERE host_id = 'srv-000012'"),
         "processed_data",
-        {"hosts_are_known", "behavioral_diversity"},
-        "srv-000012 with 360 rows is not in the inventory",
+        {"hosts_are_known"},
+        "srv-000012 with 124 rows is not in the inventory",
     ),
     "table lacks a variety": Sabotage(
-        sql(LOSE_A_VARIETY), "processed_data", {"behavioral_diversity"}, "LOW_IDLE/VARIABLE"
+        sql(LOSE_A_VARIETY), "refinery_audit", {"behavioral_diversity"}, "LOW_IDLE/VARIABLE"
+    ),
+    "table month lost, seen over all": Sabotage(
+        sql("DELETE FROM processed_data WHERE month(ds) = 2"),
+        "refinery_audit",
+        {"reconciliation", "row_parity"},
+        "2023-02 cpu is missing",
+    ),
+    "feed file renamed, seen over all": Sabotage(
+        rename_feed_file,
+        "refinery_audit",
+        {"reconciliation", "file_names_follow_convention"},
+        "is not in the layout",
     ),
 }

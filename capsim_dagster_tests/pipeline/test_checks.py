@@ -1,4 +1,5 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -8,6 +9,8 @@ import pytest
 from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.errors import CapsimError, MasterError, WarehouseError
 from capsim_dagster.pipeline import checks, stages
+from capsim_dagster.pipeline.dirt import expected_content
+from capsim_dagster.pipeline.month_checks import FeedMonths, TableMonths
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
 from capsim_dagster_tests.conftest import MONTHS, MakeSettings
@@ -17,17 +20,35 @@ from capsim_dagster_tests.sabotage import feed_file, replace_field, rewrite_mast
 FEEDS: Final = [f"monthly_csv/{resource}" for resource in Resource]
 
 
-def all_reports(platform: Platform) -> dict[str, Mapping[str, AuditReport]]:
-    """Return the reports of every check, by asset."""
-    feeds = checks.monthly_csv(platform, dict.fromkeys(Resource, MONTHS))
-    return {
-        "host_inventory": checks.host_inventory(platform),
-        "time_dimension": checks.time_dimension(platform),
-        "master_parquet": checks.master_parquet(platform),
-        "ground_truth": checks.ground_truth(platform),
-        **{f"monthly_csv/{resource}": reports for resource, reports in feeds.items()},
-        "processed_data": checks.processed_data(platform, MONTHS),
-    }
+def merged(months: Iterable[Mapping[str, AuditReport]]) -> Mapping[str, AuditReport]:
+    """Return one report a check, with the problems of all months."""
+    whole: dict[str, AuditReport] = {}
+    for reports in months:
+        for name, report in reports.items():
+            whole[name] = whole[name].with_problems(report.problems) if name in whole else report
+    return whole
+
+
+def feed_reports(platform: Platform, resource: Resource, months: Sequence[int] = MONTHS) -> Mapping[str, AuditReport]:
+    audits = FeedMonths(platform)
+    return merged(audits.audit(month, [resource])[resource] for month in months)
+
+
+def table_reports(platform: Platform, months: Sequence[int] = MONTHS) -> Mapping[str, AuditReport]:
+    with platform.reading() as connection:
+        audits = TableMonths(platform, connection, expected_content(platform, months))
+        return merged([audits.audit(month) for month in months])
+
+
+CHECKS: Final[Mapping[str, Callable[[Platform], Mapping[str, AuditReport]]]] = {
+    "host_inventory": checks.host_inventory,
+    "time_dimension": checks.time_dimension,
+    "master_parquet": checks.master_parquet,
+    "ground_truth": checks.ground_truth,
+    **{f"monthly_csv/{resource}": partial(feed_reports, resource=resource) for resource in Resource},
+    "processed_data": table_reports,
+    "refinery_audit": lambda platform: checks.refinery_audit(platform, MONTHS),
+}
 
 
 def failing(reports: Mapping[str, AuditReport]) -> dict[str, str]:
@@ -36,25 +57,15 @@ def failing(reports: Mapping[str, AuditReport]) -> dict[str, str]:
 
 def checks_of(platform: Platform, asset: str) -> Mapping[str, AuditReport]:
     """Return the reports of one asset's checks."""
-    name, _, resource = asset.partition("/")
-    if resource:
-        return checks.monthly_csv(platform, {Resource(resource): MONTHS})[Resource(resource)]
-    by_asset: dict[str, Callable[[Platform], Mapping[str, AuditReport]]] = {
-        "host_inventory": checks.host_inventory,
-        "time_dimension": checks.time_dimension,
-        "master_parquet": checks.master_parquet,
-        "ground_truth": checks.ground_truth,
-        "processed_data": lambda p: checks.processed_data(p, MONTHS),
-    }
-    return by_asset[name](platform)
+    return CHECKS[asset](platform)
 
 
 def test_every_check_passes_on_what_was_built(platform: Platform) -> None:
-    assert {asset: failing(reports) for asset, reports in all_reports(platform).items() if failing(reports)} == {}
+    assert {asset: failing(audit(platform)) for asset, audit in CHECKS.items()} == {asset: {} for asset in CHECKS}
 
 
 def test_every_check_has_a_test_that_makes_it_fail(platform: Platform) -> None:
-    named = {asset.partition("/")[0]: set(reports) for asset, reports in all_reports(platform).items()}
+    named = {asset.partition("/")[0]: set(audit(platform)) for asset, audit in CHECKS.items()}
     broken: dict[str, set[str]] = {"master_parquet": {"breach_hosts_reach_threshold_on_date"}}
     for sabotage in SABOTAGES.values():
         broken.setdefault(sabotage.asset.partition("/")[0], set()).update(sabotage.fails)
@@ -83,12 +94,12 @@ def test_damage_of_one_feed_leaves_the_checks_of_the_others(platform: Platform, 
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "2023/02/cpu_utilization_202303.csv", "2023/02/cpu_utilization.csv"])
-def test_stray_file_fails_the_file_names_of_every_feed(platform: Platform, name: str) -> None:
+def test_stray_file_is_told_of_the_whole_feed_and_of_no_month(platform: Platform, name: str) -> None:
     (platform.layout.legacy / name).touch()
-    for feed in FEEDS:
-        found = failing(checks_of(platform, feed))
-        assert found.keys() == {"file_names_follow_convention"}
-        assert Path(name).name in found["file_names_follow_convention"]
+    found = failing(checks_of(platform, "refinery_audit"))
+    assert found.keys() == {"file_names_follow_convention"}
+    assert Path(name).name in found["file_names_follow_convention"]
+    assert [failing(checks_of(platform, feed)) for feed in FEEDS] == [{}] * 4
 
 
 def test_breach_hosts_that_stay_below_the_threshold_are_told(make_settings: MakeSettings) -> None:
@@ -110,10 +121,25 @@ def test_months_not_yet_asked_for_may_be_missing(platform: Platform) -> None:
         feed_file(platform, 202303, resource).unlink()
     run_sql(platform, "DELETE FROM processed_data WHERE month(ds) = 3")
     run_sql(platform, "DELETE FROM feed_files WHERE yearmonth = 202303")
-    feeds = checks.monthly_csv(platform, dict.fromkeys(Resource, MONTHS[:2]))
-    assert [failing(reports) for reports in feeds.values()] == [{}] * 4
-    assert failing(checks.processed_data(platform, MONTHS[:2])) == {}
-    assert failing(checks.processed_data(platform, MONTHS)).keys() == {"row_parity"}
+    assert [failing(feed_reports(platform, resource, MONTHS[:2])) for resource in Resource] == [{}] * 4
+    assert failing(table_reports(platform, MONTHS[:2])) == {}
+    assert failing(checks.refinery_audit(platform, MONTHS[:2])) == {}
+    assert failing(checks.refinery_audit(platform, MONTHS)).keys() == {"row_parity"}
+
+
+def test_damage_of_one_month_leaves_the_checks_of_the_others(platform: Platform) -> None:
+    lines(replace_field(6, 2, "20.01"))(platform)
+    run_sql(platform, "DELETE FROM processed_data WHERE ds = DATE '2023-02-10'")
+    assert [set(failing(feed_reports(platform, Resource.CPU, [month]))) for month in MONTHS] == [
+        set(),
+        {"row_parity"},
+        set(),
+    ]
+    assert [set(failing(table_reports(platform, [month]))) for month in MONTHS] == [
+        set(),
+        {"reconciliation", "row_parity"},
+        set(),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -129,6 +155,6 @@ def test_checks_without_their_input_raise_and_do_not_fail(
     platform: Platform, damage: Act, error: type[CapsimError]
 ) -> None:
     damage(platform)
-    for audit in (checks.master_parquet, lambda p: checks.processed_data(p, MONTHS)):
+    for audit in (checks.master_parquet, CHECKS["refinery_audit"]):
         with pytest.raises(error):
             audit(platform)

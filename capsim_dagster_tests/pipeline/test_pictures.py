@@ -11,10 +11,11 @@ import pytest
 from capsim_dagster.errors import MasterError, SettingsError, TruthError
 from capsim_dagster.pipeline import pictures, stages
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.plots import fleet, profiles
+from capsim_dagster.plots import fleet, profiles, regions
 from capsim_dagster.plots import series as plots
 from capsim_dagster.plots.canvas import PictureFormat
 from capsim_dagster.plots.course import SeriesView
+from capsim_dagster.plots.regions import RegionMeans
 from capsim_dagster.schemas import VARIETIES, EventKind, Resource, host_id
 from capsim_dagster_tests.conftest import small_settings
 from capsim_dagster_tests.plots.views import ids, png_size, texts
@@ -62,12 +63,13 @@ def numbers_handed_to(drawer: str, platform: Platform, monkeypatch: pytest.Monke
 def test_master_pictures_are_small_enough_to_embed_and_name_the_hosts_they_are_of(platform: Platform) -> None:
     drawn = pictures.master_pictures(platform)
 
-    assert list(drawn) == ["weekly_profile", "quarter_end_effect", "varieties"]
+    assert list(drawn) == ["weekly_profile", "quarter_end_effect", "utilization_by_region", "varieties"]
     assert max(len(base64.b64encode(picture)) for picture in drawn.values()) < MAX_EMBEDDED_BYTES
     assert png_size(drawn["varieties"])[0] == plots.WIDTH_PX
     for name in ("weekly_profile", "quarter_end_effect"):
         assert any("all 12 hosts · 2023-01-01 to 2023-03-31" in text for text in texts(drawn[name]))
         assert {resource.value for resource in Resource} <= ids(drawn[name])
+    assert any("all 12 hosts · 2023-01-01 to 2023-03-31" in text for text in texts(drawn["utilization_by_region"]))
 
 
 def test_pictures_of_a_fleet_larger_than_the_sample_say_so(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,6 +124,28 @@ def test_quarter_end_effect_that_is_drawn_shows_the_spike_of_the_settings(
     inside = effect.filter(pl.col("business_day") >= -platform.generation.calendar.eoq_window_days)["ratio"].mean()
     # Twelve hosts over five days: their noise and a burst or two move the mean by some percent.
     assert inside == pytest.approx(platform.generation.metrics[Resource.NETWORK].eoq_spike_multiplier, abs=0.1)
+
+
+def test_utilization_by_region_that_is_drawn_equals_the_mean_of_all_values_of_the_region(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[RegionMeans] = []
+    monkeypatch.setattr(regions, "regions_picture", lambda found, _note: kept.append(found))
+
+    pictures.master_pictures(platform)
+
+    (found,) = kept
+    assert found.period == "day"
+    with platform.reading() as connection:
+        connection.execute(f"CREATE TEMP VIEW master AS FROM '{platform.layout.master}'")
+        wanted = connection.execute(
+            "SELECT resource::VARCHAR, region, date, avg(p95_util) FROM master JOIN hosts USING (host_id) GROUP BY ALL "
+            "ORDER BY ALL"
+        ).fetchall()
+    rows = found.means.rows()
+    assert [row[:3] for row in rows] == [row[:3] for row in wanted]
+    means, values = [row[3] for row in rows], [np.nan if row[3] is None else row[3] for row in wanted]
+    np.testing.assert_allclose(means, values, rtol=1e-6)
 
 
 def test_example_hosts_hold_one_of_each_variety_and_their_very_values(

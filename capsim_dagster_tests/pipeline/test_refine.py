@@ -2,13 +2,16 @@
 
 import datetime as dt
 import gzip
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.errors import CapsimError, FeedError, GateError
 from capsim_dagster.pipeline import checks, refine
 from capsim_dagster.pipeline.audit_page import write_audit_page
+from capsim_dagster.pipeline.month_checks import TableMonths
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
 from capsim_dagster_tests.foreign_feed import (
@@ -31,7 +34,14 @@ def spoil(path: Path, old: str, new: str, count: int = 1) -> None:
 
 
 def verdicts(platform: Platform) -> dict[str, bool]:
-    return {name: report.passed for name, report in checks.processed_data(platform, []).items()}
+    return {name: report.passed for name, report in audited(platform).items()}
+
+
+def audited(platform: Platform) -> Mapping[str, AuditReport]:
+    """Return the reports over all months, and those that a month alone has, of June."""
+    with platform.reading() as connection:
+        month = TableMonths(platform, connection, None).audit(202406)
+    return {**month, **checks.refinery_audit(platform, [])}
 
 
 # The tree that config/other_tool.yaml describes.
@@ -228,7 +238,7 @@ def test_views_for_forecasting_work_on_a_foreign_feed(foreign: Platform) -> None
 def test_checks_of_a_foreign_feed_pass_and_say_what_they_cannot_compare(foreign: Platform) -> None:
     refined(foreign)
 
-    reports = checks.processed_data(foreign, [])
+    reports = audited(foreign)
 
     assert all(report.passed for report in reports.values())
     lines = sum(LINES.values())
@@ -252,7 +262,7 @@ def test_reconciliation_fails_where_table_and_accounts_disagree(foreign: Platfor
     refined(foreign)
     run_sql(foreign, damage)
 
-    report = checks.processed_data(foreign, [])["reconciliation"]
+    report = audited(foreign)["reconciliation"]
 
     assert not report.passed
     assert any(said in problem for problem in report.problems)
@@ -266,7 +276,7 @@ def test_reconciliation_fails_where_the_file_is_not_what_was_loaded(
     path = file_of(foreign.refined.root, 202406)
     path.unlink() if is_removed else spoil(path, ";FRA", ";LON")
 
-    report = checks.processed_data(foreign, [])["reconciliation"]
+    report = audited(foreign)["reconciliation"]
 
     assert [problem for problem in report.problems if said in problem] == list(report.problems)
     assert len(report.problems) == 1

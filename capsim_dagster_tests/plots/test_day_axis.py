@@ -47,6 +47,10 @@ def test_labels_name_months_and_the_year_where_it_changes() -> None:
     assert {"Mar", "Jul", "Nov"} <= set(labels)
 
 
+def test_a_single_day_is_named_by_its_date() -> None:
+    assert drawn(1) == ([float(epoch(np.array([START]))[0])], ["2023-01-01"])
+
+
 def test_no_days_leave_no_ticks() -> None:
     axes = Figure().subplots()
     show_days(axes, START + np.arange(0), are_labelled=True)

@@ -1,0 +1,83 @@
+"""Gates between assets that hold in every kind of run.
+
+A blocking check stops later assets within one run only: "Materialize all" is a backfill of several runs, and so is a
+person who goes on by hand. So each asset looks at the gates of what it is made from, and refuses what failed them.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import dagster as dg
+from dagster._core.storage.asset_check_execution_record import (  # not exported
+    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
+    AssetCheckExecutionRecordStatus,
+)
+
+from capsim_dagster.errors import GateError
+from capsim_dagster.orchestration.check_specs import (
+    CALENDAR_CHECKS,
+    INVENTORY_CHECKS,
+    MASTER_CHECKS,
+)
+from capsim_dagster.orchestration.keys import MONTHLY_CSV
+from capsim_dagster.orchestration.partitions import key_of, month_of
+from capsim_dagster.simulation.time_dimension import month_name
+
+_GATES: Final = tuple(spec for spec in (*INVENTORY_CHECKS, *CALENDAR_CHECKS, *MASTER_CHECKS) if spec.blocking)
+_FEED_GATE: Final = "row_parity"
+
+
+def require_gates(instance: dg.DagsterInstance, upstream: Iterable[dg.AssetKey]) -> None:
+    """Refuse upstream data whose gate failed.
+
+    A check counts if it looked at the asset as it is now: an asset that was materialized since is judged again, or not
+    yet.
+
+    Raises:
+        GateError: If the latest evaluation of a blocking check failed.
+    """
+    failed = [
+        f"{spec.asset_key.to_user_string()}: {spec.name} failed ({reason})"
+        for asset in upstream
+        for spec in _GATES
+        if spec.asset_key == asset and (reason := _failure(instance, spec.key)) is not None
+    ]
+    if failed:
+        raise GateError(
+            f"what this is made from did not pass its checks: {'; '.join(failed)}",
+            remedy="see the check for what is wrong, materialize that asset again, then this one",
+        )
+
+
+def barred_months(instance: dg.DagsterInstance, months: Iterable[int]) -> Mapping[int, GateError]:
+    """Return the months whose feed files failed their check, as YYYYMM, and why they may not be loaded."""
+    keys = [key_of(month) for month in months]
+    checks = [dg.AssetCheckKey(asset, _FEED_GATE) for asset in MONTHLY_CSV.values()]
+    failed: dict[int, list[str]] = {}
+    for found in instance.event_log_storage.get_asset_check_partition_info(checks, partition_keys=keys):
+        is_failure = found.latest_execution_status is AssetCheckExecutionRecordStatus.FAILED
+        if is_failure and found.is_current and found.partition_key:
+            name = f"{found.check_key.asset_key.to_user_string()} {found.check_key.name}"
+            failed.setdefault(month_of(found.partition_key), []).append(name)
+    return {
+        month: GateError(
+            f"{month_name(month)}: its feed did not pass its checks ({', '.join(names)}); it keeps its previous rows",
+            remedy="materialize monthly_csv for that month again",
+        )
+        for month, names in failed.items()
+    }
+
+
+def _failure(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> str | None:
+    """Return why the latest evaluation of a check failed; None = it passed, or looked at an earlier materialization."""
+    records = instance.event_log_storage.get_asset_check_execution_history(
+        check, limit=1, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+    )
+    evaluation = records[0].evaluation if records else None
+    if evaluation is None or evaluation.passed:
+        return None
+    target = evaluation.target_materialization_data
+    latest = instance.fetch_materializations(check.asset_key, limit=1).records
+    if latest and target is not None and target.storage_id != latest[0].storage_id:
+        return None
+    return evaluation.description or "no reason was recorded"

@@ -1,0 +1,36 @@
+"""What assets, checks and pools are called; one place, so that jobs, gates and pages name the same thing."""
+
+from typing import Final
+
+import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph  # not exported
+
+from capsim_dagster.schemas import Resource
+
+HOST_INVENTORY: Final = dg.AssetKey("host_inventory")
+TIME_DIMENSION: Final = dg.AssetKey("time_dimension")
+MASTER_PARQUET: Final = dg.AssetKey("master_parquet")
+GROUND_TRUTH: Final = dg.AssetKey("ground_truth")
+MONTHLY_CSV: Final = {resource: dg.AssetKey(["monthly_csv", resource.value]) for resource in Resource}
+"""One asset key a resource."""
+PROCESSED_DATA: Final = dg.AssetKey("processed_data")
+REFINERY_AUDIT: Final = dg.AssetKey("refinery_audit")
+
+MONTHLY: Final = (*MONTHLY_CSV.values(), PROCESSED_DATA)
+"""The assets with a partition a month."""
+
+WAREHOUSE_POOL: Final = "warehouse"
+"""Steps that open the warehouse or write the master run one at a time, over all runs: DuckDB takes one writer, which
+excludes every reader, and of two masters written at once the shorter one might stay. dagster.yaml has the limit.
+"""
+OWNERS: Final = ("team:capacity-engineering",)
+
+
+def assets_in_order(graph: AssetGraph) -> list[dg.AssetKey]:
+    """Return the assets as data flows, those of one level by name."""
+    return [key for level in graph.toposorted_asset_keys_by_level for key in sorted(level)]
+
+
+def checks_in_order(graph: AssetGraph) -> list[dg.AssetCheckKey]:
+    """Return the checks in the order of their assets."""
+    return [check for asset in assets_in_order(graph) for check in sorted(graph.get_check_keys_for_assets({asset}))]

@@ -1,0 +1,96 @@
+"""The law that every setting of the automation acts: changing it changes what is asked for, and in how many runs."""
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+import pytest
+
+from capsim_dagster.orchestration.feed_sensor import feed_sensor
+from capsim_dagster.orchestration.jobs import monthly_schedule
+from capsim_dagster.orchestration.partitions import backfill_policy, monthly_partitions
+from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.settings import Automation, Settings, load_settings
+from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster_tests.foreign_feed import foreign_platform, write_feed
+
+TODAY: Final = dt.date(2024, 2, 2)
+CASES: Final[dict[str, tuple[Any, dict[str, Any], dict[str, Any]]]] = {
+    "monthly_cron": ("0 7 3 * *", {"cron": "0 6 2 * *"}, {"cron": "0 7 3 * *"}),
+    "max_months_per_tick": (7, {"runs of a tick": ["01 to 12"]}, {"runs of a tick": ["01 to 07"]}),
+    "max_months_per_run": (
+        5,
+        {"runs of a tick": ["01 to 12"], "runs of the sensor": ["01 to 06"], "months of a backfill's run": None},
+        {
+            "runs of a tick": ["01 to 05", "06 to 10", "11 to 12"],
+            "runs of the sensor": ["01 to 05", "06 to 06"],
+            "months of a backfill's run": 5,
+        },
+    ),
+}
+"""New value by setting, and what is seen before and after the change."""
+
+
+def runs(requests: object) -> list[str]:
+    """Return the months of each request."""
+    assert isinstance(requests, list)
+    ends = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+    return [" to ".join(request.tags[end][5:7] for end in ends) for request in requests]
+
+
+def runs_of_a_tick(settings: Settings, folder: Path) -> list[str]:
+    months = monthly_partitions(settings.data_generation, today=TODAY)
+    schedule = monthly_schedule(settings, months)
+    with dg.DagsterInstance.local_temp(str(folder)) as instance:
+        moment = dt.datetime.combine(TODAY, dt.time(6), tzinfo=dt.UTC)
+        return runs(schedule(dg.build_schedule_context(instance=instance, scheduled_execution_time=moment)))
+
+
+def runs_of_the_sensor(settings: Settings, folder: Path) -> list[str]:
+    exports = write_feed(folder / "exports", [202301 + index for index in range(6)])
+    platform = foreign_platform(folder / "work", exports)
+    platform = Platform(platform.settings.model_copy(update={"automation": settings.automation}))
+    sensor = feed_sensor(platform, monthly_partitions(platform.generation, today=TODAY))
+    last = dg.SensorResult()
+    with dg.DagsterInstance.local_temp(str(folder)) as instance:
+        for _ in range(2):
+            with dg.build_sensor_context(instance=instance, cursor=last.cursor) as context:
+                result = sensor(context)
+            assert isinstance(result, dg.SensorResult)
+            last = result
+    return runs(last.run_requests)
+
+
+def cron(settings: Settings, _folder: Path) -> object:
+    months = monthly_partitions(settings.data_generation, today=TODAY)
+    return monthly_schedule(settings, months).cron_schedule
+
+
+def months_of_a_backfills_run(settings: Settings, _folder: Path) -> object:
+    return backfill_policy(settings.automation).max_partitions_per_run
+
+
+SEEN: Final[dict[str, Callable[[Settings, Path], object]]] = {
+    "cron": cron,
+    "runs of a tick": runs_of_a_tick,
+    "runs of the sensor": runs_of_the_sensor,
+    "months of a backfill's run": months_of_a_backfills_run,
+}
+
+
+@pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+@pytest.mark.parametrize("name", CASES)
+def test_changing_a_setting_of_the_automation_changes_what_is_asked_for(name: str, tmp_path: Path) -> None:
+    value, before, after = CASES[name]
+    for number, (change, expected) in enumerate([({}, before), ({name: value}, after)]):
+        settings = load_settings(CONFIG, {"automation": change})
+        for what, seen in expected.items():
+            folder = tmp_path / f"{number} {what}"
+            folder.mkdir()
+            assert SEEN[what](settings, folder) == seen
+
+
+def test_cases_cover_every_setting_of_the_automation() -> None:
+    assert set(CASES) == set(Automation.model_fields)
