@@ -1,0 +1,138 @@
+"""A person clicks through the UI in a browser; what they saw is kept under `data/screenshots`."""
+
+import datetime as dt
+import os
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from capsim_dagster.definitions import build_definitions
+from capsim_dagster.orchestration.instance import open_instance
+from capsim_dagster.orchestration.keys import GROUND_TRUTH, HOST_INVENTORY, MASTER_PARQUET, MONTHLY_CSV, TIME_DIMENSION
+from capsim_dagster.orchestration.partitions import range_tags
+from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster_tests.conftest import MONTHS
+from capsim_dagster_tests.orchestration.conftest import QUIET
+from capsim_dagster_tests.orchestration.server import ROOT, Server, serving, wait
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.browser
+
+BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
+SCREENSHOTS: Final = ROOT / "data" / "screenshots"
+MINUTE: Final = 60_000
+"""Patience with runs and with the daemon, which looks for backfills every half minute [ms]."""
+
+
+@pytest.fixture
+def browser() -> str:
+    """Return the distribution's browser."""
+    pytest.importorskip("playwright", reason="the dependency group ui is not installed: uv sync --group ui")
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip(f"no browser is installed: none of {', '.join(BROWSERS)} is on the path")
+    return found
+
+
+@pytest.fixture
+def fed(empty_platform: Platform) -> Platform:
+    """Return a platform of which everything but the table was materialized in the terminal."""
+    definitions = build_definitions(empty_platform.settings, today=dt.date(2023, 8, 1))
+    chosen = [HOST_INVENTORY, TIME_DIMENSION, MASTER_PARQUET, GROUND_TRUTH, *MONTHLY_CSV.values()]
+    with open_instance(empty_platform.layout) as instance:
+        result = definitions.resolve_job_def("full_refresh").execute_in_process(
+            instance=instance, tags=range_tags(MONTHS), asset_selection=chosen, run_config=QUIET
+        )
+    assert result.success
+    return empty_platform
+
+
+@pytest.fixture
+def ui(fed: Platform) -> Iterator[Server]:
+    with serving(fed.layout.root, num_servers=12, end_date="2023-03-31") as server:
+        yield server
+
+
+@pytest.fixture
+def page(browser: str) -> "Iterator[Page]":
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # A container's root may not use the sandbox; the pages are our own.
+        started = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"] if os.getuid() == 0 else [])
+        yield started.new_page(viewport={"width": 1500, "height": 1000})
+        started.close()
+
+
+def test_a_person_materializes_launches_a_backfill_and_sees_three_green_months(ui: Server, page: "Page") -> None:
+    from playwright.sync_api import expect
+
+    open_page(ui, page, "/overview")
+    expect(page.get_by_text("Overview").first).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    keep(page, "1_first_page")
+
+    open_page(ui, page, "/assets/master_parquet")
+    page.get_by_role("button", name="Materialize").first.click()
+    wait(lambda: len(finished_runs(ui)) == 2, "the run of master_parquet")
+    assert finished_runs(ui) == ["SUCCESS", "SUCCESS"]
+    open_page(ui, page, "/assets/master_parquet?view=checks")
+    expect(page.get_by_text("Succeeded", exact=True)).to_have_count(5)
+    keep(page, "2_master_parquet")
+
+    open_page(ui, page, "/assets/processed_data?view=checks")
+    expect(page.get_by_text("Checks (4)")).to_be_visible()
+    # Four in the list, and the one that is open.
+    expect(page.get_by_text("Not evaluated")).to_have_count(5)
+    open_page(ui, page, "/assets/processed_data?view=partitions")
+    expect(page.get_by_text("Materialized (0)")).to_be_visible()
+    keep(page, "3_partitions_before")
+
+    launch_backfill(page, "[2023-01-01...2023-03-01]")
+    expect(page.get_by_text("Created backfill")).to_be_visible()
+    keep(page, "4_backfill_launched")
+
+    expect(page.get_by_text("Materialized (3)")).to_be_visible(timeout=2 * MINUTE)
+    expect(page.get_by_text("Failed (0)")).to_be_visible()
+    keep(page, "5_partitions_green")
+
+    open_page(ui, page, "/assets/processed_data?view=checks")
+    expect(page.get_by_text("Succeeded", exact=True)).to_have_count(4, timeout=MINUTE)
+    page.get_by_text("row_parity", exact=True).first.click()
+    page.get_by_role("tab", name="Partitions").last.click()
+    expect(page.get_by_text("Passed (3)")).to_be_visible(timeout=MINUTE)
+    keep(page, "6_checks_green")
+    assert ui.months("processed_data") == dict.fromkeys(MONTHS, "MATERIALIZED")
+
+
+def launch_backfill(page: "Page", months: str) -> None:
+    """Click through the dialog Materialize of an asset with months."""
+    page.get_by_role("button", name="Materialize").first.click()
+    dialog = page.get_by_role("dialog")
+    # Dagster offers the last 90 days first; a fleet's window may lie before them.
+    dialog.get_by_text("Show all partitions").click()
+    months_input = dialog.get_by_role("textbox").first
+    months_input.fill(months)
+    months_input.press("Tab")
+    dialog.get_by_role("button", name="Launch backfill").click()
+
+
+def open_page(ui: Server, page: "Page", path: str) -> None:
+    page.goto(ui.address + path)
+    page.wait_for_load_state("networkidle")
+
+
+def keep(page: "Page", name: str) -> None:
+    """Keep what the page shows as an artifact."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+
+def finished_runs(ui: Server) -> list[Any]:
+    """Return the status of every run that has ended."""
+    runs = ui.ask("query { runsOrError { ... on Runs { results { status } } } }")["runsOrError"]["results"]
+    return [run["status"] for run in runs if run["status"] in ("SUCCESS", "FAILURE", "CANCELED")]
