@@ -8,6 +8,7 @@ from dagster_duckdb import DuckDBResource
 
 from capsim_dagster.orchestration.assets import build_assets
 from capsim_dagster.orchestration.checks import build_checks
+from capsim_dagster.orchestration.dead_runs import killed_runs_sensor
 from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.feed_sensor import feed_sensor
 from capsim_dagster.orchestration.jobs import full_refresh, monthly_refresh, monthly_schedule, refine_feed
@@ -37,7 +38,7 @@ def build_definitions(settings: Settings, *, today: dt.date, progress: Progress 
         asset_checks=build_checks(),
         jobs=[full_refresh(), monthly_refresh(), refine_feed()],
         schedules=[monthly_schedule(settings, months)],
-        sensors=[feed_sensor(platform, months)],
+        sensors=[feed_sensor(platform, months), killed_runs_sensor()],
         resources={
             "platform": platform,
             "feed": FeedResource.of(settings.refinery),

@@ -70,13 +70,16 @@ def capsim() -> None:
     type=click.IntRange(1, 65_535),
     help="Port on 127.0.0.1. Default: 3000, or a free one where that is taken.",
 )
-def ui(
+@click.option("--verbose", is_flag=True, help="Show here what goes to <data-dir>/.dagster/ui.log otherwise.")
+def ui(  # noqa: PLR0913 one argument an option
     config: Path | None,
     data_dir: Path | None,
     hosts: int | None,
     start: dt.datetime | None,
     end: dt.datetime | None,
     port: int | None,
+    *,
+    verbose: bool,
 ) -> None:
     """Open the Dagster UI on this machine: assets, checks, runs, schedules. Ctrl-C ends it.
 
@@ -84,8 +87,8 @@ def ui(
     data: where a run was given another fleet or window, give them here too.
     """
     from capsim_dagster.orchestration import ui as ui_server
+    from capsim_dagster.orchestration.dead_runs import release_dead_runs
     from capsim_dagster.orchestration.instance import open_instance
-    from capsim_dagster.orchestration.launch import release_dead_runs
 
     fleet = window(hosts, start, end)
     settings = read_settings(config, data_dir, generation=fleet)
@@ -99,6 +102,7 @@ def ui(
             port=port,
             environment=ui_server.child_environment(find_config(config), layout.root, fleet),
             announce=lambda address: click.echo(f"capsim: ready on {address} (Ctrl-C ends it)"),
+            log=None if verbose else layout.dagster_home / "ui.log",
         )
     )
 

@@ -2,15 +2,18 @@
 
 import datetime as dt
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
+    EXIT_INTERRUPTED,
     MONTH,
     config_option,
     console,
@@ -21,16 +24,29 @@ from capsim_dagster.cli.options import (
     window,
 )
 from capsim_dagster.cli.run import print_summary, report_interrupt
+from capsim_dagster.cli.status import instance_to_read
 
 if TYPE_CHECKING:
+    import dagster as dg
+
     from capsim_dagster.orchestration.backfill import Plan
+    from capsim_dagster.orchestration.bars import BarProgress
+    from capsim_dagster.orchestration.progress import Advance
+    from capsim_dagster.orchestration.run_summary import RunSummary
     from capsim_dagster.settings import Settings
 
 
 @click.command()
-@click.argument("first", type=MONTH, required=False, help="First month, such as 2024-01.")
-@click.argument("last", type=MONTH, required=False, help="Last month; FIRST alone is one month.")
-@click.option("--month", "chosen", type=MONTH, multiple=True, help="A month on its own; may be given more than once.")
+@click.argument("first", type=MONTH, required=False, metavar="[FIRST]", help="First month, such as 2024-01.")
+@click.argument("last", type=MONTH, required=False, metavar="[LAST]", help="Last month; FIRST alone is one month.")
+@click.option(
+    "--month",
+    "chosen",
+    type=MONTH,
+    metavar="MONTH",
+    multiple=True,
+    help="A month on its own; may be given more than once.",
+)
 @click.option("--again", is_flag=True, help="Run months too that are there already.")
 @click.option("--dry-run", is_flag=True, help="Show which months would run, in which runs, and stop.")
 @config_option
@@ -85,55 +101,123 @@ def _months(first: dt.datetime | None, last: dt.datetime | None, chosen: Sequenc
 
 def _backfill(settings: "Settings", months: list[int] | None, terminal: Console, *, again: bool, is_dry: bool) -> int:
     """Plan and run; return the exit code."""
-    from dagster import DagsterExecutionInterruptedError
-
     from capsim_dagster.definitions import build_definitions
-    from capsim_dagster.orchestration.backfill import plan_backfill, run_backfill
-    from capsim_dagster.orchestration.bars import BarProgress
+    from capsim_dagster.orchestration.backfill import plan_backfill
     from capsim_dagster.orchestration.instance import open_instance
     from capsim_dagster.orchestration.partitions import ranges_named
 
-    progress = BarProgress(terminal)
-    definitions = build_definitions(settings, today=dt.datetime.now(dt.UTC).date(), progress=progress)
-    is_good = True
-    with open_instance(layout_of(settings)) as instance:
-        plan = plan_backfill(definitions, instance, settings, months, again=again)
-        _print_plan(terminal, plan)
-        if is_dry or not plan.runs:
-            return 0
-        summaries = run_backfill(definitions, instance, plan)
-        for number, part in enumerate(plan.runs, start=1):
-            terminal.rule(f"run {number} of {len(plan.runs)}: {ranges_named(part)}", align="left")
-            try:
-                with progress.shown():
-                    summary = next(summaries)
-            except (DagsterExecutionInterruptedError, KeyboardInterrupt):
-                return report_interrupt()
-            if summary.interrupted:
-                return report_interrupt()
-            print_summary(summary, terminal)
-            is_good = is_good and summary.succeeded
-        left = plan_backfill(definitions, instance, settings, months)
+    today, layout, bars = dt.datetime.now(dt.UTC).date(), layout_of(settings), _BarsOfEachRun(terminal)
+    definitions = build_definitions(settings, today=today, progress=bars)
+    with instance_to_read(layout) as instance:
+        plan = plan_backfill(definitions, instance, settings, months, today=today, again=again)
+    _print_plan(terminal, plan, with_runs=is_dry)
+    if is_dry or not plan.runs:
+        return 0
+    with open_instance(layout) as instance:
+        code = _run_all(definitions, instance, plan, bars)
+        if code == EXIT_INTERRUPTED:
+            return report_interrupt()
+        left = plan_backfill(definitions, instance, settings, months, today=today)
     if left.runs:
-        due = ranges_named([month for part in left.runs for month in part])
-        terminal.print(f"[red]not there yet[/]: {due}; mend the cause above and run it again: only these are tried")
+        due = ranges_named(left.months) + (f" for {', '.join(left.assets)}" if left.assets else "")
+        terminal.print(
+            f"[red]not there yet:[/] {due}; mend the cause above and run it again: only these are tried",
+            soft_wrap=True,
+            highlight=False,
+        )
         return EXIT_FAILED
-    return 0 if is_good else EXIT_FAILED
+    if len(plan.runs) > 1 and code == 0:
+        terminal.print(f"[green]all there:[/] {ranges_named(plan.months)}; see: capsim status", highlight=False)
+    return code
 
 
-def _print_plan(terminal: Console, plan: "Plan") -> None:
+def _run_all(
+    definitions: "dg.Definitions", instance: "dg.DagsterInstance", plan: "Plan", bars: "_BarsOfEachRun"
+) -> int:
+    """Run a plan and print what each run did; return the exit code."""
+    from dagster import DagsterExecutionInterruptedError
+
+    from capsim_dagster.orchestration.backfill import run_backfill
     from capsim_dagster.orchestration.partitions import ranges_named
 
+    terminal, summaries, code = bars.terminal, run_backfill(definitions, instance, plan), 0
+    for number, part in enumerate(plan.runs, start=1):
+        if len(plan.runs) > 1:
+            terminal.rule(f"run {number} of {len(plan.runs)}: {ranges_named(part)}", align="left")
+        try:
+            with bars.shown():
+                summary = next(summaries)
+        except (DagsterExecutionInterruptedError, KeyboardInterrupt):
+            return EXIT_INTERRUPTED
+        if summary.interrupted:
+            return EXIT_INTERRUPTED
+        if len(plan.runs) > 1:
+            _print_run(summary, terminal)
+        else:
+            print_summary(summary, terminal)
+        code = code if summary.succeeded else EXIT_FAILED
+    return code
+
+
+class _BarsOfEachRun:
+    """Bars that begin anew with each run: those of the runs before it would be drawn again."""
+
+    def __init__(self, terminal: Console) -> None:
+        self.terminal = terminal
+        self._bars: BarProgress | None = None
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show new bars while a run lasts."""
+        from capsim_dagster.orchestration.bars import BarProgress
+
+        self._bars = BarProgress(self.terminal)
+        with self._bars.shown():
+            yield
+
+    def stage(self, context: object, *, name: str, total: int, unit: str) -> "AbstractContextManager[Advance]":
+        """Open a stage of `total` units."""
+        assert self._bars is not None  # noqa: S101 only runs have stages, and they are shown
+        return self._bars.stage(context, name=name, total=total, unit=unit)
+
+
+def _print_plan(terminal: Console, plan: "Plan", *, with_runs: bool) -> None:
+    """Print what is to be done, and what is not; with the months of each run, if asked for."""
+    from capsim_dagster.orchestration.partitions import ranges_named
+
+    def say(text: str) -> None:
+        terminal.print(text, soft_wrap=True, highlight=False)
+
     if plan.done:
-        terminal.print(f"there already: {ranges_named(plan.done)} (--again runs them too)", soft_wrap=True)
+        say(f"there already: {ranges_named(plan.done)} (--again runs them too)")
     if plan.running:
-        terminal.print(f"[yellow]another run is at[/] {ranges_named(plan.running)}: left out", soft_wrap=True)
+        say(f"[yellow]another run is at[/] {ranges_named(plan.running)}: left out")
     if not plan.runs:
-        terminal.print("nothing to do: every month asked for is there, or on its way")
+        say("nothing to do: every month asked for is there, or on its way")
         return
-    count = sum(map(len, plan.runs))
-    terminal.print(
-        f"to do: {count} month{'s' * (count > 1)} in {len(plan.runs)} run{'s' * (len(plan.runs) > 1)} of {plan.job}: "
-        + "; ".join(map(ranges_named, plan.runs)),
-        soft_wrap=True,
-    )
+    why = f", again, for {', '.join(plan.assets)}: failed, missing or not judged" if plan.assets else ""
+    say(f"to do: {ranges_named(plan.months)}{why}, {_counted(plan)} of {plan.job}")
+    for number, part in enumerate(plan.runs, start=1):
+        if with_runs:
+            say(f"  run {number}: {ranges_named(part)}")
+
+
+def _counted(plan: "Plan") -> str:
+    months, runs = len(plan.months), len(plan.runs)
+    return f"{months} month{'s' * (months > 1)} in {runs} run{'s' * (runs > 1)}"
+
+
+def _print_run(summary: "RunSummary", terminal: Console) -> None:
+    """Print one of several runs: a line, and what failed."""
+    passed = sum(check.passed for check in summary.checks)
+    rows = next((asset.rows for asset in summary.assets if asset.asset == "processed_data"), 0)
+    mark = "[green]✓[/]" if summary.succeeded else "[red]✗[/]"
+    lines = [f"{mark} {rows:,} rows loaded, {passed} of {len(summary.checks)} checks passed (run {summary.run_id[:8]})"]
+    lines += [
+        f"[{'yellow' if check.is_warning else 'red'}]{check.asset} {check.check}:[/] {escape(check.detail)}"
+        for check in summary.checks
+        if not check.passed
+    ]
+    lines += [f"[red]failed[/] {escape(failure)}" for failure in summary.failures]
+    for line in lines:
+        terminal.print(line, soft_wrap=True, highlight=False)

@@ -1,18 +1,22 @@
-"""`capsim status`: what the UI shows, in the terminal, and the command for what is missing."""
+"""`capsim status`: what the UI shows, in the terminal, and the command for what is open."""
 
 import datetime as dt
 import json
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from capsim_dagster.cli.advice import AFTER_WINDOW, Advice, advice, options_given
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
     config_option,
@@ -23,142 +27,280 @@ from capsim_dagster.cli.options import (
     read_settings,
     window,
 )
+from capsim_dagster.errors import FeedError
+from capsim_dagster.orchestration.states import AssetStatus, CheckStatus, RunStatus, State, Status, Verdict
+from capsim_dagster.simulation.time_dimension import month_name, yearmonth
 
 if TYPE_CHECKING:
-    from capsim_dagster.orchestration.status import AssetStatus, CheckStatus, Status
+    import dagster as dg
+
+    from capsim_dagster.settings import Settings
+    from capsim_dagster.storage import DataLayout
 
 _MARKS: Final = {
-    "materialized": "[green]■[/]",
-    "failed": "[red]✗[/]",
-    "running": "[yellow]▶[/]",
-    "missing": "[dim]·[/]",
+    State.MATERIALIZED: "[green]■[/]",
+    State.FAILED: "[red]✗[/]",
+    State.RUNNING: "[yellow]▶[/]",
+    State.MISSING: "[yellow]○[/]",
 }
+_LATER: Final = "[dim]·[/]"
 _NO_MONTH: Final = " "
 _MONTHS_A_YEAR: Final = 12
+_GAP: Final = "  "
+_COLOURS: Final = {"success": "green", "failure": "red", "canceled": "yellow", "started": "yellow"}
+
+
+@dataclass(frozen=True)
+class _View:
+    """What is shown.
+
+    Attributes:
+        fleet: What the settings describe, by name.
+        found: What there is.
+        later: Months after the window that nobody has asked for, as YYYYMM.
+        advice: What is open, and the commands for it.
+        note: What makes the rest hard to read; empty = nothing.
+    """
+
+    fleet: Mapping[str, Any]
+    found: Status
+    later: Collection[int]
+    advice: Sequence[Advice]
+    note: str
 
 
 @click.command()
+@click.option("--checks", "with_checks", is_flag=True, help="List every check, those too that passed.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @config_option
 @data_dir_option
 @fleet_options
-def status(
+def status(  # noqa: PLR0913 one argument an option
     config: Path | None,
     data_dir: Path | None,
     hosts: int | None,
     start: dt.datetime | None,
     end: dt.datetime | None,
     *,
+    with_checks: bool,
     as_json: bool,
 ) -> None:
-    """Show what is there: assets by month, checks, the last runs, what is missing, and the command for it.
+    """Show what is there: assets, months, checks, the last runs, what is open, and the command for it.
 
-    The same as the UI shows, from the same records. Exit code 1 if an asset, a month or a blocking check failed; what
-    is merely missing is no failure.
+    The same as the UI shows, from the same records; nothing is run. Exit code 1 if an asset, a month or a blocking
+    check failed; what is merely missing is no failure. Where a run was given another fleet or window, give them here
+    too.
     """
-    from capsim_dagster.definitions import build_definitions
-    from capsim_dagster.orchestration.instance import open_instance
-    from capsim_dagster.orchestration.launch import release_dead_runs
-    from capsim_dagster.orchestration.status import read_status
-
     settings = read_settings(config, data_dir, generation=window(hosts, start, end))
-    today = dt.datetime.now(dt.UTC).date()
-    with open_instance(layout_of(settings)) as instance:
-        release_dead_runs(instance)
-        found = read_status(instance, build_definitions(settings, today=today), today=today)
+    given = {"--config": config, "--data-dir": data_dir, "--hosts": hosts, "--start": start, "--end": end}
+    view = _look(settings, options_given(given))
     if as_json:
-        click.echo(json.dumps(asdict(found), indent=2, default=str))
+        click.echo(json.dumps(_as_json(view), indent=2, default=str))
     else:
-        _print(found, console())
-    sys.exit(EXIT_FAILED if found.has_failures else 0)
+        _print(view, console(), with_checks=with_checks)
+    sys.exit(EXIT_FAILED if view.found.has_failures else 0)
 
 
-def _print(found: "Status", terminal: Console) -> None:
-    _print_assets(found.assets, terminal)
-    _print_checks(found.checks, terminal)
-    _print_runs(found, terminal)
-    for line in advice(found.assets):
-        terminal.print(line, soft_wrap=True, highlight=False)
+@contextmanager
+def instance_to_read(layout: "DataLayout") -> "Iterator[dg.DagsterInstance]":
+    """Open the instance of a data directory; where there is none, an empty one in memory: looking writes nothing."""
+    import dagster as dg
+
+    from capsim_dagster.orchestration.instance import open_instance
+
+    if layout.dagster_home.is_dir():
+        with open_instance(layout) as instance:
+            yield instance
+    else:
+        with dg.DagsterInstance.ephemeral() as instance:
+            yield instance
 
 
-def _print_assets(assets: Sequence["AssetStatus"], terminal: Console) -> None:
-    years = sorted({month // 100 for asset in assets for month in asset.months})
-    table = Table(
-        "asset", "state", *map(str, years), "rows", "last materialized (UTC)", title="Assets", title_justify="left"
+def _look(settings: "Settings", options: str) -> _View:
+    """Return what there is of what the settings describe."""
+    from capsim_dagster.definitions import build_definitions
+    from capsim_dagster.orchestration.backfill import assets_wanted, months_wanted
+    from capsim_dagster.orchestration.dead_runs import release_dead_runs
+    from capsim_dagster.orchestration.status import is_of_other_fleet, read_status
+
+    today = dt.datetime.now(dt.UTC).date()
+    definitions = build_definitions(settings, today=today)
+    is_own, end = settings.refinery.feed_dir is None, yearmonth(settings.data_generation.end_date)
+    note = ""
+    with instance_to_read(layout_of(settings)) as instance:
+        release_dead_runs(instance)
+        try:
+            months = months_wanted(definitions, settings, today=today)
+        except FeedError as error:
+            months, note = [], f"the feed cannot be looked at: {error}"
+        found = read_status(definitions, instance, today=today, assets=assets_wanted(settings), months=months)
+        if is_own and is_of_other_fleet(instance, settings.data_generation):
+            note = (
+                "what is here was made with other settings than these\n  -> give the options that it was made with "
+                "(--hosts, --start, --config), or name another --data-dir; capsim run replaces it"
+            )
+    if not is_own:
+        end = max(found.months, default=end)
+    return _View(
+        fleet=_fleet(settings),
+        found=found,
+        later=found.months_after(end),
+        advice=[] if note else advice(found, end=end, is_own=is_own, options=options),
+        note=note,
     )
-    table.columns[len(years) + 2].justify = "right"
-    for asset in assets:
-        marks = ["".join(_mark(asset, year * 100 + month + 1) for month in range(_MONTHS_A_YEAR)) for year in years]
+
+
+def _fleet(settings: "Settings") -> dict[str, Any]:
+    """Return what the settings describe, by name."""
+    generation = settings.data_generation
+    return {
+        "hosts": generation.num_servers,
+        "first_day": generation.start_date,
+        "last_day": generation.end_date,
+        "seed": generation.random_seed,
+        "feed": settings.refinery.feed_dir,
+        "data_dir": layout_of(settings).root,
+    }
+
+
+def _as_json(view: _View) -> dict[str, Any]:
+    return {
+        "fleet": view.fleet,
+        "note": view.note,
+        **asdict(view.found),
+        "later_months": list(view.later),
+        "has_failures": view.found.has_failures,
+        "advice": [asdict(line) for line in view.advice],
+    }
+
+
+def _print(view: _View, terminal: Console, *, with_checks: bool) -> None:
+    found = view.found
+    terminal.print(_headline(view.fleet), soft_wrap=True, highlight=False)
+    if view.note:
+        terminal.print(f"[yellow]{escape(view.note)}[/]", soft_wrap=True, highlight=False)
+    if not found.is_empty:
+        terminal.print(_asset_table(view))
+        _print_months(view, terminal)
+        _print_checks(found, terminal, with_all=with_checks)
+        _print_runs(found.runs, terminal)
+    if not view.note and all(line.what == AFTER_WINDOW for line in view.advice):
+        terminal.print(f"everything {'of the window' if view.later else 'that can be there'} is there", highlight=False)
+    for line in view.advice:
+        terminal.print(_advice_line(line), soft_wrap=True, highlight=False)
+
+
+def _headline(fleet: Mapping[str, Any]) -> str:
+    """Return what the settings describe, in a line."""
+    if fleet["feed"] is not None:
+        return f"capsim: the feed in {escape(str(fleet['feed']))}, loaded into {escape(str(fleet['data_dir']))}"
+    return (
+        f"capsim: {fleet['hosts']:,} hosts x 4 resources, {fleet['first_day']} to {fleet['last_day']}, "
+        f"seed {fleet['seed']}, in {escape(str(fleet['data_dir']))}"
+    )
+
+
+def _table(*columns: str) -> Table:
+    """Return an empty table, narrow enough that it needs no more than 80 columns."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _asset_table(view: _View) -> Table:
+    table = _table("asset", "state", "rows", "materialized (UTC)")
+    table.columns[2].justify = "right"
+    for asset in view.found.assets:
         rows = f"{asset.rows:,}" if asset.rows else ""
-        table.add_row(asset.asset, _state(asset), *marks, rows, f"{asset.last:%Y-%m-%d %H:%M}" if asset.last else "")
-    terminal.print(table)
-    terminal.print("  ".join(f"{mark} {state}" for state, mark in _MARKS.items()))
+        last = f"{asset.last:%Y-%m-%d %H:%M}" if asset.last else ""
+        table.add_row(asset.asset, _state(asset, view.later), rows, last)
+    return table
 
 
-def _mark(asset: "AssetStatus", month: int) -> str:
-    return _MARKS[asset.months[month]] if month in asset.months else _NO_MONTH
-
-
-def _state(asset: "AssetStatus") -> str:
-    if not asset.months:
+def _state(asset: AssetStatus, later: Collection[int]) -> str:
+    if asset.months is None:
         return f"{_MARKS[asset.state]} {asset.state}"
-    there = sum(1 for state in asset.months.values() if state == "materialized")
-    return f"{_MARKS[asset.state]} {there} of {len(asset.months)}"
+    there, wanted = len(asset.months_in(State.MATERIALIZED)), len(asset.months.keys() - {*later})
+    return f"{_MARKS[asset.state]} {there} of {wanted} months"
 
 
-def _print_checks(checks: Sequence["CheckStatus"], terminal: Console) -> None:
+def _print_months(view: _View, terminal: Console) -> None:
+    """Print a mark a month, as many years side by side as there is room for."""
+    assets = [asset for asset in view.found.assets if asset.months]
+    years = sorted({month // 100 for month in view.found.months})
+    label = max((len(asset.asset) for asset in assets), default=0)
+    fitting = max(1, (terminal.width - label) // (_MONTHS_A_YEAR + len(_GAP)))
+    for block in range(0, len(years), fitting):
+        shown = years[block : block + fitting]
+        head = _GAP.join(f"{year:<{_MONTHS_A_YEAR}}" for year in shown)
+        terminal.print(f"\n[bold]{'months':<{label}}{_GAP}{head.rstrip()}[/]", soft_wrap=True, highlight=False)
+        for asset in assets:
+            marks = _GAP.join("".join(_year(asset, year, view.later)) for year in shown)
+            terminal.print(f"{asset.asset:<{label}}{_GAP}{marks}".rstrip(), soft_wrap=True, highlight=False)
+    if assets:
+        legend = {state.value: mark for state, mark in _MARKS.items()}
+        legend |= {"after the window, not asked for": _LATER} if view.later else {}
+        terminal.print(_GAP.join(f"{mark} {word}" for word, mark in legend.items()), soft_wrap=True, highlight=False)
+
+
+def _year(asset: AssetStatus, year: int, later: Collection[int]) -> Iterator[str]:
+    months = asset.months or {}
+    for month in range(year * 100 + 1, year * 100 + 1 + _MONTHS_A_YEAR):
+        yield _NO_MONTH if month not in months else _LATER if month in later else _MARKS[months[month]]
+
+
+def _print_checks(found: Status, terminal: Console, *, with_all: bool) -> None:
+    """Print how many checks passed, and those that did not; while a run is under way, its verdicts are to come."""
     from capsim_dagster.orchestration.partitions import ranges_named
 
-    table = Table("", "asset", "check", "passed", "failed", "not judged", title="Checks", title_justify="left")
-    for check in checks:
-        is_whole = 0 in (*check.failed, *check.unjudged) or (check.passed == 1 and not check.failed and check.detail)
-        bad = "[red]✗[/]" if check.is_blocking else "[yellow]![/]"
-        mark = bad if check.failed else "[dim]·[/]" if not check.passed else "[green]✓[/]"
-        if is_whole:
-            table.add_row(mark, check.asset, check.check, "", escape(check.detail) if check.failed else "", "")
-        else:
-            failed, unjudged = (ranges_named(months) for months in (check.failed, check.unjudged))
-            table.add_row(mark, check.asset, check.check, str(check.passed or ""), failed, unjudged)
-    terminal.print(table)
+    counts = Counter(check.verdict for check in found.checks)
+    words = [f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]]
+    silent = counts[None]
+    words += [f"{silent} with nothing to judge"] if silent else []
+    terminal.print(f"\n[bold]checks[/]{_GAP}{', '.join(words)}", soft_wrap=True, highlight=False)
+    table = _table("", "asset", "check", "months", "detail")
+    shown = (Verdict.FAILED,) if found.is_busy else (Verdict.FAILED, Verdict.NOT_JUDGED)
+    for check in found.checks:
+        if with_all or check.verdict in shown:
+            wanted = () if check.verdict is None else (check.verdict,)
+            months = ranges_named(check.months_with(*wanted))
+            table.add_row(_check_mark(check), check.asset, check.check, months, escape(check.detail or _word(check)))
+    if table.rows:
+        terminal.print(table)
 
 
-def _print_runs(found: "Status", terminal: Console) -> None:
-    from capsim_dagster.orchestration.partitions import ranges_named
+def _check_mark(check: CheckStatus) -> str:
+    if check.verdict is Verdict.FAILED:
+        return "[red]✗[/]" if check.is_blocking else "[yellow]![/]"
+    return "[green]✓[/]" if check.verdict is Verdict.PASSED else _MARKS[State.MISSING]
 
-    table = Table("run", "job", "months", "status", "started (UTC)", "took", title="Last runs", title_justify="left")
-    colours = {"success": "green", "failure": "red", "canceled": "yellow"}
-    for run in found.runs:
-        months = ranges_named(_span(*run.months)) if run.months else ""
-        colour = colours.get(run.status, "default")
+
+def _word(check: CheckStatus) -> str:
+    return "" if check.verdict in (None, Verdict.PASSED) else str(check.verdict)
+
+
+def _print_runs(runs: Sequence[RunStatus], terminal: Console) -> None:
+    terminal.print()
+    table = _table("last runs", "job", "months", "status", "started (UTC)", "took")
+    table.columns[5].justify = "right"
+    for run in runs:
+        months = " to ".join(dict.fromkeys(month_name(month) for month in run.months or ()))
         began = f"{run.started:%Y-%m-%d %H:%M}" if run.started else ""
         took = f"{run.seconds:,.0f} s" if run.seconds is not None else ""
-        table.add_row(run.run_id[:8], run.job, months, f"[{colour}]{run.status}", began, took)
-    terminal.print(table if found.runs else "No run yet.")
+        shown = f"[{_COLOURS.get(run.status, 'default')}]{run.status}[/]"
+        table.add_row(run.run_id[:8], run.job, months, shown, began, took)
+    terminal.print(table)
+    for run in runs[:1]:
+        if run.reason:
+            terminal.print(f"[red]{run.run_id[:8]} failed:[/] {escape(run.reason)}", soft_wrap=True, highlight=False)
+    terminal.print()
 
 
-def advice(assets: Iterable["AssetStatus"]) -> list[str]:
-    """Return what is missing or failed, and the command for it, a line each."""
-    from capsim_dagster.orchestration.partitions import month_ranges, ranges_named
+def _advice_line(line: Advice) -> str:
+    from capsim_dagster.orchestration.partitions import ranges_named
 
-    lines = []
-    broken = [asset.asset for asset in assets if not asset.months and asset.state in ("failed", "missing")]
-    if broken:
-        lines.append(f"missing or failed: {', '.join(broken)} → [bold]capsim run[/]")
-    for word, colour in (("failed", "red"), ("missing", "default")):
-        months = sorted({m for asset in assets for m, state in asset.months.items() if state == word})
-        if not months:
-            continue
-        ranges = month_ranges(months)
-        if len(ranges) == 1:
-            first, last = (f"{month // 100}-{month % 100:02d}" for month in (ranges[0][0], ranges[0][-1]))
-            command = f"capsim backfill {first}" + (f" {last}" if last != first else "")
-        else:
-            command = "capsim backfill"
-        lines.append(f"[{colour}]{word}[/]: {ranges_named(months)} → [bold]{command}[/]")
-    return lines or ["Everything that can be there is there."]
-
-
-def _span(first: int, last: int) -> list[int]:
-    from capsim_dagster.simulation.time_dimension import first_day, months_between, yearmonth
-
-    return [yearmonth(month) for month in months_between(first_day(first), first_day(last))]
+    about = ranges_named(line.months) or ", ".join(line.assets)
+    colour = "red" if line.what == "failed" else "default"
+    told = f"[{colour}]{line.what}[/]" + (f": {about}" if about else "")
+    return f"{told} → [bold]{escape(line.command)}[/]" if line.command else told

@@ -155,7 +155,8 @@ def master_parquet() -> dg.AssetsDefinition:
             images = pictures.master_pictures(platform)
         facts = {**metadata.stored_file(stored), **metadata.footer(stored.path)}
         return dg.MaterializeResult(
-            data_version=dg.DataVersion(stored.sha256), metadata={**facts, **metadata.pictures(images)}
+            data_version=dg.DataVersion(fleet_hash(platform.generation)),
+            metadata={**facts, **metadata.pictures(images)},
         )
 
     return master_parquet
@@ -192,7 +193,7 @@ def ground_truth() -> dg.AssetsDefinition:
             stored = stages.ground_truth(platform, advance=advance)
             images = pictures.truth_pictures(platform)
         return dg.MaterializeResult(
-            data_version=dg.DataVersion(stored.expected.sha256),
+            data_version=dg.DataVersion(fleet_hash(platform.generation)),
             metadata={**metadata.stored_truth(stored), **metadata.pictures(images)},
         )
 

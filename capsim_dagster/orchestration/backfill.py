@@ -1,24 +1,30 @@
 """Months brought up to date from the command line: which are due, in which runs, and those runs one after the other."""
 
+import datetime as dt
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import dagster as dg
 
-from capsim_dagster.errors import PartitionError, listed
-from capsim_dagster.orchestration.jobs import FULL_REFRESH, LOADING_JOBS, MONTHLY_REFRESH, REFINE_FEED
-from capsim_dagster.orchestration.keys import HOST_INVENTORY, MONTHLY, PROCESSED_DATA
-from capsim_dagster.orchestration.launch import release_dead_runs, run_job
-from capsim_dagster.orchestration.partitions import month_of, month_ranges, standing
+from capsim_dagster.errors import PartitionError, SettingsError
+from capsim_dagster.orchestration.dead_runs import release_dead_runs
+from capsim_dagster.orchestration.jobs import FULL_REFRESH, MONTHLY_REFRESH, REFINE_FEED
+from capsim_dagster.orchestration.keys import HOST_INVENTORY, PROCESSED_DATA, REFINERY_AUDIT
+from capsim_dagster.orchestration.launch import run_job
+from capsim_dagster.orchestration.partitions import month_of, month_ranges, ranges_named
 from capsim_dagster.orchestration.run_summary import RunSummary
-from capsim_dagster.orchestration.status import failed_months
+from capsim_dagster.orchestration.states import Status
+from capsim_dagster.orchestration.status import is_of_other_fleet, read_status
+from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.pipeline.refine import feed_months
 from capsim_dagster.settings import Settings
-from capsim_dagster.simulation.time_dimension import month_name
 
 BACKFILL_TAG: Final = "capsim/backfill"
 """Tag that the runs of one backfill share."""
+_FEED_ASSETS: Final = (PROCESSED_DATA, REFINERY_AUDIT)
+"""What a user's feed fills; nothing of the simulator is wanted there."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +36,20 @@ class Plan:
         runs: Months of each run, as YYYYMM: contiguous, ascending.
         done: Months that are there already, with every gate passed.
         running: Months that another run is at.
+        assets: Assets without months for whose sake the last month is run again: every month is there, and these are
+            missing, failed or not judged.
     """
 
     job: str
     runs: Sequence[Sequence[int]]
     done: Sequence[int]
     running: Sequence[int]
+    assets: Sequence[str] = ()
+
+    @property
+    def months(self) -> list[int]:
+        """The months of all runs."""
+        return [month for months in self.runs for month in months]
 
 
 def plan_backfill(
@@ -44,6 +58,7 @@ def plan_backfill(
     settings: Settings,
     months: Sequence[int] | None,
     *,
+    today: dt.date,
     again: bool = False,
 ) -> Plan:
     """Return what is to be run so that some months are there.
@@ -52,29 +67,32 @@ def plan_backfill(
         definitions: What Dagster loads.
         instance: Where runs are recorded.
         settings: The settings.
-        months: Months as YYYYMM; None = every complete month.
+        months: Months as YYYYMM; None = every complete month, of a user's feed each that it has.
+        today: Today's date, in UTC: its own month is not complete.
         again: Whether months that are there already are run too.
 
     Raises:
         PartitionError: If one of the months cannot exist: before the fleet's start, or not complete yet.
+        SettingsError: If the data are of another fleet than the settings describe.
+        FeedError: If the folder of a user's feed is missing, or holds no file of the layout.
     """
     release_dead_runs(instance)
-    asked = _existing(definitions, months)
-    assets = MONTHLY if settings.refinery.feed_dir is None else (PROCESSED_DATA,)
-    partitions = _partitions(definitions)
-    found = [standing(instance, asset, partitions, asked, jobs=LOADING_JOBS) for asset in assets]
-    graph = definitions.resolve_asset_graph()
-    gates = [key for key in graph.get_check_keys_for_assets(set(assets)) if graph.get_check_spec(key).blocking]
-    barred = {month for gate in gates for month in failed_months(instance, gate)}
-    running = [month for month in asked if any(month in states.under_way for states in found)]
-    is_whole = {month for month in asked if month not in barred and all(month in states.present for states in found)}
-    done = [] if again else sorted(is_whole)
-    due = [month for month in asked if month not in {*running, *done}]
+    _require_same_fleet(instance, settings)
+    asked = _existing(definitions, settings, months, today)
+    found = read_status(definitions, instance, today=today, assets=assets_wanted(settings), months=asked)
+    due = [month for month in asked if month not in found.running_months] if again else found.open_months
+    done = sorted({*asked} - {*found.open_months, *found.running_months})
+    assets: Sequence[str] = ()
+    if months is None and done and not due and not found.running_months:
+        # The last month is made anew for what comes after all months, at the price of a file that has not changed.
+        assets = tuple(found.open_assets)
+        due = done[-1:] if assets else []
     return Plan(
-        job=_job(instance, settings),
+        job=_job(found, settings),
         runs=month_ranges(due, longest=settings.automation.max_months_per_run),
-        done=done,
-        running=running,
+        done=[month for month in done if month not in due],
+        running=found.running_months,
+        assets=assets,
     )
 
 
@@ -88,36 +106,86 @@ def run_backfill(definitions: dg.Definitions, instance: dg.DagsterInstance, plan
     """
     name = uuid.uuid4().hex[:8]
     for months in plan.runs:
-        yield run_job(definitions, instance, plan.job, months, {BACKFILL_TAG: name})
+        summary = run_job(definitions, instance, plan.job, months, {BACKFILL_TAG: name})
+        if summary.interrupted:
+            _record_as_cancelled(instance, summary.run_id)
+        yield summary
 
 
-def _job(instance: dg.DagsterInstance, settings: Settings) -> str:
-    """Return the job that makes months: of a fleet that has no inventory yet, the whole one."""
+def assets_wanted(settings: Settings) -> Collection[dg.AssetKey] | None:
+    """Return the assets that the settings ask for; None = all."""
+    return None if settings.refinery.feed_dir is None else _FEED_ASSETS
+
+
+def months_wanted(definitions: dg.Definitions, settings: Settings, *, today: dt.date) -> list[int]:
+    """Return the months that can be there, ascending, as YYYYMM: of a user's feed those that it has.
+
+    Args:
+        definitions: What Dagster loads.
+        settings: The settings.
+        today: Today's date, in UTC: its own month is not complete.
+
+    Raises:
+        FeedError: If the folder of a user's feed is missing, or holds no file of the layout.
+    """
+    existing = _complete_months(definitions, today)
+    if settings.refinery.feed_dir is None:
+        return existing
+    return sorted({*feed_months(Platform(settings))} & {*existing})
+
+
+def _record_as_cancelled(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Show a run that Ctrl-C ended as cancelled: as a failure it would mark months as failed that it did not reach."""
+    run = instance.get_run_by_id(run_id)
+    if run is not None and run.status is dg.DagsterRunStatus.FAILURE:
+        instance.report_run_canceled(run, "interrupted in the terminal (Ctrl-C)")
+
+
+def _require_same_fleet(instance: dg.DagsterInstance, settings: Settings) -> None:
+    """Keep a fleet from being replaced, or torn, by months that were asked for with other settings.
+
+    Raises:
+        SettingsError: If the data are of another fleet than the settings describe.
+    """
+    generation = settings.data_generation
+    if settings.refinery.feed_dir is None and is_of_other_fleet(instance, generation):
+        raise SettingsError(
+            f"{settings.data_dir} holds another fleet than {generation.num_servers:,} hosts from "
+            f"{generation.start_date} on, seed {generation.random_seed}",
+            remedy="give the settings and options that it was made with (--hosts, --start, --config), or name another "
+            "--data-dir; capsim run replaces it",
+        )
+
+
+def _job(found: Status, settings: Settings) -> str:
+    """Return the job that makes months: where the inventory is not there and judged, the whole one."""
     if settings.refinery.feed_dir is not None:
         return REFINE_FEED
-    return MONTHLY_REFRESH if instance.get_latest_materialization_event(HOST_INVENTORY) else FULL_REFRESH
+    return FULL_REFRESH if HOST_INVENTORY.to_user_string() in found.open_assets else MONTHLY_REFRESH
 
 
-def _existing(definitions: dg.Definitions, months: Sequence[int] | None) -> list[int]:
+def _existing(
+    definitions: dg.Definitions, settings: Settings, months: Sequence[int] | None, today: dt.date
+) -> list[int]:
     """Return the months asked for, ascending, once each.
 
     Raises:
         PartitionError: If one of them cannot exist.
+        FeedError: If none are named, and the feed cannot be looked at.
     """
-    existing = [month_of(key) for key in _partitions(definitions).get_partition_keys()]
     if months is None:
-        return existing
-    strange = sorted(set(months) - set(existing))
+        return months_wanted(definitions, settings, today=today)
+    existing = _complete_months(definitions, today)
+    strange = set(months) - set(existing)
     if strange:
-        known = f"{month_name(existing[0])} to {month_name(existing[-1])}" if existing else "none yet"
         raise PartitionError(
-            f"{listed(map(month_name, strange))} is no month that can be there; those that can: {known}",
+            f"{ranges_named(strange)} cannot be there; months that can: {ranges_named(existing)}",
             remedy="a month exists from data_generation.start_date on, once it is over (UTC) or within end_date",
         )
     return sorted(set(months))
 
 
-def _partitions(definitions: dg.Definitions) -> dg.PartitionsDefinition[str]:
-    found = definitions.resolve_asset_graph().get(PROCESSED_DATA).partitions_def
-    assert found is not None  # noqa: S101 it has months
-    return found
+def _complete_months(definitions: dg.Definitions, today: dt.date) -> list[int]:
+    partitions = definitions.resolve_asset_graph().get(PROCESSED_DATA).partitions_def
+    assert partitions is not None  # noqa: S101 it has months
+    return [month_of(key) for key in partitions.get_partition_keys(dt.datetime.combine(today, dt.time(), dt.UTC))]

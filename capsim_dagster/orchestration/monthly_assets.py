@@ -1,10 +1,12 @@
 """The assets with a partition a month: feed and table. Each month is written, recorded and checked before the next."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import dagster as dg
 
+from capsim_dagster.errors import CapsimError, FeedError, GateError
 from capsim_dagster.legacy_feed.contract import FeedContract
 from capsim_dagster.orchestration import metadata, month_events
 from capsim_dagster.orchestration.check_specs import feed_checks, table_checks
@@ -13,9 +15,9 @@ from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.gates import barred_months, require_gates
 from capsim_dagster.orchestration.keys import MASTER_PARQUET, MONTHLY_CSV, OWNERS, PROCESSED_DATA, WAREHOUSE_POOL
 from capsim_dagster.orchestration.month_events import MonthEvent
-from capsim_dagster.orchestration.partitions import month_of
+from capsim_dagster.orchestration.partitions import forget_months, month_of, ranges_named
 from capsim_dagster.orchestration.progress import Progress
-from capsim_dagster.pipeline import refine, stages
+from capsim_dagster.pipeline import audit_page, refine, stages
 from capsim_dagster.pipeline.month_checks import FeedMonths
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.refinery.rules import READER_VERSION
@@ -73,6 +75,7 @@ def monthly_csv(months: Months, contract: FeedContract, policy: dg.BackfillPolic
             progress.stage(context, name="monthly_csv", total=len(asked), unit="months") as advance,
         ):
             require_gates(context.instance, [MASTER_PARQUET])
+            _forget_lost(context, keys.values(), stages.calendar_months(platform))
             audits = FeedMonths(platform)
             for file in stages.monthly_csv(platform, asked, list(keys)):
                 month, resource = file.piece.month, file.piece.resource
@@ -129,12 +132,16 @@ def processed_data(months: Months, policy: dg.BackfillPolicy) -> dg.AssetsDefini
     ) -> Iterator[MonthEvent]:
         refining = feed.refining(platform)
         asked = [month_of(key) for key in context.partition_keys]
-        barred = barred_months(context.instance, asked) if refining.refines_own_feed else {}
         where = metadata.relation(platform.layout.warehouse, "processed_data")
         with (
             clear_failure(),
+            _page_of_failure(refining),
             progress.stage(context, name="processed_data", total=len(asked), unit="months") as advance,
         ):
+            barred: Mapping[int, GateError] = {}
+            if refining.refines_own_feed:
+                _forget_lost(context, [PROCESSED_DATA], stages.calendar_months(platform))
+                barred = barred_months(context.instance, asked)
             for month in refine.refined_months(refining, asked, run=context.run.run_id, barred=barred):
                 if month.loaded:
                     facts = {**where, **metadata.loaded_month(month.loaded)}
@@ -146,3 +153,24 @@ def processed_data(months: Months, policy: dg.BackfillPolicy) -> dg.AssetsDefini
         yield from month_events.finished(context, [PROCESSED_DATA], checks)
 
     return processed_data
+
+
+def _forget_lost(context: dg.AssetExecutionContext, assets: Iterable[dg.AssetKey], known: Collection[int]) -> None:
+    """Let Dagster forget the months that a replaced fleet no longer has, and say so."""
+    for asset in assets:
+        lost = forget_months(context.instance, asset, known)
+        if lost:
+            context.log.info(
+                f"{asset.to_user_string()}: {ranges_named(lost)} lies outside the calendar and is forgotten"
+            )
+
+
+@contextmanager
+def _page_of_failure(refining: Platform) -> Iterator[None]:
+    """Bring the audit page up to date where months are refused: it is wanted most then, and its asset not reached."""
+    try:
+        yield
+    except (FeedError, GateError):
+        with suppress(CapsimError):  # what was wrong with the months is to be told, not what is wrong with the page
+            audit_page.write_audit_page(refining)
+        raise

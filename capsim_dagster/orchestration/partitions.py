@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -106,6 +107,23 @@ def last_month_asked(tags: Mapping[str, str]) -> int | None:
     """Return the last month that a run asks for by its tags, as YYYYMM; None for a run without partitions."""
     key = tags.get(RANGE_END_TAG) or tags.get(PARTITION_TAG)
     return month_of(key) if key else None
+
+
+def forget_months(instance: dg.DagsterInstance, asset: dg.AssetKey, known: Collection[int]) -> list[int]:
+    """Forget the months of an asset that the calendar no longer holds, and return them as YYYYMM.
+
+    They are of a fleet that was replaced: their files and rows are gone, but nothing else would tell Dagster.
+
+    Args:
+        instance: Where runs are recorded; one that cannot forget single partitions goes on showing them.
+        asset: An asset with a partition a month.
+        known: Months of the calendar, as YYYYMM.
+    """
+    lost = sorted(key for key in instance.get_materialized_partitions(asset) if month_of(key) not in known)
+    if lost:
+        with suppress(NotImplementedError):
+            instance.wipe_asset_partitions(asset, lost)
+    return [month_of(key) for key in lost]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -21,6 +22,8 @@ LOOPBACK: Final = "127.0.0.1"
 """The only address that the UI is bound to."""
 DEFAULT_PORT: Final = 3000
 _POLL_SECONDS: Final = 0.25
+_TAIL_LINES: Final = 20
+_REMEDY: Final = "mend what its log tells (--verbose shows it here), and start it again"
 _END_SECONDS: Final = 15.0
 """Dagster ends its four processes within four seconds; what is still there after this is killed."""
 
@@ -30,7 +33,12 @@ class UiError(CapsimError):
 
 
 def serve(
-    layout: DataLayout, *, port: int | None, environment: Mapping[str, str], announce: Callable[[str], None]
+    layout: DataLayout,
+    *,
+    port: int | None,
+    environment: Mapping[str, str],
+    announce: Callable[[str], None],
+    log: Path | None = None,
 ) -> int:
     """Run web server and daemon until Ctrl-C or SIGTERM; return the exit code.
 
@@ -39,12 +47,13 @@ def serve(
         port: Port on loopback; None = the usual one, or a free one where it is taken.
         environment: Variables that carry config file and data directory to the processes started.
         announce: Called with the address once the UI answers.
+        log: File for what the processes print; None = the terminal.
 
     Raises:
-        UiError: If the port is taken.
+        UiError: If the port is taken, or the UI ends on its own.
     """
     address = f"http://{LOOPBACK}:{_bindable(port)}"
-    process = _start(layout, address.rpartition(":")[2], environment)
+    process = _start(layout, address.rpartition(":")[2], environment, log)
     ending = _forward_signals(process)
     is_ready = False
     while process.poll() is None:
@@ -52,21 +61,36 @@ def serve(
             is_ready = True
             announce(address)
         time.sleep(_POLL_SECONDS)
-    return 0 if ending else process.returncode
+    if ending:
+        return 0
+    told = f":\n{_tail(log)}" if log else ""
+    raise UiError(f"the UI ended on its own, exit code {process.returncode}{told}", remedy=_REMEDY)
 
 
-def _start(layout: DataLayout, port: str, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+def _start(
+    layout: DataLayout, port: str, environment: Mapping[str, str], log: Path | None
+) -> "subprocess.Popen[bytes]":
     """Start `dagster dev` in a session of its own, so that signals reach it once and from here."""
     home = prepare_home(layout)
     command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "-w", str(workspace_file(layout))]
     command += ["-h", LOOPBACK, "-p", port, "--log-level", "warning", "--code-server-log-level", "warning"]
-    return subprocess.Popen(
-        command,
-        # Dagster warns about a dagster.yaml in the current folder that is not the one in use.
-        cwd=home,
-        env={**os.environ, **environment, "DAGSTER_HOME": str(home)},
-        start_new_session=True,
-    )
+    with ExitStack() as stack:
+        output = stack.enter_context(log.open("wb")) if log else None
+        return subprocess.Popen(
+            command,
+            # Dagster warns about a dagster.yaml in the current folder that is not the one in use.
+            cwd=home,
+            env={**os.environ, **environment, "DAGSTER_HOME": str(home)},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+def _tail(log: Path) -> str:
+    """Return the last lines of a log."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(f"  {line}" for line in lines[-_TAIL_LINES:])
 
 
 def _forward_signals(process: "subprocess.Popen[bytes]") -> list[int]:

@@ -129,11 +129,13 @@ def _stages(platform: Platform) -> dict[str, Callable[[], int]]:
         reports = [found for month in months() for found in audits.audit(month, Resource).values()]
         return sum(map(_audited_rows, reports))
 
-    def month_checks() -> int:
+    def table_checks() -> int:
+        chosen = months()
+        expected = expected_content(platform, chosen)
         with platform.writing() as connection:
-            connection.execute("SET threads = 1")
-            audits = TableMonths(platform, connection, expected_content(platform, months()))
-            return sum(_audited_rows(audits.audit(month)) for month in months())
+            connection.execute("SET threads = 1")  # as the refinery does, whose connection the audits use
+            audits = TableMonths(platform, connection, expected)
+            return sum(_audited_rows(audits.audit(month)) for month in chosen)
 
     return {
         "host_inventory": lambda: stages.host_inventory(platform).hosts.height,
@@ -148,7 +150,7 @@ def _stages(platform: Platform) -> dict[str, Callable[[], int]]:
         "feed checks": feed_checks,
         "processed_data": load,
         "processed_data, again": load,
-        "table checks": month_checks,
+        "table checks": table_checks,
         "audit checks": lambda: _audited_rows(checks.refinery_audit(platform, months())),
     }
 

@@ -8,7 +8,9 @@ import dagster as dg
 import pytest
 
 from capsim_dagster.definitions import build_definitions
+from capsim_dagster.orchestration.instance import open_instance
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.storage import DataLayout
 
 TODAY = dt.date(2023, 8, 15)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -16,9 +18,8 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    folder = tmp_path / "instance"
-    folder.mkdir()
-    with dg.DagsterInstance.local_temp(str(folder)) as made:
+    """Return an instance as `capsim run` opens it, with its pools, in a folder of its own."""
+    with open_instance(DataLayout(tmp_path / "instance")) as made:
         yield made
 
 

@@ -41,7 +41,10 @@ _BACKFILL_STATUS = """
 query($id: String!) { partitionBackfillOrError(backfillId: $id) {
   __typename ... on PartitionBackfill { status runs { runId status startTime endTime } } } }"""
 _RUN = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status startTime endTime } } }"
+_RUNS = "query { runsOrError { ... on Runs { results { status } } } }"
 _TERMINATE = "mutation($id: String!) { terminateRun(runId: $id) { __typename ... on TerminateRunFailure { message } } }"
+_START_SENSOR = """
+mutation($selector: SensorSelector!) { startSensor(sensorSelector: $selector) { __typename } }"""
 _ASSET = """
 query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
   assetPartitionStatuses { ... on TimePartitionStatuses { ranges { startKey endKey status } } }
@@ -104,8 +107,7 @@ class Server:
         """Launch a backfill over assets or of a job, and return its id."""
         params: dict[str, object] = {"partitionNames": [key_of(month) for month in months]}
         if job:
-            repository = {"repositoryName": "__repository__", "repositoryLocationName": "capsim_dagster"}
-            params["selector"] = {"partitionSetName": f"{job}_partition_set", "repositorySelector": repository}
+            params["selector"] = {"partitionSetName": f"{job}_partition_set", "repositorySelector": _REPOSITORY}
         else:
             params["assetSelection"] = [_path(asset) for asset in assets]
         launched = self.ask(_BACKFILL, params=params)["launchPartitionBackfill"]
@@ -125,6 +127,10 @@ class Server:
         """Return the status of a run."""
         return str(self.ask(_RUN, id=run)["runOrError"]["status"])
 
+    def statuses(self) -> list[str]:
+        """Return the status of every run, latest first."""
+        return [run["status"] for run in self.ask(_RUNS)["runsOrError"]["results"]]
+
     def ended(self, run: str, seconds: float = RUN_SECONDS) -> str:
         """Wait until a run has ended, and return its status."""
         wait(lambda: self.status(run) in ENDED, f"run {run}", seconds)
@@ -133,6 +139,11 @@ class Server:
     def terminate(self, run: str) -> None:
         """Ask for the end of a run, as the button Terminate does."""
         self.ask(_TERMINATE, id=run)
+
+    def start_sensor(self, name: str) -> None:
+        """Turn a sensor on, as its switch does."""
+        started = self.ask(_START_SENSOR, selector={**_REPOSITORY, "sensorName": name})["startSensor"]
+        assert started["__typename"] == "Sensor", started
 
     def months(self, asset: str) -> dict[int, str]:
         """Return the state of each month of an asset that the UI does not show as missing."""
@@ -168,21 +179,23 @@ class Server:
 
 
 @contextmanager
-def serving(data_dir: Path, **settings: object) -> Iterator[Server]:
+def serving(
+    data_dir: Path, *, config: Path | None = None, feed_dir: Path | None = None, **generation: object
+) -> Iterator[Server]:
     """Yield a running UI over a data directory; it is gone afterwards.
 
     Args:
         data_dir: The data directory.
-        settings: Settings of `data_generation`, by name.
+        config: The settings file; None = the shipped one.
+        feed_dir: A user's feed.
+        generation: Settings of `data_generation`, by name.
     """
-    chosen = {f"CAPSIM__DATA_GENERATION__{name.upper()}": str(value) for name, value in settings.items()}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "capsim_dagster.cli", "ui", "--data-dir", str(data_dir), "--port", str(_free_port())],
-        cwd=ROOT,
-        env={**os.environ, **chosen},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    chosen = {f"CAPSIM__DATA_GENERATION__{name.upper()}": str(value) for name, value in generation.items()}
+    if feed_dir is not None:
+        chosen["CAPSIM__REFINERY__FEED_DIR"] = str(feed_dir)
+    command = [sys.executable, "-m", "capsim_dagster.cli", "ui", "--data-dir", str(data_dir)]
+    command += ["--port", str(_free_port()), *(["--config", str(config)] if config else [])]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **chosen}, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         ready = ""

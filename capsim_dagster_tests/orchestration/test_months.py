@@ -4,6 +4,7 @@ import dagster as dg
 import pytest
 
 from capsim_dagster.definitions import build_definitions
+from capsim_dagster.orchestration.instance import open_instance
 from capsim_dagster.orchestration.partitions import range_tags
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MONTHS
@@ -161,6 +162,30 @@ def test_checks_of_whole_assets_run_alone_as_by_their_button(platform: Platform,
         result = run_checks(platform, instance, asset)
         assert result.success
         assert result.get_asset_check_evaluations()
+
+
+def test_a_failed_load_brings_the_audit_page_up_to_date(platform: Platform, instance: dg.DagsterInstance) -> None:
+    feed_file(platform).unlink()
+
+    assert not run_job(platform, instance, "full_refresh", range_tags([FEBRUARY]), ["processed_data"]).success
+
+    page = (platform.layout.root / "audit" / "refinery.html").read_text(encoding="utf-8")
+    assert "cpu_utilization_202302.csv" in page
+
+
+def test_months_that_a_replaced_fleet_no_longer_has_are_missing(platform: Platform) -> None:
+    with open_instance(platform.layout) as instance:
+        assert run_job(platform, instance, "full_refresh", range_tags(MONTHS)).success
+        generation = platform.generation.model_copy(
+            update={"random_seed": 7, "end_date": platform.generation.start_date.replace(day=31)}
+        )
+        other = Platform(platform.settings.model_copy(update={"data_generation": generation}))
+
+        assert run_job(other, instance, "full_refresh", range_tags([JANUARY])).success
+
+        for asset in FEED_AND_TABLE:
+            assert states(other, instance, asset) == {JANUARY: "MATERIALIZED", FEBRUARY: "MISSING", MARCH: "MISSING"}
+        assert check_states(instance, "processed_data", "row_parity") == {JANUARY: "SUCCEEDED"}
 
 
 def run_checks(platform: Platform, instance: dg.DagsterInstance, asset: str) -> dg.ExecuteInProcessResult:

@@ -4,8 +4,11 @@ After each act every month must show its own state, of the asset and of its chec
 """
 
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,13 +16,16 @@ from capsim_dagster.pipeline import stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.simulation.time_dimension import months_between, yearmonth
 from capsim_dagster_tests.conftest import small_settings
-from capsim_dagster_tests.orchestration.server import Server, serving, wait
+from capsim_dagster_tests.foreign_feed import OTHER_TOOL, file_of, write_feed
+from capsim_dagster_tests.orchestration.server import ROOT, Server, serving, wait
 
 pytestmark = pytest.mark.slow
 
-FLEET = {"num_servers": 60, "start_date": "2023-01-01", "end_date": "2025-12-31"}
+FLEET: dict[str, Any] = {"num_servers": 60, "start_date": "2023-01-01", "end_date": "2025-12-31"}
 FEED = [f"monthly_csv/{name}" for name in ("cpu", "memory", "disk", "network")]
 TABLE_CHECKS = ("hosts_are_known", "keys_are_unique", "reconciliation", "row_parity")
+SENSOR_SECONDS = 240
+"""A file counts once it has rested for two ticks of half a minute; then a run must start."""
 YEAR = [202301 + index for index in range(12)]
 
 
@@ -129,3 +135,40 @@ def test_a_killed_run_shows_what_it_reached_and_failed_and_missing_runs_just_the
         assert ui.months("processed_data") == states(months, "MATERIALIZED")
         for found in ui.checks("processed_data").values():
             assert {month: found[month] for month in rest} == states(rest, "SUCCEEDED")
+
+
+def test_the_sensor_loads_a_users_months_as_their_files_arrive_go_and_return(tmp_path: Path) -> None:
+    exports = write_feed(tmp_path / "exports", [202405])
+    with serving(tmp_path / "work", config=OTHER_TOOL, feed_dir=exports) as ui:
+        ui.start_sensor("feed_sensor")
+        wait(lambda: ui.months("processed_data") == {202405: "MATERIALIZED"}, "May", SENSOR_SECONDS)
+
+        write_feed(exports, [202406])
+        both = states([202405, 202406], "MATERIALIZED")
+        wait(lambda: ui.months("processed_data") == both, "June", SENSOR_SECONDS)
+
+        content = file_of(exports, 202405).read_bytes()
+        file_of(exports, 202405).unlink()
+        wait(lambda: ui.months("processed_data") == {**both, 202405: "FAILED"}, "May without a file", SENSOR_SECONDS)
+        assert ui.checks("processed_data")["reconciliation"] == {202405: "FAILED", 202406: "SUCCEEDED"}
+
+        file_of(exports, 202405).write_bytes(content)
+        wait(lambda: ui.months("processed_data") == both, "May again", SENSOR_SECONDS)
+        assert ui.checks("processed_data")["reconciliation"] == states([202405, 202406], "SUCCEEDED")
+
+
+def test_a_run_of_a_terminal_that_is_killed_ends_as_failed_while_the_ui_is_open(fed: Platform) -> None:
+    root = fed.layout.root
+    with serving(root, **FLEET) as ui:
+        arguments = ["--data-dir", str(root), "--hosts", "60", "--start", "2023-01-01", "--end", "2025-12-31"]
+        terminal = subprocess.Popen(
+            [sys.executable, "-m", "capsim_dagster.cli", "run", *arguments], cwd=ROOT, stdout=subprocess.DEVNULL
+        )
+        wait(lambda: "STARTED" in ui.statuses(), "the run of the terminal")
+        terminal.kill()
+        terminal.wait()
+
+        wait(lambda: ui.statuses() == ["FAILURE"], "the end of the killed run", SENSOR_SECONDS)
+
+        # Its slot of the pool is free again.
+        assert ui.ended(ui.materialize(["processed_data"], YEAR)) == "SUCCESS"

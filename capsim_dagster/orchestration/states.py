@@ -1,0 +1,171 @@
+"""The words for what is there: states of assets and months, verdicts of checks, runs, and what is open.
+
+How they are read from the instance is in `status`.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """State of an asset or of one of its months."""
+
+    MATERIALIZED = "materialized"
+    FAILED = "failed"
+    RUNNING = "running"
+    MISSING = "missing"
+
+
+class Verdict(StrEnum):
+    """How a check judged what is there now."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_JUDGED = "not judged"
+
+
+@dataclass(frozen=True)
+class AssetStatus:
+    """What there is of an asset.
+
+    Attributes:
+        asset: The asset.
+        state: Of the whole; of one with months: the worst of those that were ever asked for.
+        months: State by month as YYYYMM, of every month that could be there; None = it has no months.
+        rows: Rows of the latest materialization, over all months.
+        last: When it was last materialized, in UTC; None = never.
+    """
+
+    asset: str
+    state: State
+    months: Mapping[int, State] | None
+    rows: int
+    last: dt.datetime | None
+
+    def months_in(self, *states: State) -> list[int]:
+        """Return the months in some states, ascending, as YYYYMM."""
+        return [month for month, state in sorted((self.months or {}).items()) if state in states]
+
+
+@dataclass(frozen=True)
+class CheckStatus:
+    """How a check stands; a verdict on an earlier materialization is none on what is there now.
+
+    Attributes:
+        asset: The asset.
+        check: The check.
+        is_blocking: Whether later assets are refused where it fails.
+        verdict: On the whole; of a check of months: the worst of them. None = there is nothing to judge.
+        months: Verdict by month as YYYYMM, of the months that are there; None = the asset has no months.
+        detail: Why it failed, or failed first, in words; empty = it did not.
+    """
+
+    asset: str
+    check: str
+    is_blocking: bool
+    verdict: Verdict | None
+    months: Mapping[int, Verdict] | None
+    detail: str
+
+    def months_with(self, *verdicts: Verdict) -> list[int]:
+        """Return the months with some verdicts, ascending, as YYYYMM."""
+        return [month for month, verdict in sorted((self.months or {}).items()) if verdict in verdicts]
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """One of the last runs.
+
+    Attributes:
+        run_id: Its id.
+        job: Its job; the assets, where it was launched from assets.
+        months: First and last month asked for, as YYYYMM; None = none.
+        status: As Dagster names it, in lower case.
+        started: When, in UTC; None = not yet.
+        seconds: How long it took, or has been running; None = it has not started.
+        reason: Why it failed, in words; empty = it did not.
+    """
+
+    run_id: str
+    job: str
+    months: tuple[int, int] | None
+    status: str
+    started: dt.datetime | None
+    seconds: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """All of it.
+
+    Attributes:
+        assets: In the order of the graph.
+        checks: Likewise.
+        runs: The last ones, latest first.
+    """
+
+    assets: Sequence[AssetStatus]
+    checks: Sequence[CheckStatus]
+    runs: Sequence[RunStatus]
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether an asset, a month or a blocking check failed."""
+        failed = any(asset.state is State.FAILED for asset in self.assets)
+        return failed or any(check.verdict is Verdict.FAILED for check in self.checks if check.is_blocking)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever made, or tried."""
+        return not self.runs and all(asset.state is State.MISSING for asset in self.assets)
+
+    @property
+    def months(self) -> list[int]:
+        """Every month that could be there, ascending, as YYYYMM."""
+        return sorted({month for asset in self.assets for month in asset.months or ()})
+
+    @property
+    def running_months(self) -> list[int]:
+        """Months that an unfinished run is at."""
+        return sorted({month for asset in self.assets for month in asset.months_in(State.RUNNING)})
+
+    @property
+    def failed_months(self) -> list[int]:
+        """Months that failed in an asset when they were last tried, or that a blocking check failed."""
+        assets = {month for asset in self.assets for month in asset.months_in(State.FAILED)}
+        barred = {month for gate in self._gates for month in gate.months_with(Verdict.FAILED)}
+        return sorted((assets | barred) - set(self.running_months))
+
+    @property
+    def open_months(self) -> list[int]:
+        """Months that no run is at and that are not whole: there in each asset, with each blocking check passed."""
+        lacking = {m for asset in self.assets for m in asset.months_in(State.MISSING, State.FAILED)}
+        unproven = {m for gate in self._gates for m in gate.months_with(Verdict.FAILED, Verdict.NOT_JUDGED)}
+        return sorted((lacking | unproven) - set(self.running_months))
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an unfinished run is at an asset; its checks follow."""
+        return any(asset.state is State.RUNNING for asset in self.assets)
+
+    @property
+    def open_assets(self) -> list[str]:
+        """Assets without months that no run is at and that are not there, failed a gate, or were not judged."""
+        unproven = {gate.asset for gate in self._gates if gate.verdict is Verdict.FAILED}
+        if not self.is_busy:
+            unproven |= {check.asset for check in self.checks if check.verdict is Verdict.NOT_JUDGED}
+        whole = [asset for asset in self.assets if asset.months is None and asset.state is not State.RUNNING]
+        return [a.asset for a in whole if a.state is not State.MATERIALIZED or a.asset in unproven]
+
+    def months_after(self, end: int) -> list[int]:
+        """Return the months after `end` (YYYYMM) and after the last one that was ever asked for, ascending."""
+        known = (State.MATERIALIZED, State.FAILED, State.RUNNING)
+        last = max([end, *(month for asset in self.assets for month in asset.months_in(*known))])
+        return [month for month in self.months if month > last]
+
+    @property
+    def _gates(self) -> Iterable[CheckStatus]:
+        return (check for check in self.checks if check.is_blocking)

@@ -1,0 +1,46 @@
+"""An instance in memory that is put back to what it was: making and filling one takes longer than what is tested."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+
+Kept = list[sqlite3.Connection]
+"""Copies of the databases of an instance."""
+
+
+class MemoryInstance:
+    """An instance in memory, empty at first."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self.instance = instance
+        self._empty = self.keep()
+
+    def keep(self) -> Kept:
+        """Return what the instance holds now."""
+        kept = []
+        for database in self._databases():
+            copy = sqlite3.connect(":memory:")
+            database.backup(copy)
+            kept.append(copy)
+        return kept
+
+    def put_back(self, kept: Kept | None = None) -> dg.DagsterInstance:
+        """Return the instance with what it held then; None = nothing."""
+        for database, copy in zip(self._databases(), kept or self._empty, strict=True):
+            copy.backup(database)
+        return self.instance
+
+    def _databases(self) -> Kept:
+        """Return the connections that the storages hold for as long as they live."""
+        storages: list[Any] = [self.instance.event_log_storage, self.instance.run_storage]
+        return [storage._held_conn.connection.dbapi_connection for storage in storages]
+
+
+@contextmanager
+def in_memory() -> Iterator[MemoryInstance]:
+    """Open an instance in memory."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield MemoryInstance(instance)
