@@ -2,8 +2,7 @@
 
 import datetime as dt
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     from capsim_dagster.orchestration.backfill import Plan
     from capsim_dagster.orchestration.bars import BarProgress
-    from capsim_dagster.orchestration.progress import Advance
     from capsim_dagster.orchestration.run_summary import RunSummary
     from capsim_dagster.settings import Settings
 
@@ -103,10 +101,11 @@ def _backfill(settings: "Settings", months: list[int] | None, terminal: Console,
     """Plan and run; return the exit code."""
     from capsim_dagster.definitions import build_definitions
     from capsim_dagster.orchestration.backfill import plan_backfill
+    from capsim_dagster.orchestration.bars import BarProgress
     from capsim_dagster.orchestration.instance import open_instance
     from capsim_dagster.orchestration.partitions import ranges_named
 
-    today, layout, bars = dt.datetime.now(dt.UTC).date(), layout_of(settings), _BarsOfEachRun(terminal)
+    today, layout, bars = dt.datetime.now(dt.UTC).date(), layout_of(settings), BarProgress(terminal)
     definitions = build_definitions(settings, today=today, progress=bars)
     with instance_to_read(layout) as instance:
         plan = plan_backfill(definitions, instance, settings, months, today=today, again=again)
@@ -114,7 +113,7 @@ def _backfill(settings: "Settings", months: list[int] | None, terminal: Console,
     if is_dry or not plan.runs:
         return 0
     with open_instance(layout) as instance:
-        code = _run_all(definitions, instance, plan, bars)
+        code = _run_all(definitions, instance, plan, bars, terminal)
         if code == EXIT_INTERRUPTED:
             return report_interrupt()
         left = plan_backfill(definitions, instance, settings, months, today=today)
@@ -132,7 +131,7 @@ def _backfill(settings: "Settings", months: list[int] | None, terminal: Console,
 
 
 def _run_all(
-    definitions: "dg.Definitions", instance: "dg.DagsterInstance", plan: "Plan", bars: "_BarsOfEachRun"
+    definitions: "dg.Definitions", instance: "dg.DagsterInstance", plan: "Plan", bars: "BarProgress", terminal: Console
 ) -> int:
     """Run a plan and print what each run did; return the exit code."""
     from dagster import DagsterExecutionInterruptedError
@@ -140,7 +139,7 @@ def _run_all(
     from capsim_dagster.orchestration.backfill import run_backfill
     from capsim_dagster.orchestration.partitions import ranges_named
 
-    terminal, summaries, code = bars.terminal, run_backfill(definitions, instance, plan), 0
+    summaries, code = run_backfill(definitions, instance, plan), 0
     for number, part in enumerate(plan.runs, start=1):
         if len(plan.runs) > 1:
             terminal.rule(f"run {number} of {len(plan.runs)}: {ranges_named(part)}", align="left")
@@ -157,28 +156,6 @@ def _run_all(
             print_summary(summary, terminal)
         code = code if summary.succeeded else EXIT_FAILED
     return code
-
-
-class _BarsOfEachRun:
-    """Bars that begin anew with each run: those of the runs before it would be drawn again."""
-
-    def __init__(self, terminal: Console) -> None:
-        self.terminal = terminal
-        self._bars: BarProgress | None = None
-
-    @contextmanager
-    def shown(self) -> Iterator[None]:
-        """Show new bars while a run lasts."""
-        from capsim_dagster.orchestration.bars import BarProgress
-
-        self._bars = BarProgress(self.terminal)
-        with self._bars.shown():
-            yield
-
-    def stage(self, context: object, *, name: str, total: int, unit: str) -> "AbstractContextManager[Advance]":
-        """Open a stage of `total` units."""
-        assert self._bars is not None  # noqa: S101 only runs have stages, and they are shown
-        return self._bars.stage(context, name=name, total=total, unit=unit)
 
 
 def _print_plan(terminal: Console, plan: "Plan", *, with_runs: bool) -> None:

@@ -13,14 +13,16 @@ from capsim_dagster.orchestration.gates import require_gates
 from capsim_dagster.orchestration.keys import (
     HOST_INVENTORY,
     MASTER_PARQUET,
+    MONTHLY,
     OWNERS,
     PROCESSED_DATA,
     TIME_DIMENSION,
     WAREHOUSE_POOL,
 )
 from capsim_dagster.orchestration.monthly_assets import Months, monthly_csv, processed_data
-from capsim_dagster.orchestration.partitions import last_month_asked
+from capsim_dagster.orchestration.partitions import forget_months, last_month_asked
 from capsim_dagster.orchestration.progress import Progress
+from capsim_dagster.orchestration.status import is_of_other_fleet
 from capsim_dagster.orchestration.trends import check_trends
 from capsim_dagster.pipeline import audit_page, pictures, stages
 from capsim_dagster.pipeline.feed_pictures import audit_pictures
@@ -72,10 +74,16 @@ def host_inventory() -> dg.AssetsDefinition:
         backfill_policy=_ONE_RUN,
         metadata={"dagster/column_schema": metadata.column_schema(Hosts)},
     )
-    def host_inventory(platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[None]:
+    def host_inventory(
+        context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]
+    ) -> dg.MaterializeResult[None]:
         """One row a host: identity, organization, capacity and behaviour (tables hosts, business_hierarchy)."""
+        is_other = is_of_other_fleet(context.instance, platform.generation)
         with clear_failure():
             inventory = stages.host_inventory(platform)
+        if is_other:
+            forgotten = forget_months(context.instance, MONTHLY, but=context.run.tags)
+            context.log.info(f"another fleet: the months of the one before are forgotten, {forgotten} in all")
         return dg.MaterializeResult(
             data_version=dg.DataVersion(fleet_hash(platform.generation)),
             metadata={

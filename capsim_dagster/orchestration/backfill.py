@@ -106,10 +106,7 @@ def run_backfill(definitions: dg.Definitions, instance: dg.DagsterInstance, plan
     """
     name = uuid.uuid4().hex[:8]
     for months in plan.runs:
-        summary = run_job(definitions, instance, plan.job, months, {BACKFILL_TAG: name})
-        if summary.interrupted:
-            _record_as_cancelled(instance, summary.run_id)
-        yield summary
+        yield run_job(definitions, instance, plan.job, months, {BACKFILL_TAG: name})
 
 
 def assets_wanted(settings: Settings) -> Collection[dg.AssetKey] | None:
@@ -132,13 +129,6 @@ def months_wanted(definitions: dg.Definitions, settings: Settings, *, today: dt.
     if settings.refinery.feed_dir is None:
         return existing
     return sorted({*feed_months(Platform(settings))} & {*existing})
-
-
-def _record_as_cancelled(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Show a run that Ctrl-C ended as cancelled: as a failure it would mark months as failed that it did not reach."""
-    run = instance.get_run_by_id(run_id)
-    if run is not None and run.status is dg.DagsterRunStatus.FAILURE:
-        instance.report_run_canceled(run, "interrupted in the terminal (Ctrl-C)")
 
 
 def _require_same_fleet(instance: dg.DagsterInstance, settings: Settings) -> None:

@@ -39,7 +39,9 @@ class BarProgress:
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Show the bars while the run lasts."""
+        """Show the bars while a run lasts; those of the run before it go."""
+        for task in self._bars.task_ids:
+            self._bars.remove_task(task)
         with self._bars:
             self._starting = self._bars.add_task("starting the run", total=1, unit="run")
             yield

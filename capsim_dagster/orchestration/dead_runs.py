@@ -8,6 +8,7 @@ from typing import Final
 
 import dagster as dg
 import psutil
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES  # not exported
 
 _PROCESS_TAG: Final = "capsim/process"
 _EVERY_SECONDS: Final = 30
@@ -24,7 +25,7 @@ def release_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     Nothing else would: such a run stays "started" for ever and keeps its slot of the write pool, so that the next
     run waits without end.
     """
-    unfinished = instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    unfinished = instance.get_runs(filters=dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
     dead = [run for run in unfinished if _PROCESS_TAG in run.tags and not _is_alive(run.tags[_PROCESS_TAG])]
     for run in dead:
         instance.report_run_failed(run, "its process is gone: it was killed, or the machine was restarted")

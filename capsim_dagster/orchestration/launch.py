@@ -1,5 +1,6 @@
 """Running jobs from the command line: in this process, on the instance that the UI shows."""
 
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -28,12 +29,31 @@ def run_job(
         job: Name of the job.
         months: Months as YYYYMM; the run covers the range from the first to the last.
         tags: Further tags of the run.
+
+    Raises:
+        dagster.DagsterExecutionInterruptedError: If Ctrl-C comes between two steps; the run is recorded as cancelled.
     """
     release_dead_runs(instance)
-    result = definitions.resolve_job_def(job).execute_in_process(
-        instance=instance,
-        tags={**range_tags(months), **process_tag(), **(tags or {})},
-        run_config=_QUIET,
-        raise_on_error=False,
-    )
-    return summary_of(result)
+    run_id = str(uuid.uuid4())
+    try:
+        result = definitions.resolve_job_def(job).execute_in_process(
+            instance=instance,
+            tags={**range_tags(months), **process_tag(), **(tags or {})},
+            run_config=_QUIET,
+            raise_on_error=False,
+            run_id=run_id,
+        )
+    except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
+        _record_as_cancelled(instance, run_id)
+        raise
+    summary = summary_of(result)
+    if summary.interrupted:
+        _record_as_cancelled(instance, run_id)
+    return summary
+
+
+def _record_as_cancelled(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Show a run that Ctrl-C ended as cancelled: as a failure it would mark months as failed that it did not reach."""
+    run = instance.get_run_by_id(run_id)
+    if run is not None and run.status is not dg.DagsterRunStatus.CANCELED:
+        instance.report_run_canceled(run, "interrupted in the terminal (Ctrl-C)")

@@ -1,6 +1,6 @@
 """The assets with a partition a month: feed and table. Each month is written, recorded and checked before the next."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -15,7 +15,7 @@ from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.gates import barred_months, require_gates
 from capsim_dagster.orchestration.keys import MASTER_PARQUET, MONTHLY_CSV, OWNERS, PROCESSED_DATA, WAREHOUSE_POOL
 from capsim_dagster.orchestration.month_events import MonthEvent
-from capsim_dagster.orchestration.partitions import forget_months, month_of, ranges_named
+from capsim_dagster.orchestration.partitions import month_of
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.pipeline import audit_page, refine, stages
 from capsim_dagster.pipeline.month_checks import FeedMonths
@@ -75,7 +75,6 @@ def monthly_csv(months: Months, contract: FeedContract, policy: dg.BackfillPolic
             progress.stage(context, name="monthly_csv", total=len(asked), unit="months") as advance,
         ):
             require_gates(context.instance, [MASTER_PARQUET])
-            _forget_lost(context, keys.values(), stages.calendar_months(platform))
             audits = FeedMonths(platform)
             for file in stages.monthly_csv(platform, asked, list(keys)):
                 month, resource = file.piece.month, file.piece.resource
@@ -138,10 +137,7 @@ def processed_data(months: Months, policy: dg.BackfillPolicy) -> dg.AssetsDefini
             _page_of_failure(refining),
             progress.stage(context, name="processed_data", total=len(asked), unit="months") as advance,
         ):
-            barred: Mapping[int, GateError] = {}
-            if refining.refines_own_feed:
-                _forget_lost(context, [PROCESSED_DATA], stages.calendar_months(platform))
-                barred = barred_months(context.instance, asked)
+            barred = barred_months(context.instance, asked) if refining.refines_own_feed else {}
             for month in refine.refined_months(refining, asked, run=context.run.run_id, barred=barred):
                 if month.loaded:
                     facts = {**where, **metadata.loaded_month(month.loaded)}
@@ -153,16 +149,6 @@ def processed_data(months: Months, policy: dg.BackfillPolicy) -> dg.AssetsDefini
         yield from month_events.finished(context, [PROCESSED_DATA], checks)
 
     return processed_data
-
-
-def _forget_lost(context: dg.AssetExecutionContext, assets: Iterable[dg.AssetKey], known: Collection[int]) -> None:
-    """Let Dagster forget the months that a replaced fleet no longer has, and say so."""
-    for asset in assets:
-        lost = forget_months(context.instance, asset, known)
-        if lost:
-            context.log.info(
-                f"{asset.to_user_string()}: {ranges_named(lost)} lies outside the calendar and is forgotten"
-            )
 
 
 @contextmanager

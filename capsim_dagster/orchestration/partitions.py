@@ -109,21 +109,24 @@ def last_month_asked(tags: Mapping[str, str]) -> int | None:
     return month_of(key) if key else None
 
 
-def forget_months(instance: dg.DagsterInstance, asset: dg.AssetKey, known: Collection[int]) -> list[int]:
-    """Forget the months of an asset that the calendar no longer holds, and return them as YYYYMM.
+def forget_months(instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], *, but: Mapping[str, str]) -> int:
+    """Forget what is recorded of the months of a fleet that is replaced, and return how many were forgotten.
 
-    They are of a fleet that was replaced: their files and rows are gone, but nothing else would tell Dagster.
+    Their values are gone, or will be when their months are made anew; nothing else would tell Dagster.
 
     Args:
         instance: Where runs are recorded; one that cannot forget single partitions goes on showing them.
-        asset: An asset with a partition a month.
-        known: Months of the calendar, as YYYYMM.
+        assets: Assets with a partition a month.
+        but: Tags of the run that replaces the fleet: the months that it asks for are made anew.
     """
-    lost = sorted(key for key in instance.get_materialized_partitions(asset) if month_of(key) not in known)
-    if lost:
+    forgotten = 0
+    for asset in assets:
+        there = {month_of(key) for key in instance.get_materialized_partitions(asset)}
+        lost = sorted(there.difference(_months_asked(but, there)))
         with suppress(NotImplementedError):
-            instance.wipe_asset_partitions(asset, lost)
-    return [month_of(key) for key in lost]
+            instance.wipe_asset_partitions(asset, [key_of(month) for month in lost])
+            forgotten += len(lost)
+    return forgotten
 
 
 @dataclass(frozen=True)
