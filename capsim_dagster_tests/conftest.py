@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +87,12 @@ def platform(_built_data: Path, tmp_path: Path) -> Platform:
     """Return a platform with everything built, in a copy of its own that a test may break."""
     shutil.copytree(_built_data, tmp_path / "data")
     return Platform(small_settings(tmp_path / "data"))
+
+
+@pytest.fixture
+def _without_pictures() -> Iterator[None]:
+    """Leave the pictures out of a test's runs."""
+    from capsim_dagster_tests.no_pictures import without_pictures
+
+    with without_pictures():
+        yield

@@ -68,6 +68,7 @@ def test_each_option_has_help() -> None:
     assert silent == []
 
 
+@pytest.mark.slow
 def test_run_builds_audits_and_summarizes_and_a_second_run_changes_no_byte(tmp_path: Path) -> None:
     first = run_capsim("run", *SMALL, data_dir=tmp_path)
     before = digests(tmp_path / "legacy"), digests(tmp_path / "master"), digests(tmp_path / "truth")

@@ -21,11 +21,12 @@ from capsim_dagster.orchestration.keys import PROCESSED_DATA, REFINERY_AUDIT
 from capsim_dagster.orchestration.partitions import month_of, ranges_named
 from capsim_dagster_tests.conftest import small_settings
 from capsim_dagster_tests.foreign_feed import OTHER_TOOL, expected_rows, file_of, foreign_platform, write_feed
-from capsim_dagster_tests.no_pictures import without_pictures
 from capsim_dagster_tests.orchestration.memory import MemoryInstance, in_memory
 from capsim_dagster_tests.orchestration.reported import report_all, report_asset, run_under_way
 from capsim_dagster_tests.sabotage import rows_in
 from capsim_dagster_tests.test_cli import run_capsim, start_capsim
+
+pytestmark = pytest.mark.slow
 
 TODAY = dt.datetime.now(dt.UTC).date()
 # A window that lies ahead: its months can be there, and no other can, whatever the day.
@@ -211,12 +212,6 @@ def test_backfill_replaces_no_fleet(instance: dg.DagsterInstance, definitions: d
 
 
 # Running.
-
-
-@pytest.fixture
-def _without_pictures() -> Iterator[None]:
-    with without_pictures():
-        yield
 
 
 @pytest.mark.usefixtures("_without_pictures")

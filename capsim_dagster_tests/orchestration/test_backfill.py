@@ -25,7 +25,6 @@ from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import Settings
 from capsim_dagster_tests.conftest import small_settings
 from capsim_dagster_tests.foreign_feed import expected_rows, file_of, foreign_platform, write_feed
-from capsim_dagster_tests.no_pictures import without_pictures
 from capsim_dagster_tests.orchestration.memory import Kept, MemoryInstance, in_memory
 from capsim_dagster_tests.orchestration.month_states import partition_states
 from capsim_dagster_tests.orchestration.reported import (
@@ -297,12 +296,6 @@ def test_a_users_feed_that_is_not_there_is_refused(instance: dg.DagsterInstance,
 
 
 # Running.
-
-
-@pytest.fixture
-def _without_pictures() -> Iterator[None]:
-    with without_pictures():
-        yield
 
 
 def feed_states(instance: dg.DagsterInstance, settings: Settings, months: Sequence[int]) -> dict[int, str]:

@@ -24,6 +24,8 @@ from capsim_dagster_tests.foreign_feed import (
 )
 from capsim_dagster_tests.sabotage import change_lines, rows_in
 
+pytestmark = pytest.mark.slow
+
 TODAY = dt.date(2025, 1, 15)
 MONTH = "2024-06-01"
 CHECKS = {

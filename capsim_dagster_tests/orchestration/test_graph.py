@@ -14,6 +14,8 @@ from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MONTHS
 from capsim_dagster_tests.orchestration.conftest import QUIET, TODAY, failure_texts, run_job
 
+pytestmark = pytest.mark.slow
+
 
 def table_rows(platform: Platform) -> list[tuple[object, ...]]:
     with duckdb.connect(str(platform.layout.warehouse), read_only=True) as connection:
@@ -59,6 +61,7 @@ def test_an_asset_of_ones_own_reads_the_warehouse_by_the_duckdb_resource(
     )
 
 
+@pytest.mark.usefixtures("_without_pictures")
 def test_the_schedules_tick_is_accepted_by_the_job(platform: Platform, instance: dg.DagsterInstance) -> None:
     definitions = build_definitions(platform.settings, today=TODAY)
     schedule = definitions.resolve_schedule_def("monthly_refresh_schedule")
@@ -94,6 +97,7 @@ def test_full_refresh_builds_everything_in_one_run_and_every_check_passes(
     assert instance.get_runs_count() == 1
 
 
+@pytest.mark.slow
 def test_full_refresh_twice_changes_no_byte_of_master_or_feed_and_no_row(
     empty_platform: Platform, instance: dg.DagsterInstance
 ) -> None:
@@ -119,6 +123,7 @@ def test_one_month_is_materialized_alone(platform: Platform, instance: dg.Dagste
     assert table_rows(platform) == before
 
 
+@pytest.mark.usefixtures("_without_pictures")
 def test_monthly_refresh_extends_calendar_master_feed_and_table_and_keeps_what_was_there(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:

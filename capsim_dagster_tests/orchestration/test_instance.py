@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import dagster as dg
+import pytest
 import yaml
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
@@ -39,6 +40,7 @@ def test_event_log_writes_what_the_stock_class_reads(tmp_path: Path) -> None:
     assert stock.get_materialized_partitions(dg.AssetKey("asset")) == {"2023-01-01"}
 
 
+@pytest.mark.slow
 def test_two_processes_open_a_new_instance_at_once(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from capsim_dagster.storage import DataLayout\n"

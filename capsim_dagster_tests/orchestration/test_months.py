@@ -12,6 +12,8 @@ from capsim_dagster_tests.orchestration.conftest import QUIET, TODAY, failure_te
 from capsim_dagster_tests.orchestration.month_states import check_states, partition_states
 from capsim_dagster_tests.sabotage import change_lines, feed_file, replace_field, rows_in, run_sql
 
+pytestmark = pytest.mark.usefixtures("_without_pictures")
+
 JANUARY, FEBRUARY, MARCH = MONTHS
 TABLE_CHECKS = ("reconciliation", "row_parity", "keys_are_unique", "hosts_are_known")
 FEED_AND_TABLE = [f"monthly_csv/{name}" for name in ("cpu", "memory", "disk", "network")] + ["processed_data"]
@@ -173,6 +175,7 @@ def test_a_failed_load_brings_the_audit_page_up_to_date(platform: Platform, inst
     assert "cpu_utilization_202302.csv" in page
 
 
+@pytest.mark.slow
 def test_months_that_a_replaced_fleet_no_longer_has_are_missing(platform: Platform) -> None:
     with open_instance(platform.layout) as instance:
         assert run_job(platform, instance, "full_refresh", range_tags(MONTHS)).success
