@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from dagster import DagsterInstance
 
 from capsim_dagster.cli import capsim
+from capsim_dagster.orchestration.keys import WAREHOUSE_POOL
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--hosts", "12", "--end", "2023-02-28"]
@@ -85,17 +86,27 @@ def test_run_builds_audits_and_summarizes_and_a_second_run_changes_no_byte(tmp_p
 
 
 @pytest.mark.slow
-def test_run_ends_with_one_when_a_gate_fails_and_says_why(tmp_path: Path) -> None:
-    run_capsim("run", *SMALL, data_dir=tmp_path)
+def test_run_warns_of_a_file_that_is_not_in_the_layout_and_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "legacy").mkdir()
     (tmp_path / "legacy" / "notes.txt").write_text("not a feed file")
 
     finished = run_capsim("run", *SMALL, data_dir=tmp_path)
 
-    assert finished.returncode == 1
-    assert "a gate failed" in finished.stdout
+    assert finished.returncode == 0
+    assert "25 of 26 checks passed; all gates hold" in finished.stdout
     assert "notes.txt is not in the layout {year}/{month}/{prefix}_{yearmonth}.csv" in re.sub(
         r"[│\s]+", " ", finished.stdout
     )
+
+
+@pytest.mark.slow
+def test_run_ends_with_one_when_a_gate_fails_and_says_why(tmp_path: Path) -> None:
+    finished = run_capsim("run", *SMALL, "--dirty", data_dir=tmp_path, CAPSIM__REFINERY__MAX_REJECTED_SHARE="0")
+
+    assert finished.returncode == 1
+    assert "a gate failed" in finished.stdout
+    assert "lines are rejected" in finished.stdout
+    assert "audit page:" in finished.stdout
 
 
 @pytest.mark.parametrize(
@@ -149,9 +160,9 @@ def test_run_ends_within_seconds_on_ctrl_c_and_a_second_run_repairs(tmp_path: Pa
 @pytest.mark.slow
 def test_run_that_was_killed_is_ended_and_repaired_by_the_next_one(tmp_path: Path) -> None:
     arguments = ["run", "--hosts", "600", "--end", "2023-12-31"]
-    process = start_capsim(*arguments, data_dir=tmp_path, until="checks of monthly_csv:")
+    process = start_capsim(*arguments, data_dir=tmp_path, until="monthly_csv:")
     with DagsterInstance.from_config(str(tmp_path / ".dagster")) as instance:
-        while not instance.event_log_storage.get_concurrency_info("warehouse_write").claimed_slots:
+        while not instance.event_log_storage.get_concurrency_info(WAREHOUSE_POOL).claimed_slots:
             assert process.poll() is None
     process.kill()
     process.communicate()

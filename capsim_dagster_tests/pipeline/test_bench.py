@@ -19,6 +19,7 @@ STAGES = [
     "processed_data",
     "processed_data, again",
     "table checks",
+    "audit checks",
     "all stages",
 ]
 ROWS = 10 * 4 * 31
