@@ -13,6 +13,7 @@ from capsim_dagster.orchestration.partitions import key_of, range_tags
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MONTHS, small_settings
 from capsim_dagster_tests.orchestration.conftest import TODAY, run_job
+from capsim_dagster_tests.orchestration.month_states import partition_states
 
 pytestmark = pytest.mark.slow
 
@@ -43,5 +44,7 @@ def test_only_other_content_makes_what_depends_on_it_outdated(tmp_path: Path, in
 
     other = Platform(small_settings(tmp_path / "data", random_seed=7))
     assert run_job(other, instance, "full_refresh", {}, FLEET).success
-    feed = {f"monthly_csv/{name}" for name in ("cpu", "memory", "disk", "network")}
-    assert outdated(other, instance) == {"ground_truth", *feed}
+    # The months of the fleet before are not outdated, but gone.
+    assert outdated(other, instance) == {"ground_truth"}
+    definitions = build_definitions(other.settings, today=TODAY)
+    assert partition_states(instance, definitions, "monthly_csv/cpu", MONTHS) == dict.fromkeys(MONTHS, "MISSING")
