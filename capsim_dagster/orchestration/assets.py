@@ -232,7 +232,7 @@ def refinery_audit() -> dg.AssetsDefinition:
         with clear_failure():
             refining = feed.refining(platform)
             page = audit_page.write_audit_page(refining)
-            trends = check_trends(context.instance, context.job_def.asset_layer.asset_graph)
+            trends = check_trends(context.instance)
             images = {**audit_pictures(refining), "check_trends": check_trends_picture(trends, "the last runs")}
         return dg.MaterializeResult(metadata={**metadata.audit_page(page), **metadata.pictures(images)})
 

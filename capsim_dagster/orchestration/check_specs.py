@@ -88,20 +88,30 @@ AUDIT_CHECKS: Final = (
 )
 
 
+_FEED_CLAIMS: Final = {"row_parity": "The month's file carries every row of the master, counts and content."}
+_TABLE_CLAIMS: Final = {
+    "reconciliation": "Every line of the month's files is in the table or in rejected_lines.",
+    "row_parity": "The month holds every sound line, with the content of the master.",
+    "keys_are_unique": "Each host, resource and day stands at most once.",
+    "hosts_are_known": "Every row belongs to a host of the inventory.",
+}
+
+
 def feed_checks(months: Months) -> tuple[dg.AssetCheckSpec, ...]:
     """Return the checks of each month of the feed, which `processed_data` refuses where they fail."""
     return tuple(
-        _blocking(key, "row_parity", "The month's file carries every row of the master, counts and content.", months)
-        for key in MONTHLY_CSV.values()
+        _blocking(key, name, claim, months) for key in MONTHLY_CSV.values() for name, claim in _FEED_CLAIMS.items()
     )
 
 
 def table_checks(months: Months) -> tuple[dg.AssetCheckSpec, ...]:
     """Return the checks of each month of the table."""
-    claims = {
-        "reconciliation": "Every line of the month's files is in the table or in rejected_lines.",
-        "row_parity": "The month holds every sound line, with the content of the master.",
-        "keys_are_unique": "Each host, resource and day stands at most once.",
-        "hosts_are_known": "Every row belongs to a host of the inventory.",
-    }
-    return tuple(_blocking(PROCESSED_DATA, name, claim, months) for name, claim in claims.items())
+    return tuple(_blocking(PROCESSED_DATA, name, claim, months) for name, claim in _TABLE_CLAIMS.items())
+
+
+def every_check() -> list[dg.AssetCheckKey]:
+    """Return all checks, in the order of the graph."""
+    before = [spec.key for spec in (*INVENTORY_CHECKS, *CALENDAR_CHECKS, *MASTER_CHECKS, *TRUTH_CHECKS)]
+    of_feed = [dg.AssetCheckKey(key, name) for key in MONTHLY_CSV.values() for name in _FEED_CLAIMS]
+    of_table = [dg.AssetCheckKey(PROCESSED_DATA, name) for name in _TABLE_CLAIMS]
+    return [*before, *of_feed, *of_table, *(spec.key for spec in AUDIT_CHECKS)]

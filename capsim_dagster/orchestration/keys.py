@@ -29,8 +29,3 @@ OWNERS: Final = ("team:capacity-engineering",)
 def assets_in_order(graph: AssetGraph) -> list[dg.AssetKey]:
     """Return the assets as data flows, those of one level by name."""
     return [key for level in graph.toposorted_asset_keys_by_level for key in sorted(level)]
-
-
-def checks_in_order(graph: AssetGraph) -> list[dg.AssetCheckKey]:
-    """Return the checks in the order of their assets."""
-    return [check for asset in assets_in_order(graph) for check in sorted(graph.get_check_keys_for_assets({asset}))]

@@ -4,27 +4,25 @@ import datetime as dt
 from typing import Final
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.asset_graph import AssetGraph  # not exported
 from dagster._core.storage.asset_check_execution_record import (  # not exported
     COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
 )
 
-from capsim_dagster.orchestration.keys import checks_in_order
+from capsim_dagster.orchestration.check_specs import every_check
 from capsim_dagster.plots.checks import CheckTrend, Evaluation, Verdict
 
 _LATEST: Final = 30
 """Evaluations a check; a picture with more cannot be read."""
 
 
-def check_trends(instance: dg.DagsterInstance, graph: AssetGraph) -> list[CheckTrend]:
+def check_trends(instance: dg.DagsterInstance) -> list[CheckTrend]:
     """Return the latest evaluations of each check; those of a check that judges months are of whichever came last.
 
     Args:
         instance: Where runs are recorded.
-        graph: The assets and their checks.
     """
     trends = []
-    for check in checks_in_order(graph):
+    for check in every_check():
         records = instance.event_log_storage.get_asset_check_execution_history(
             check, limit=_LATEST, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
         )

@@ -4,6 +4,7 @@ import dagster as dg
 import pytest
 
 from capsim_dagster.definitions import build_definitions
+from capsim_dagster.orchestration.check_specs import every_check
 from capsim_dagster.orchestration.instance import open_instance
 from capsim_dagster.orchestration.partitions import range_tags
 from capsim_dagster.pipeline.platform import Platform
@@ -164,6 +165,12 @@ def test_checks_of_whole_assets_run_alone_as_by_their_button(platform: Platform,
         result = run_checks(platform, instance, asset)
         assert result.success
         assert result.get_asset_check_evaluations()
+
+
+def test_the_trends_show_every_check_that_there_is(platform: Platform) -> None:
+    graph = build_definitions(platform.settings, today=TODAY).resolve_asset_graph()
+    assert len(every_check()) == 26
+    assert set(every_check()) == set(graph.asset_check_keys)
 
 
 def test_a_failed_load_brings_the_audit_page_up_to_date(platform: Platform, instance: dg.DagsterInstance) -> None:
