@@ -7,6 +7,7 @@ import dagster as dg
 
 from capsim_dagster.legacy_feed.contract import FeedContract
 from capsim_dagster.orchestration import metadata
+from capsim_dagster.orchestration.check_specs import Months
 from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.gates import require_gates
@@ -19,7 +20,7 @@ from capsim_dagster.orchestration.keys import (
     TIME_DIMENSION,
     WAREHOUSE_POOL,
 )
-from capsim_dagster.orchestration.monthly_assets import Months, monthly_csv, processed_data
+from capsim_dagster.orchestration.monthly_assets import monthly_csv, processed_data
 from capsim_dagster.orchestration.partitions import forget_months, last_month_asked
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.orchestration.status import is_of_other_fleet

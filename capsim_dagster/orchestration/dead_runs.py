@@ -20,10 +20,10 @@ def process_tag() -> dict[str, str]:
 
 
 def release_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """End the runs of this machine's killed `capsim run` processes, and return their ids.
+    """End the runs of this machine's killed terminals, and return their ids.
 
-    Nothing else would: such a run stays "started" for ever and keeps its slot of the write pool, so that the next
-    run waits without end.
+    Nothing else would: such a run stays "started" for ever and keeps its slot of the pool, so that the next one waits
+    without end.
     """
     unfinished = instance.get_runs(filters=dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
     dead = [run for run in unfinished if _PROCESS_TAG in run.tags and not _is_alive(run.tags[_PROCESS_TAG])]

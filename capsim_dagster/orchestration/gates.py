@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 import dagster as dg
+from dagster._core.event_api import PartitionKeyFilter  # not exported
 from dagster._core.storage.asset_check_execution_record import (  # not exported
     COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
     AssetCheckExecutionRecordStatus,
@@ -55,10 +56,11 @@ def barred_months(instance: dg.DagsterInstance, months: Iterable[int]) -> Mappin
     checks = [dg.AssetCheckKey(asset, _FEED_GATE) for asset in MONTHLY_CSV.values()]
     failed: dict[int, list[str]] = {}
     for found in instance.event_log_storage.get_asset_check_partition_info(checks, partition_keys=keys):
-        is_failure = found.latest_execution_status is AssetCheckExecutionRecordStatus.FAILED
-        if is_failure and found.is_current and found.partition_key:
+        # A run that was killed before it judged the month again hides the verdict, but does not lift it.
+        is_passed = found.latest_execution_status is AssetCheckExecutionRecordStatus.SUCCEEDED
+        if not is_passed and _failure(instance, found.check_key, found.partition_key) is not None:
             name = f"{found.check_key.asset_key.to_user_string()} {found.check_key.name}"
-            failed.setdefault(month_of(found.partition_key), []).append(name)
+            failed.setdefault(month_of(str(found.partition_key)), []).append(name)
     return {
         month: GateError(
             f"{month_name(month)}: its feed did not pass its checks ({', '.join(names)}); it keeps its previous rows",
@@ -68,16 +70,20 @@ def barred_months(instance: dg.DagsterInstance, months: Iterable[int]) -> Mappin
     }
 
 
-def _failure(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> str | None:
+def _failure(instance: dg.DagsterInstance, check: dg.AssetCheckKey, partition: str | None = None) -> str | None:
     """Return why the latest evaluation of a check failed; None = it passed, or looked at an earlier materialization."""
     records = instance.event_log_storage.get_asset_check_execution_history(
-        check, limit=1, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+        check,
+        limit=1,
+        status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
+        partition_filter=PartitionKeyFilter(key=partition),
     )
     evaluation = records[0].evaluation if records else None
     if evaluation is None or evaluation.passed:
         return None
     target = evaluation.target_materialization_data
-    latest = instance.fetch_materializations(check.asset_key, limit=1).records
+    chosen = dg.AssetRecordsFilter(check.asset_key, asset_partitions=[partition] if partition else None)
+    latest = instance.fetch_materializations(chosen, limit=1).records
     if latest and target is not None and target.storage_id != latest[0].storage_id:
         return None
     return evaluation.description or "no reason was recorded"

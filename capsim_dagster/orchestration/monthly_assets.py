@@ -9,7 +9,7 @@ import dagster as dg
 from capsim_dagster.errors import CapsimError, FeedError, GateError
 from capsim_dagster.legacy_feed.contract import FeedContract
 from capsim_dagster.orchestration import metadata, month_events
-from capsim_dagster.orchestration.check_specs import feed_checks, table_checks
+from capsim_dagster.orchestration.check_specs import Months, feed_checks, table_checks
 from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.gates import barred_months, require_gates
@@ -26,7 +26,6 @@ from capsim_dagster.simulation.telemetry import MODEL_VERSION
 from capsim_dagster.simulation.time_dimension import month_name
 
 _TAGS: Final = {"cadence": "monthly"}
-Months = dg.PartitionsDefinition[str]
 
 
 def monthly_csv(months: Months, contract: FeedContract, policy: dg.BackfillPolicy) -> dg.AssetsDefinition:

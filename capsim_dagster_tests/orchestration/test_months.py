@@ -5,6 +5,7 @@ import pytest
 
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.orchestration.check_specs import every_check
+from capsim_dagster.orchestration.gates import barred_months
 from capsim_dagster.orchestration.instance import open_instance
 from capsim_dagster.orchestration.partitions import range_tags
 from capsim_dagster.pipeline.platform import Platform
@@ -120,6 +121,22 @@ def test_a_month_whose_feed_failed_its_check_is_refused_by_the_table_in_another_
     assert "2023-02: its feed did not pass its checks (monthly_csv/cpu row_parity)" in failure_texts(table)[0]
     assert states(platform, instance) == {**GOOD, FEBRUARY: "FAILED"}
     assert rows_in(platform, "processed_data") == before
+
+
+def test_a_run_that_was_killed_before_it_judged_a_month_again_does_not_lift_its_gate(
+    platform: Platform, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage_after_export(platform, monkeypatch)
+    run_job(platform, instance, "full_refresh", range_tags(MONTHS), FEED_AND_TABLE[:-1])
+    job = build_definitions(platform.settings, today=TODAY).resolve_job_def("full_refresh")
+    killed = instance.create_run_for_job(
+        job.get_subset(asset_selection={dg.AssetKey(asset.split("/")) for asset in FEED_AND_TABLE[:-1]}),
+        tags=range_tags(MONTHS),
+    )
+    instance.report_run_failed(killed)
+    assert check_states(instance, "monthly_csv/cpu", "row_parity")[FEBRUARY] != "FAILED"
+
+    assert set(barred_months(instance, MONTHS)) == {FEBRUARY}
 
 
 def test_a_month_whose_feed_failed_its_check_is_the_only_one_that_a_joint_run_refuses(
