@@ -11,7 +11,14 @@ from capsim_dagster.orchestration.checks import build_checks
 from capsim_dagster.orchestration.dead_runs import killed_runs_sensor
 from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.feed_sensor import feed_sensor
-from capsim_dagster.orchestration.jobs import full_refresh, monthly_refresh, monthly_schedule, refine_feed
+from capsim_dagster.orchestration.jobs import (
+    full_refresh,
+    monthly_refresh,
+    monthly_schedule,
+    panel_refresh,
+    refine_feed,
+)
+from capsim_dagster.orchestration.panel_assets import build_panel_assets
 from capsim_dagster.orchestration.partitions import backfill_policy, monthly_partitions
 from capsim_dagster.orchestration.progress import LogProgress, Progress
 from capsim_dagster.pipeline.platform import Platform
@@ -33,10 +40,11 @@ def build_definitions(settings: Settings, *, today: dt.date, progress: Progress 
         for category in (dg.BetaWarning, dg.PreviewWarning):
             warnings.simplefilter("ignore", category)
         assets = build_assets(months, platform.contract, backfill_policy(settings.automation))
+        assets += build_panel_assets(settings.panel)
     return dg.Definitions(
         assets=assets,
         asset_checks=build_checks(),
-        jobs=[full_refresh(), monthly_refresh(), refine_feed()],
+        jobs=[full_refresh(), monthly_refresh(), refine_feed(), panel_refresh()],
         schedules=[monthly_schedule(settings, months)],
         sensors=[feed_sensor(platform, months), killed_runs_sensor()],
         resources={

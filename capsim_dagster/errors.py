@@ -8,6 +8,8 @@ command prints it as one block; a traceback means a defect in capsim.
     ├── WarehouseError      the DuckDB file is missing, locked or of an older schema
     ├── MasterError         the master Parquet is missing, torn or made with other settings
     ├── TruthError          the ground truth is missing, torn or made with other settings
+    ├── StorageError        a folder or bucket cannot be reached, read or written
+    ├── PanelError          a server-metrics panel is missing, unreadable or fails its validation
     ├── FeedError           a feed file is missing, renamed, truncated or unreadable
     │   └── FileRefused     one file, with its fault (refinery.refusal); a month collects them
     ├── PartitionError      a month lies outside the calendar
@@ -49,6 +51,14 @@ class MasterError(CapsimError):
 
 class TruthError(CapsimError):
     """The ground truth is missing, torn or made with other settings."""
+
+
+class StorageError(CapsimError):
+    """A folder or an object store cannot be reached, read or written, or another writer was faster."""
+
+
+class PanelError(CapsimError):
+    """A server-metrics panel is missing, unreadable or fails its validation."""
 
 
 class FeedError(CapsimError):

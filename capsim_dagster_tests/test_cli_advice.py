@@ -66,6 +66,25 @@ def test_advice_names_what_is_open_and_the_command_for_it(found: Status, expecte
     ]
 
 
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (State.MATERIALIZED, []),
+        (State.MISSING, ["not made yet, job panel_refresh"]),
+        (State.FAILED, ["failed or not judged, job panel_refresh"]),
+        (State.RUNNING, []),
+    ],
+)
+def test_advice_for_an_asset_on_demand_is_its_job_and_no_month(state: State, expected: list[str]) -> None:
+    panel = AssetStatus("server_metrics", state, None, 0, None, is_on_demand=True)
+    others = made(DONE)
+
+    lines = advice(Status([*others.assets, panel], [], [RAN]), end=219003, is_own=True, options=" --hosts 12")
+
+    assert [line.what for line in lines] == expected
+    assert {line.command for line in lines} <= {"capsim ui --hosts 12"}
+
+
 @pytest.mark.parametrize(("is_own", "expected"), [(True, "capsim run"), (False, "capsim backfill")])
 def test_advice_for_an_empty_folder_is_to_begin(is_own: bool, expected: str) -> None:
     table = AssetStatus("processed_data", State.MISSING, dict.fromkeys(DONE, State.MISSING), 0, None)

@@ -5,6 +5,7 @@ import json
 import re
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import nullcontext
 from importlib import import_module
@@ -230,9 +231,12 @@ def test_backfill_of_an_empty_folder_just_works_and_a_second_call_runs_nothing(d
     ]
     assert status.exit_code == 0, status.output
     found = json.loads(status.stdout)
-    assert (found["advice"], len(found["runs"])) == ([], 1)
-    assert {check["verdict"] for check in found["checks"]} == {"passed"}
-    assert {asset["state"] for asset in found["assets"]} == {"materialized"}
+    assert [line["what"] for line in found["advice"]] == ["not made yet, job panel_refresh"]
+    assert len(found["runs"]) == 1
+    verdicts = [(check["verdict"], "server_metrics" in check["asset"]) for check in found["checks"]]
+    assert Counter(verdicts) == {("passed", False): 26, (None, True): 20}
+    states = {(asset["state"], asset["is_on_demand"]) for asset in found["assets"]}
+    assert states == {("materialized", False), ("missing", True)}
 
 
 @pytest.mark.usefixtures("_without_pictures")
@@ -331,7 +335,9 @@ def require_the_rest_is_done_by_the_next_call(data_dir: Path, reached: list[int]
     assert "in 1 run of monthly_refresh" in again.stdout
     assert loaded_by_the_last_run(data_dir) == rest
     assert whole_months(data_dir) == LONG_MONTHS
-    assert told(data_dir).splitlines()[-1] == "everything that can be there is there"
+    whole, panel = told(data_dir).splitlines()[-2:]
+    assert whole == "everything of the window is there"
+    assert panel.startswith("not made yet, job panel_refresh: server_metrics, validated_server_metrics → capsim ui ")
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from rich.console import Console
 from capsim_dagster.cli import capsim
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.errors import SettingsError
-from capsim_dagster.orchestration.keys import MASTER_PARQUET, PROCESSED_DATA, REFINERY_AUDIT
+from capsim_dagster.orchestration.keys import MASTER_PARQUET, ON_DEMAND, PROCESSED_DATA, REFINERY_AUDIT, SERVER_METRICS
 from capsim_dagster.simulation.time_dimension import month_name, yearmonth
 from capsim_dagster_tests.conftest import small_settings
 from capsim_dagster_tests.foreign_feed import OTHER_TOOL, write_feed
@@ -115,12 +115,20 @@ def test_where_all_is_well_status_says_so_in_a_page(whole: dg.DagsterInstance, d
     output = ended(status(data_dir), 0)
 
     lines = output.splitlines()
-    assert len(lines) < 30
+    assert len(lines) <= 30
     assert lines[-1] == "everything that can be there is there"
-    assert "checks  26 passed" in lines
+    assert "checks  46 passed" in lines
     assert "processed_data       ■■■" in lines
     assert any(line.split()[:6] == ["processed_data", "■", "3", "of", "3", "months"] for line in lines)
-    for absent in ("not judged", "keys_are_unique", "missing: ", "failed: ", "after the window"):
+    for absent in (
+        "not judged",
+        "panel_refresh",
+        "not materialized",
+        "keys_are_unique",
+        "missing: ",
+        "failed: ",
+        "after the window",
+    ):
         assert absent not in output
 
 
@@ -128,7 +136,7 @@ def test_where_all_is_well_status_says_so_in_a_page(whole: dg.DagsterInstance, d
 def test_status_lists_every_check_when_it_is_asked_to(data_dir: Path) -> None:
     output = ended(status(data_dir, "--checks"), 0)
 
-    assert output.count("✓") == 26
+    assert output.count("✓") == 46
     assert re.search(r"✓ +processed_data +keys_are_unique +2190-01 to 2190-03", output)
 
 
@@ -141,7 +149,7 @@ def test_a_failure_ends_status_with_one_and_is_told_with_its_reason_and_the_comm
     output = ended(status(data_dir), 1)
 
     assert "processed_data       ■✗■" in output
-    assert "checks  25 passed, 1 failed" in output
+    assert "checks  45 passed, 1 failed" in output
     assert re.search(r"✗ +processed_data +reconciliation +2190-01 +3 lines are \[red\]lost", output)
     assert "failed: its process is [gone]" in output
     assert f"failed: 2190-01 to 2190-02 → {command(data_dir, 'capsim backfill 2190-01 2190-02')}" in output
@@ -174,7 +182,7 @@ def test_what_was_not_judged_is_told_with_the_command(whole: dg.DagsterInstance,
 
     output = ended(status(data_dir), 0)
 
-    assert "checks  22 passed, 4 not judged" in output
+    assert "checks  42 passed, 4 not judged" in output
     assert output.splitlines()[-1] == f"not judged: 2190-02 → {command(data_dir, 'capsim backfill 2190-02')}"
 
 
@@ -198,6 +206,38 @@ def test_months_that_a_run_is_at_are_told_as_under_way_and_nothing_is_advised(
     assert "processed_data       ■▶▶" in output
     assert "not judged " not in output
     assert output.splitlines()[-1] == "under way: 2190-02 to 2190-03"
+
+
+# The panel, which no refresh makes.
+
+
+def test_a_panel_that_was_never_made_is_nothing_to_be_mended_and_is_told_with_the_job(
+    instance: dg.DagsterInstance, definitions: dg.Definitions, data_dir: Path
+) -> None:
+    report_all(instance, definitions, small_settings(data_dir, **WINDOW), MONTHS, but=ON_DEMAND)
+
+    output = ended(status(data_dir), 0)
+
+    assert "checks  26 passed, 20 with nothing to judge" in output
+    assert re.search(r"\nvalidated_server_metrics +· not materialized +\n", output)
+    assert output.splitlines()[-2:] == [
+        "everything of the window is there",
+        f"not made yet, job panel_refresh: server_metrics, validated_server_metrics → {command(data_dir, 'capsim ui')}",
+    ]
+
+
+def test_a_panel_that_failed_a_gate_is_a_failure_and_no_month_is_advised_for_it(
+    whole: dg.DagsterInstance, data_dir: Path
+) -> None:
+    check = dg.AssetCheckKey(SERVER_METRICS, "row_parity")
+    report_verdict(whole, check, passed=False, detail="2190-01 cpu_p95 has other values")
+
+    output = ended(status(data_dir), 1)
+
+    assert re.search(r"✗ +server_metrics +row_parity +2190-01 cpu_p95 has other values", output)
+    advised = command(data_dir, "capsim ui")
+    assert output.splitlines()[-1] == f"failed or not judged, job panel_refresh: server_metrics → {advised}"
+    assert "capsim backfill" not in output
 
 
 def months_ago(count: int) -> dt.date:
@@ -307,7 +347,7 @@ def test_json_holds_what_the_page_shows(whole: dg.DagsterInstance, definitions: 
     check = next(check for check in found["checks"] if check["verdict"] == "failed")
     assert (check["asset"], check["check"], check["detail"]) == ("processed_data", "reconciliation", "3 lines are lost")
     assert check["months"] == {"219001": "failed", "219002": "passed"}
-    assert len(found["checks"]) == 26
+    assert len(found["checks"]) == 46
     assert [run["months"] for run in found["runs"]] == [[219003, 219003]]
     assert (found["has_failures"], found["later_months"], found["note"]) == (True, [], "")
     assert found["advice"] == [
@@ -324,7 +364,7 @@ def test_json_holds_what_the_page_shows(whole: dg.DagsterInstance, definitions: 
 def test_json_of_an_empty_folder_is_whole_too(data_dir: Path) -> None:
     found = json.loads(ended(status(data_dir, "--json"), 0))
 
-    assert (found["has_failures"], found["runs"], len(found["assets"])) == (False, [], 10)
+    assert (found["has_failures"], found["runs"], len(found["assets"])) == (False, [], 12)
     assert found["advice"][0]["command"] == command(data_dir, "capsim run")
 
 

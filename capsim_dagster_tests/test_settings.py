@@ -138,7 +138,11 @@ def test_unusable_generation_settings_are_errors_that_say_what_is_allowed(
     ("section", "values", "said"),
     [
         ("general", {"env": "moon"}, ["general.env: found 'moon'", "'local', 'sagemaker' or 'lambda'"]),
-        ("storage", {"folder": "x"}, ["storage.folder: found 'x'", "local_base_path, lock_timeout_seconds"]),
+        (
+            "storage",
+            {"folder": "x"},
+            ["storage.folder: found 'x'", "local_base_path, use_s3, bucket_name", "lock_timeout_seconds"],
+        ),
         ("storage", {"lock_timeout_seconds": -1}, ["storage.lock_timeout_seconds: found -1", "equal to 0"]),
         ("automation", {"max_months_per_tick": 0}, ["automation.max_months_per_tick: found 0", "equal to 1"]),
         ("automation", {"max_months_per_tick": 121}, ["automation.max_months_per_tick: found 121", "equal to 120"]),

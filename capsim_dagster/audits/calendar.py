@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.audits.scan import MonthOfTelemetry
-from capsim_dagster.schemas import Resource
+from capsim_dagster.schemas import VARIETIES, Resource, Scenario, Variant
 from capsim_dagster.settings import Calendar, DataGeneration, Metric, ServerType
 from capsim_dagster.simulation.calendar_effects import weekend_factor
+from capsim_dagster.simulation.parameters import HostBlock
 from capsim_dagster.simulation.region_calendar import NOT_BUSINESS, RegionDays, region_days
 from capsim_dagster.simulation.time_dimension import SATURDAY, date_of
 
@@ -40,7 +41,7 @@ class Ratio:
 
     Attributes:
         region: The region.
-        resource: The resource.
+        resource: The resource, or the metric that shows it.
         occasion: weekend, holiday, quarter end or month end.
         expected: The setting.
         measured: What the telemetry shows.
@@ -49,7 +50,7 @@ class Ratio:
     """
 
     region: str
-    resource: Resource
+    resource: str
     occasion: str
     expected: float
     measured: float
@@ -67,6 +68,16 @@ class Ratio:
         return abs(self.measured - self.expected) <= self.tolerance
 
 
+def calendar_groups(generation: DataGeneration, block: HostBlock) -> NDArray[np.int64]:
+    """Return the group of each host: its region times the number of server types plus its server type.
+
+    Hosts on their way to a breach are in none, -1.
+    """
+    groups = block.regions * len(generation.metadata.server_types) + block.server_types
+    is_breaching = np.array([v.scenario is Scenario.CAPACITY_BREACH or v.variant is Variant.BREACH for v in VARIETIES])
+    return np.where(is_breaching[block.varieties], -1, groups)
+
+
 class CalendarScan:
     """Collects the mean load of each workload in each region, a month at a time."""
 
@@ -75,7 +86,7 @@ class CalendarScan:
 
         Args:
             generation: The settings.
-            groups: Of each host, its region times the number of server types plus its server type; -1 = leave it out.
+            groups: The group of each host, as `calendar_groups` has it.
         """
         self._generation = generation
         n_groups = len(generation.metadata.regions) * len(generation.metadata.server_types)
@@ -103,37 +114,60 @@ class CalendarScan:
 
     def ratios(self) -> list[Ratio]:
         """Return every ratio that the months so far allow to measure."""
-        days, loads = np.concatenate(self._days), np.concatenate(self._loads, axis=-1)
-        metadata, calendar = self._generation.metadata, self._generation.calendar
-        found: list[Ratio] = []
-        for region, of_region in zip(metadata.regions, np.split(loads, len(metadata.regions), axis=1), strict=True):
-            facts = region_days(
-                region.bank_calendar, date_of(days[0]), date_of(days[-1]), calendar.holiday_shoulder_days
-            )
-            for resource, load in zip(Resource, of_region, strict=True):
-                if load.sum(axis=0).min() > 0:
-                    found += self._ratios_of(region.name, resource, load, facts)
-        return found
+        loads = np.concatenate(self._loads, axis=-1)
+        metrics = self._generation.metrics
+        return ratios_of_loads(
+            self._generation,
+            np.concatenate(self._days),
+            {r.value: (metrics[r], load) for r, load in zip(Resource, loads, strict=True)},
+        )
 
-    def _ratios_of(self, region: str, resource: Resource, load: Float64Array, days: RegionDays) -> Iterable[Ratio]:
-        """Yield the ratios of one region and resource.
 
-        Args:
-            region: Its name.
-            resource: The resource.
-            load: Sum over the hosts of each server type, shape `(n_server_types, n_days)`.
-            days: The days in the region's calendar.
-        """
-        metric, calendar = self._generation.metrics[resource], self._generation.calendar
-        occasions = _occasions(days, metric, calendar)
-        is_ordinary = ~np.any([is_on for is_on, _ in occasions.values()], axis=0)
-        is_ordinary &= days.holiday_distance > calendar.holiday_shoulder_days
-        for occasion, (is_on, expected) in occasions.items():
-            ratios = _against_ordinary(load.sum(axis=0), is_on, is_ordinary)
-            yield from _judged(region, resource, occasion, expected, ratios)
-        weekends, working = _clean_weeks(load, days, is_ordinary)
-        expected = _weekend_factor(metric, self._generation.metadata.server_types, working.sum(axis=1))
-        yield from _judged(region, resource, "weekend", expected, weekends.sum(axis=0) / working.sum(axis=0))
+def ratios_of_loads(
+    generation: DataGeneration, days: NDArray[np.int64], loads: Mapping[str, tuple[Metric, Float64Array]]
+) -> list[Ratio]:
+    """Return every ratio that these days allow to measure.
+
+    Args:
+        generation: The settings.
+        days: The days in a row [days since 1970-01-01], shape `(n_days,)`.
+        loads: Of each resource or metric, its settings, and its load by group and day: the sum over the hosts of each
+            region and server type, regions first, shape `(n_groups, n_days)`.
+    """
+    metadata, calendar = generation.metadata, generation.calendar
+    first, last = date_of(days[0]), date_of(days[-1])
+    found: list[Ratio] = []
+    for index, region in enumerate(metadata.regions):
+        facts = region_days(region.bank_calendar, first, last, calendar.holiday_shoulder_days)
+        for name, (metric, load) in loads.items():
+            of_region = np.split(load, len(metadata.regions))[index]
+            if of_region.sum(axis=0).min() > 0:
+                found += _ratios_of_region(generation, (region.name, name), metric, of_region, facts)
+    return found
+
+
+def _ratios_of_region(
+    generation: DataGeneration, name: tuple[str, str], metric: Metric, load: Float64Array, days: RegionDays
+) -> Iterable[Ratio]:
+    """Yield the ratios of one region and resource.
+
+    Args:
+        generation: The settings.
+        name: Region and resource.
+        metric: The settings of the resource.
+        load: Sum over the hosts of each server type, shape `(n_server_types, n_days)`.
+        days: The days in the region's calendar.
+    """
+    calendar = generation.calendar
+    occasions = _occasions(days, metric, calendar)
+    is_ordinary = ~np.any([is_on for is_on, _ in occasions.values()], axis=0)
+    is_ordinary &= days.holiday_distance > calendar.holiday_shoulder_days
+    for occasion, (is_on, expected) in occasions.items():
+        ratios = _against_ordinary(load.sum(axis=0), is_on, is_ordinary)
+        yield from _judged(name, occasion, expected, ratios)
+    weekends, working = _clean_weeks(load, days, is_ordinary)
+    expected = _weekend_factor(metric, generation.metadata.server_types, working.sum(axis=1))
+    yield from _judged(name, "weekend", expected, weekends.sum(axis=0) / working.sum(axis=0))
 
 
 def calendar_effects(ratios: Sequence[Ratio]) -> AuditReport:
@@ -150,7 +184,7 @@ def calendar_effects(ratios: Sequence[Ratio]) -> AuditReport:
         table=[
             {
                 "region": ratio.region,
-                "resource": ratio.resource.value,
+                "resource": ratio.resource,
                 "occasion": ratio.occasion,
                 "expected": round(ratio.expected, 4),
                 "measured": round(ratio.measured, 4),
@@ -214,8 +248,8 @@ def _weekend_factor(metric: Metric, kinds: Sequence[ServerType], working: Float6
     return float(np.average(factors, weights=working)) if working.sum() else 1.0
 
 
-def _judged(region: str, resource: Resource, occasion: str, expected: float, ratios: Float64Array) -> Iterable[Ratio]:
+def _judged(name: tuple[str, str], occasion: str, expected: float, ratios: Float64Array) -> Iterable[Ratio]:
     """Yield the ratio of an occasion, if there are enough days to judge it."""
     if ratios.size >= MIN_OCCASIONS:
         error = float(ratios.std(ddof=1)) / ratios.size**0.5
-        yield Ratio(region, resource, occasion, expected, float(ratios.mean()), error, ratios.size)
+        yield Ratio(*name, occasion, expected, float(ratios.mean()), error, ratios.size)

@@ -68,7 +68,7 @@ def content_parity(
     *,
     claim: str,
     expected_months: Iterable[int],
-    resources: Sequence[Resource] = tuple(Resource),
+    resources: Sequence[str] = tuple(Resource),
 ) -> AuditReport:
     """Report whether each expected month, and each that is there, holds just what its source holds.
 
@@ -77,9 +77,9 @@ def content_parity(
         found: Fingerprints of the copy.
         claim: The claim in one sentence.
         expected_months: Months that must be there; months of the source beyond them may still be missing.
-        resources: Resources to look at.
+        resources: Resources, or what else stands in their place, to look at.
     """
-    wanted = {resource.value for resource in resources}
+    wanted = set(map(str, resources))
     present = {piece for piece in found if piece[1] in wanted}
     months = set(expected_months) | {month for month, _ in present}
     due = {(month, resource) for month in months for resource in wanted}

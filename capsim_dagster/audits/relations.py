@@ -4,6 +4,7 @@ Master, feed and table differ in names and types; here each is seen as `(date, h
 that equal content has equal fingerprints. Percentages are compared as the doubles nearest to their two decimals.
 """
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +18,7 @@ import polars as pl
 from capsim_dagster.errors import MasterError
 from capsim_dagster.simulation.time_dimension import first_day
 
-Relation = Literal["master_rows", "table_rows", "table_month_rows", "expected_rows"]
+Relation = Literal["master_rows", "table_rows", "table_month_rows", "expected_rows", "panel_rows", "rows_behind_panel"]
 """Temporary views that the functions here make."""
 PieceKey = tuple[int, str]
 """Month as YYYYMM, and resource."""
@@ -30,6 +31,14 @@ _EXPECTED_QUERY: Final = (
     "SELECT date, host_id, resource, expected_util::DOUBLE AS util, 0.0 AS capacity FROM read_parquet({path})"
 )
 _EVENTS_QUERY: Final = 'SELECT host_id, resource, kind, start, "end" FROM read_parquet({path})'
+_PANEL_QUERY: Final = (
+    "SELECT timestamp::DATE AS date, host_id, metric AS resource, {metric} AS util, factor AS capacity "
+    "FROM read_parquet({path}) JOIN panel_factors USING (server_id) WHERE metric = '{metric}'"
+)
+_BEHIND_PANEL_QUERY: Final = (
+    "SELECT date, host_id, metric AS resource, round_even(round(p95_util::DOUBLE * 100) * factor, 0) / 100 AS util, "
+    "factor AS capacity FROM read_parquet({path}) JOIN panel_factors USING (host_id, resource) WHERE date <= '{end}'"
+)
 _TABLE_QUERY: Final = "SELECT ds::DATE AS date, host_id, resource, y AS util, capacity FROM processed_data"
 
 
@@ -132,6 +141,29 @@ def view_table_month(connection: duckdb.DuckDBPyConnection, month: int) -> None:
     connection.execute(_CREATE_VIEW.format(name="table_month_rows", query=_month_query(month)))
 
 
+def view_panel(
+    connection: duckdb.DuckDBPyConnection, path: Path, master: Path, factors: pl.DataFrame, *, end: dt.date
+) -> None:
+    """Make a panel and the master behind it visible as `panel_rows` and `rows_behind_panel`, a row a metric.
+
+    Args:
+        connection: The connection.
+        path: The panel.
+        master: The master.
+        factors: `server_id`, `host_id`, `resource`, `metric` and `factor`: by what the utilization of a host is
+            multiplied in a metric; the metrics are column names.
+        end: Last day of the panel.
+    """
+    connection.register("panel_factors", factors.to_arrow())
+    queries = [
+        _PANEL_QUERY.format(metric=metric, path=_quoted(path))
+        for metric in factors.get_column("metric").unique().sort()
+    ]
+    connection.execute(_CREATE_VIEW.format(name="panel_rows", query=" UNION ALL ".join(queries)))
+    behind = _BEHIND_PANEL_QUERY.format(path=_quoted(master), end=end)
+    connection.execute(_CREATE_VIEW.format(name="rows_behind_panel", query=behind))
+
+
 def frame_fingerprint(connection: duckdb.DuckDBPyConnection, name: str) -> Fingerprint:
     """Return the fingerprint of a registered frame of one month and resource: `date`, `host_id`, `util`, `capacity`."""
     ((rows, reported, key, checksum),) = rows_of(connection, statement("fingerprint_rows", relation=name))
@@ -197,8 +229,11 @@ def rejected_lines(connection: duckdb.DuckDBPyConnection) -> dict[Path, list[str
 
 
 def _view_file(connection: duckdb.DuckDBPyConnection, name: str, query: str, path: Path) -> None:
-    quoted = "'" + str(path).replace("'", "''") + "'"
-    connection.execute(_CREATE_VIEW.format(name=name, query=query.format(path=quoted)))
+    connection.execute(_CREATE_VIEW.format(name=name, query=query.format(path=_quoted(path))))
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 def _read_feed(names: list[str], form: FeedFormat) -> tuple[dict[Path, Fingerprint], dict[Path, list[str]]]:

@@ -28,6 +28,7 @@ from capsim_dagster.cli.options import (
     read_settings,
     window,
 )
+from capsim_dagster.cli.panel import panel
 from capsim_dagster.cli.refine import refine
 from capsim_dagster.cli.run import run
 from capsim_dagster.cli.status import status
@@ -54,6 +55,7 @@ def capsim() -> None:
     capsim status                       what is there, what failed, what is missing, and the command for it
     capsim backfill 2026-01 2026-03     months after the window, or those that failed
     capsim refine --feed DIR            your own monthly CSV files: each line is loaded, or rejected with a reason
+    capsim panel generate               the fleet as one wide Parquet file; capsim panel load validates any
     capsim audit                        one page: what became of every file and line
     capsim ui                           the Dagster UI, with the history of every run
     capsim plot 9                       a picture of one series: observed, expected, events
@@ -227,5 +229,5 @@ def _bench_table(hosts: int, rows: "list[Measurement]") -> Table:
     return table
 
 
-for _command in (run, status, backfill, refine, audit):
+for _command in (run, status, backfill, refine, audit, panel):
     capsim.add_command(_command)

@@ -11,6 +11,8 @@ from capsim_dagster.simulation.time_dimension import month_name
 
 AFTER_WINDOW: Final = "after the window, can be added"
 """Nothing is wrong with these months, and nobody has asked for them."""
+ON_DEMAND: Final = "not made yet, job panel_refresh"
+"""Nothing is wrong with these assets either: no refresh makes them."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,13 @@ def advice(found: Status, *, end: int, is_own: bool, options: str) -> list[Advic
         lines.append(Advice("under way", found.running_months, [], ""))
     if later:
         lines.append(Advice(AFTER_WINDOW, sorted(later), [], _backfill(later) + options))
-    return lines
+    return [*lines, *_on_demand(found, f"capsim ui{options}")]
+
+
+def _on_demand(found: Status, command: str) -> list[Advice]:
+    """Return what is open of the assets that no refresh makes."""
+    groups = (("failed or not judged, job panel_refresh", found.failed_on_demand), (ON_DEMAND, found.never_demanded))
+    return [Advice(what, [], assets, command) for what, assets in groups if assets]
 
 
 def _backfill(months: Collection[int]) -> str:

@@ -31,6 +31,11 @@ config_option = click.option(
 data_dir_option = click.option(
     "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder for every output. Default: data."
 )
+env_option = click.option(
+    "--env",
+    type=click.Choice(["local", "sagemaker", "lambda"]),
+    help="Where this runs (general.env): selects the data directory, and whether a bucket that is named is used.",
+)
 MONTH: Final = click.DateTime(formats=["%Y-%m"])
 _FLEET_OPTIONS: Final = (
     click.option("--hosts", type=int, help="Hosts in the fleet, 10 or more (data_generation.num_servers)."),
@@ -53,6 +58,7 @@ def read_settings(
     generation: Mapping[str, Any] | None = None,
     feed: Mapping[str, Any] | None = None,
     refinery: Mapping[str, Any] | None = None,
+    env: str | None = None,
 ) -> Settings:
     """Return the settings with the command's options on top; an option that is None was not given."""
     chosen = {
@@ -60,6 +66,7 @@ def read_settings(
         "storage": _given({"local_base_path": data_dir}),
         "legacy_feed": _given(feed or {}),
         "refinery": _given(refinery or {}),
+        "general": _given({"env": env}),
     }
     return load_settings(config, chosen)
 

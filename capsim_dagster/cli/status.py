@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from capsim_dagster.cli.advice import AFTER_WINDOW, Advice, advice, options_given
+from capsim_dagster.cli.advice import AFTER_WINDOW, ON_DEMAND, Advice, advice, options_given
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
     config_option,
@@ -44,6 +44,8 @@ _MARKS: Final = {
     State.MISSING: "[yellow]○[/]",
 }
 _LATER: Final = "[dim]·[/]"
+_NOT_MADE: Final = "[dim]· not materialized[/]"
+"""State of an asset that no refresh makes and nobody has asked for."""
 _NO_MONTH: Final = " "
 _MONTHS_A_YEAR: Final = 12
 _GAP: Final = "  "
@@ -184,8 +186,10 @@ def _print(view: _View, terminal: Console, *, with_checks: bool) -> None:
         _print_months(view, terminal)
         _print_checks(found, terminal, with_all=with_checks)
         _print_runs(found.runs, terminal)
-    if not view.note and all(line.what == AFTER_WINDOW for line in view.advice):
-        terminal.print(f"everything {'of the window' if view.later else 'that can be there'} is there", highlight=False)
+    if not view.note and all(line.what in (AFTER_WINDOW, ON_DEMAND) for line in view.advice):
+        terminal.print(
+            f"everything {'of the window' if view.advice else 'that can be there'} is there", highlight=False
+        )
     for line in view.advice:
         terminal.print(_advice_line(line), soft_wrap=True, highlight=False)
 
@@ -219,6 +223,8 @@ def _asset_table(view: _View) -> Table:
 
 
 def _state(asset: AssetStatus, later: Collection[int]) -> str:
+    if asset.is_on_demand and asset.state is State.MISSING:
+        return _NOT_MADE
     if asset.months is None:
         return f"{_MARKS[asset.state]} {asset.state}"
     there, wanted = len(asset.months_in(State.MATERIALIZED)), len(asset.months.keys() - {*later})

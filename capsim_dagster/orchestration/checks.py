@@ -13,6 +13,7 @@ from capsim_dagster.orchestration.check_specs import (
     CALENDAR_CHECKS,
     INVENTORY_CHECKS,
     MASTER_CHECKS,
+    PANEL_CHECKS,
     TRUTH_CHECKS,
 )
 from capsim_dagster.orchestration.failures import clear_failure
@@ -23,13 +24,14 @@ from capsim_dagster.orchestration.keys import (
     MASTER_PARQUET,
     PROCESSED_DATA,
     REFINERY_AUDIT,
+    SERVER_METRICS,
     TIME_DIMENSION,
     WAREHOUSE_POOL,
 )
 from capsim_dagster.orchestration.metadata import check_result
 from capsim_dagster.orchestration.partitions import month_of
 from capsim_dagster.orchestration.progress import Progress
-from capsim_dagster.pipeline import checks, stages
+from capsim_dagster.pipeline import checks, panel, stages
 from capsim_dagster.pipeline.month_checks import Reports
 from capsim_dagster.pipeline.platform import Platform
 
@@ -42,6 +44,7 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
         _stage_checks(MASTER_PARQUET, MASTER_CHECKS, checks.master_parquet),
         _stage_checks(GROUND_TRUTH, TRUTH_CHECKS, checks.ground_truth),
         refinery_audit_checks,
+        _stage_checks(SERVER_METRICS, PANEL_CHECKS, panel.server_metrics_checks),
     ]
 
 

@@ -19,12 +19,15 @@ from capsim_dagster.orchestration.check_specs import (
     CALENDAR_CHECKS,
     INVENTORY_CHECKS,
     MASTER_CHECKS,
+    PANEL_CHECKS,
 )
 from capsim_dagster.orchestration.keys import MONTHLY_CSV
 from capsim_dagster.orchestration.partitions import key_of, month_of
 from capsim_dagster.simulation.time_dimension import month_name
 
-_GATES: Final = tuple(spec for spec in (*INVENTORY_CHECKS, *CALENDAR_CHECKS, *MASTER_CHECKS) if spec.blocking)
+_GATES: Final = tuple(
+    spec for spec in (*INVENTORY_CHECKS, *CALENDAR_CHECKS, *MASTER_CHECKS, *PANEL_CHECKS) if spec.blocking
+)
 _FEED_GATE: Final = "row_parity"
 
 

@@ -13,6 +13,7 @@ from capsim_dagster.orchestration.keys import (
     GROUND_TRUTH,
     MASTER_PARQUET,
     MONTHLY_CSV,
+    ON_DEMAND,
     PROCESSED_DATA,
     REFINERY_AUDIT,
     TIME_DIMENSION,
@@ -31,15 +32,17 @@ from capsim_dagster.simulation.time_dimension import month_start, months_between
 FULL_REFRESH: Final = "full_refresh"
 MONTHLY_REFRESH: Final = "monthly_refresh"
 REFINE_FEED: Final = "refine_feed"
+PANEL_REFRESH: Final = "panel_refresh"
 LOADING_JOBS: Final = (FULL_REFRESH, MONTHLY_REFRESH, REFINE_FEED)
 """The jobs that load months into `processed_data`."""
+_PANEL: Final = dg.AssetSelection.assets(*ON_DEMAND)
 
 
 def full_refresh() -> UnresolvedAssetJobDefinition:
-    """Return the job over all assets: everything for the months chosen, as one ordered run."""
+    """Return the job from inventory to table: everything for the months chosen, as one ordered run."""
     return dg.define_asset_job(
         FULL_REFRESH,
-        selection=dg.AssetSelection.all(),
+        selection=dg.AssetSelection.all() - _PANEL,
         description="Everything, for the months chosen, as one run: inventory, calendar, master, truth, feed, table.",
     )
 
@@ -57,6 +60,15 @@ def monthly_refresh() -> UnresolvedAssetJobDefinition:
             REFINERY_AUDIT,
         ),
         description="One month or a range: extends calendar, master and truth as far as asked, then feed and table.",
+    )
+
+
+def panel_refresh() -> UnresolvedAssetJobDefinition:
+    """Return the job that makes the server-metrics panel of the master, and validates it."""
+    return dg.define_asset_job(
+        PANEL_REFRESH,
+        selection=_PANEL,
+        description="The server-metrics panel: the master as one wide Parquet file, and its validated copy.",
     )
 
 

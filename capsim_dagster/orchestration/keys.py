@@ -15,9 +15,13 @@ MONTHLY_CSV: Final = {resource: dg.AssetKey(["monthly_csv", resource.value]) for
 """One asset key a resource."""
 PROCESSED_DATA: Final = dg.AssetKey("processed_data")
 REFINERY_AUDIT: Final = dg.AssetKey("refinery_audit")
+SERVER_METRICS: Final = dg.AssetKey("server_metrics")
+VALIDATED_SERVER_METRICS: Final = dg.AssetKey("validated_server_metrics")
 
 MONTHLY: Final = (*MONTHLY_CSV.values(), PROCESSED_DATA)
 """The assets with a partition a month."""
+ON_DEMAND: Final = (SERVER_METRICS, VALIDATED_SERVER_METRICS)
+"""The assets that no refresh makes, and no backfill of months: the job `panel_refresh` does, when somebody asks."""
 
 WAREHOUSE_POOL: Final = "warehouse"
 """Steps that open the warehouse or write the master run one at a time, over all runs: DuckDB takes one writer, which

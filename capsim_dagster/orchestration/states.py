@@ -36,6 +36,7 @@ class AssetStatus:
         months: State by month as YYYYMM, of every month that could be there; None = it has no months.
         rows: Rows of the latest materialization, over all months.
         last: When it was last materialized, in UTC; None = never.
+        is_on_demand: Whether no refresh makes it: that it was never made is nothing to be mended.
     """
 
     asset: str
@@ -43,6 +44,7 @@ class AssetStatus:
     months: Mapping[int, State] | None
     rows: int
     last: dt.datetime | None
+    is_on_demand: bool = False
 
     def months_in(self, *states: State) -> list[int]:
         """Return the months in some states, ascending, as YYYYMM."""
@@ -153,12 +155,27 @@ class Status:
 
     @property
     def open_assets(self) -> list[str]:
-        """Assets without months that no run is at and that are not there, failed a gate, or were not judged."""
+        """Assets that a refresh makes whole, no run is at, and that are not there, failed a gate or were not judged."""
+        return [asset.asset for asset in self._open_whole if not asset.is_on_demand]
+
+    @property
+    def failed_on_demand(self) -> list[str]:
+        """Assets on demand that no run is at and that were asked for, but failed, or a gate of theirs, or unjudged."""
+        on_demand = [asset for asset in self._open_whole if asset.is_on_demand]
+        return [asset.asset for asset in on_demand if asset.state is not State.MISSING]
+
+    @property
+    def never_demanded(self) -> list[str]:
+        """Assets on demand that nobody has asked for."""
+        return [a.asset for a in self.assets if a.is_on_demand and a.state is State.MISSING]
+
+    @property
+    def _open_whole(self) -> Sequence[AssetStatus]:
         unproven = {gate.asset for gate in self._gates if gate.verdict is Verdict.FAILED}
         if not self.is_busy:
             unproven |= {check.asset for check in self.checks if check.verdict is Verdict.NOT_JUDGED}
         whole = [asset for asset in self.assets if asset.months is None and asset.state is not State.RUNNING]
-        return [a.asset for a in whole if a.state is not State.MATERIALIZED or a.asset in unproven]
+        return [asset for asset in whole if asset.state is not State.MATERIALIZED or asset.asset in unproven]
 
     def months_after(self, end: int) -> list[int]:
         """Return the months after `end` (YYYYMM) and after the last one that was ever asked for, ascending."""

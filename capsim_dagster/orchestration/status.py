@@ -20,7 +20,7 @@ from dagster._core.storage.dagster_run import RunRecord  # not exported
 from dagster._core.storage.event_log.base import AssetEntry  # not exported
 
 from capsim_dagster.orchestration.jobs import LOADING_JOBS
-from capsim_dagster.orchestration.keys import HOST_INVENTORY, assets_in_order
+from capsim_dagster.orchestration.keys import HOST_INVENTORY, ON_DEMAND, assets_in_order
 from capsim_dagster.orchestration.partitions import (
     PARTITION_TAG,
     RANGE_END_TAG,
@@ -234,6 +234,7 @@ def _whole_asset(instance: dg.DagsterInstance, key: dg.AssetKey, entry: AssetEnt
         months=None,
         rows=_rows(latest.asset_materialization) if latest else 0,
         last=_time(latest.timestamp) if latest else None,
+        is_on_demand=key in ON_DEMAND,
     )
 
 

@@ -13,13 +13,12 @@ from typing import Final
 import duckdb
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from capsim_dagster.audits import behaviour, parity
 from capsim_dagster.audits import fleet as fleet_audits
 from capsim_dagster.audits import truth as truth_audits
 from capsim_dagster.audits.breaches import TOLERANCE_DAYS, Breach, Series, breaches_on_date
-from capsim_dagster.audits.calendar import CalendarScan, calendar_effects
+from capsim_dagster.audits.calendar import CalendarScan, calendar_effects, calendar_groups
 from capsim_dagster.audits.feed import file_names, no_defects, not_simulated
 from capsim_dagster.audits.reconciliation import reconciliation
 from capsim_dagster.audits.relations import (
@@ -36,12 +35,12 @@ from capsim_dagster.audits.relations import (
 from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.audits.scan import months_of_telemetry
 from capsim_dagster.ground_truth import TruthFiles, open_truth
-from capsim_dagster.master import open_master
 from capsim_dagster.pipeline.dirt import defects_score, expected_content
 from capsim_dagster.pipeline.entrance import calendar_days, require_hosts
 from capsim_dagster.pipeline.month_checks import Reports
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.schemas import Resource, Scenario, Variant
+from capsim_dagster.pipeline.remote import own_master
+from capsim_dagster.schemas import Resource, Scenario
 from capsim_dagster.simulation import parameters, telemetry, truth
 from capsim_dagster.simulation.time_dimension import first_day, month_end, yearmonth
 
@@ -76,7 +75,8 @@ def time_dimension(platform: Platform) -> Reports:
 
 def master_parquet(platform: Platform) -> Reports:
     """Audit the master file against inventory, calendar and settings."""
-    master = open_master(platform.layout.master, platform.generation)
+    generation = platform.generation
+    master = own_master(platform)
     found = master_fingerprints(platform.layout.master)
     with platform.reading() as connection:
         view_master(connection, platform.layout.master)
@@ -88,9 +88,9 @@ def master_parquet(platform: Platform) -> Reports:
             _breaches(platform, hosts),
             start=master.footer.start,
             end=master.footer.end,
-            threshold=platform.generation.breach_threshold,
+            threshold=generation.breach_threshold,
         )
-        calendar = CalendarScan(platform.generation, _calendar_groups(platform, hosts))
+        calendar = CalendarScan(generation, calendar_groups(generation, parameters.host_block(generation, hosts)))
         behavioral = _behavioral_diversity(
             platform, connection, "master_rows", hosts, end=master.footer.end, where="the master", also=[calendar]
         )
@@ -109,7 +109,7 @@ def ground_truth(platform: Platform) -> Reports:
     footer = open_truth(files, generation)
     events, series = pl.read_parquet(files.events), pl.read_parquet(files.series)
     with platform.reading() as connection:
-        view_master(connection, open_master(platform.layout.master, generation).path)
+        view_master(connection, own_master(platform).path)
         view_truth(connection, expected=files.expected, events=files.events)
         hosts = require_hosts(platform, connection)
         grid = {piece: f for piece, f in parity.expected_grid(connection).items() if piece[0] <= yearmonth(footer.end)}
@@ -167,7 +167,7 @@ def _against_simulation(
     expected_months: Sequence[int],
 ) -> Reports:
     """Audit the table of capsim's own feed against master and inventory."""
-    master = open_master(platform.layout.master, platform.generation)
+    master = own_master(platform)
     hosts = require_hosts(platform, connection)
     end = min(_last_day(found, platform.generation.start_date), master.footer.end)
     return {
@@ -228,14 +228,6 @@ def _behavioral_diversity(  # noqa: PLR0913 what to look at, and what to say of 
         is_due=parameters.breach_days(generation, block) + behaviour.DAYS_TO_SHOW <= days,
         where=where,
     )
-
-
-def _calendar_groups(platform: Platform, hosts: pl.DataFrame) -> NDArray[np.int64]:
-    """Return the calendar group of each host, -1 for those on their way to a breach."""
-    block = parameters.host_block(platform.generation, hosts)
-    groups = block.regions * len(platform.generation.metadata.server_types) + block.server_types
-    is_breaching = (hosts["scenario"] == Scenario.CAPACITY_BREACH.value) | (hosts["variant"] == Variant.BREACH.value)
-    return np.where(is_breaching.to_numpy(), -1, groups)
 
 
 def _events_explain_differences(

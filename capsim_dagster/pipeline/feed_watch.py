@@ -18,8 +18,9 @@ from typing import Annotated, ClassVar, Final, Literal, NamedTuple
 import duckdb
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from capsim_dagster.errors import FeedError, WarehouseError, listed
+from capsim_dagster.errors import FeedError, StorageError, WarehouseError, listed
 from capsim_dagster.pipeline.entrance import FEED_ORIGIN
+from capsim_dagster.pipeline.feed_cache import refresh_feed
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.refine import feed_months
 from capsim_dagster.refinery.accounts import loaded_files
@@ -261,9 +262,13 @@ def _present_files(platform: Platform) -> dict[int, dict[str, Stamp]]:
     """Return the files of the resources in use, by month and path under the feed.
 
     Raises:
-        FeedError: If the folder is missing, or holds no file of the layout.
+        FeedError: If the folder is missing, holds no file of the layout, or lies in a bucket that cannot be read.
         OSError: If a folder cannot be read.
     """
+    try:
+        refresh_feed(platform)
+    except StorageError as error:
+        raise FeedError(error.found, remedy=error.remedy) from None
     contract = platform.refined
     _require_readable_folders(contract.root)
     claims = [(path, piece) for path, piece in contract.files() if piece is not None]

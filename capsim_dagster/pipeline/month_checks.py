@@ -19,9 +19,9 @@ from capsim_dagster.errors import FeedError
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.legacy_feed.dialects import plain_dialect
 from capsim_dagster.legacy_feed.inspect import require_header
-from capsim_dagster.master import open_master
 from capsim_dagster.pipeline.dirt import defect_lists, undamaged_content
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.pipeline.remote import own_master
 from capsim_dagster.schemas import Resource
 
 Reports = Mapping[str, AuditReport]
@@ -37,7 +37,7 @@ class FeedMonths:
         Raises:
             MasterError: If it is missing, torn or made with other settings.
         """
-        open_master(platform.layout.master, platform.generation)
+        own_master(platform)
         self._platform = platform
         self._source = undamaged_content(platform)
 

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from capsim_dagster.data_footer import DataFooter, readable
 from capsim_dagster.errors import CapsimError, MasterError, SettingsError, TruthError
 from capsim_dagster.ground_truth import TruthFiles, open_truth
-from capsim_dagster.master import open_master
 from capsim_dagster.pipeline.entrance import require_calendar, require_hosts
 from capsim_dagster.pipeline.fleet_pictures import load_pictures
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.pipeline.remote import own_master
 from capsim_dagster.plots import profiles
 from capsim_dagster.plots import series as plots
 from capsim_dagster.plots.canvas import PictureFormat
@@ -94,7 +94,7 @@ def master_pictures(platform: Platform) -> dict[str, bytes]:
         MasterError: If the master is missing, torn or made with other settings.
         WarehouseError: If inventory or calendar are missing or made with other settings.
     """
-    footer = open_master(platform.layout.master, platform.generation).footer
+    footer = own_master(platform).footer
     hosts, calendar = _inventory(platform), _calendar(platform)
     sample, chosen = hosts.head(FLEET_SAMPLE_HOSTS), _examples(platform, hosts)
     loads, examples = profiles.Loads(sample), []
@@ -169,7 +169,7 @@ def series_picture(
 
 def _common_footer(platform: Platform) -> DataFooter:
     """Return the footer of a master and a ground truth that were made for each other."""
-    master = open_master(platform.layout.master, platform.generation).footer
+    master = own_master(platform).footer
     truth = open_truth(TruthFiles(platform.layout.truth), platform.generation)
     if truth.end != master.end:
         raise TruthError(

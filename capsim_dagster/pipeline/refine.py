@@ -9,7 +9,6 @@ import duckdb
 from capsim_dagster.audits.refinery import MAX_SPAN_MONTHS
 from capsim_dagster.errors import CapsimError, FeedError, GateError, SettingsError, listed
 from capsim_dagster.legacy_feed.contract import FeedPiece
-from capsim_dagster.master import open_master
 from capsim_dagster.pipeline.dirt import expected_content
 from capsim_dagster.pipeline.entrance import (
     known_hosts,
@@ -18,8 +17,10 @@ from capsim_dagster.pipeline.entrance import (
     require_months,
     require_one_feed,
 )
+from capsim_dagster.pipeline.feed_cache import refresh_feed
 from capsim_dagster.pipeline.month_checks import Reports, TableMonths
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.pipeline.remote import own_master
 from capsim_dagster.refinery.accounts import loaded_files, retire_months
 from capsim_dagster.refinery.hosts import HostTable
 from capsim_dagster.refinery.load import Feed, LoadedMonth, load_month
@@ -61,6 +62,7 @@ def processed_data(platform: Platform, months: Sequence[int], *, run: str) -> It
         PartitionError: If the calendar does not hold a month.
         FeedError: If the folder or the inventory of a foreign feed is missing, or files of a month cannot be used.
         GateError: If a claim about a month does not hold.
+        StorageError: If the master lies in the bucket alone and cannot be fetched.
     """
     for _, loaded, _ in _load_months(platform, months, run, {}):
         if loaded is not None:
@@ -134,11 +136,13 @@ def feed_months(platform: Platform) -> list[int]:
 
 
 def _require_folder(platform: Platform) -> None:
-    """Make sure that the root of the feed is a folder.
+    """Make sure that the root of the feed is a folder; that of a feed in a bucket is brought up to date.
 
     Raises:
         FeedError: If it is not.
+        StorageError: If the bucket cannot be reached or read.
     """
+    refresh_feed(platform)
     if not platform.refined.root.is_dir():
         own = "write the feed first: capsim run; or " if platform.refines_own_feed else ""
         raise FeedError(
@@ -188,7 +192,7 @@ def _open_feed(
     if not platform.refines_own_feed:
         require_one_feed(platform, connection)
         return Feed(platform.refined, HostTable(ReadRules(settings.legacy_feed, settings.refinery, hosts)), run)
-    open_master(platform.layout.master, platform.generation)
+    own_master(platform)
     known = require_hosts(platform, connection)["host_id"]
     require_months(require_calendar(platform, connection), months)
     require_one_feed(platform, connection)

@@ -17,7 +17,7 @@ from capsim_dagster.ground_truth import StoredTruth, TruthFiles, write_truth
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.legacy_feed.export import export_piece, retire_strays
 from capsim_dagster.legacy_feed.inspect import InspectedFile
-from capsim_dagster.master import open_master, write_master
+from capsim_dagster.master import write_master
 from capsim_dagster.pipeline.entrance import (
     CALENDAR_HASH,
     INVENTORY_HASH,
@@ -27,6 +27,7 @@ from capsim_dagster.pipeline.entrance import (
     require_months,
 )
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.pipeline.remote import Remote, RemoteFeed, own_master
 from capsim_dagster.schemas import Resource
 from capsim_dagster.simulation import fleet, region_calendar, telemetry, time_dimension
 from capsim_dagster.storage import StoredFile
@@ -122,11 +123,16 @@ def master_parquet(platform: Platform, *, advance: Advance = lambda _rows: None)
     Raises:
         WarehouseError: If inventory or calendar are missing or made with other settings.
         GateError: If the file does not hold hosts x resources x days rows; the old file stays.
+        StorageError: If the bucket, where there is one, cannot be reached or written.
     """
+    remote = Remote(platform)
+    remote.check()
     with platform.reading() as connection:
         hosts = require_hosts(platform, connection)
         days = require_calendar(platform, connection)
-    return write_master(platform.generation, hosts, platform.layout.master, end=days[-1], advance=advance)
+    stored = write_master(platform.generation, hosts, platform.layout.master, end=days[-1], advance=advance)
+    remote.publish(stored.path)
+    return stored
 
 
 def ground_truth(platform: Platform, *, advance: Advance = lambda _rows: None) -> StoredTruth:
@@ -136,10 +142,11 @@ def ground_truth(platform: Platform, *, advance: Advance = lambda _rows: None) -
         WarehouseError: If the inventory is missing or made with other settings.
         MasterError: If the master is missing, torn or made with other settings.
         GateError: If a file does not hold every row; the old files stay.
+        StorageError: If the master lies in the bucket alone and cannot be fetched.
     """
     with platform.reading() as connection:
         hosts = require_hosts(platform, connection)
-    end = open_master(platform.layout.master, platform.generation).footer.end
+    end = own_master(platform).footer.end
     return write_truth(platform.generation, hosts, TruthFiles(platform.layout.truth), end=end, advance=advance)
 
 
@@ -167,15 +174,21 @@ def monthly_csv(
         MasterError: If the master is missing, torn or made with other settings.
         PartitionError: If the calendar or the master does not hold a month.
         GateError: If a file does not hold every row; the old file stays.
+        StorageError: If the bucket, where there is one, cannot be reached or written.
     """
     with platform.reading() as connection:
         days = require_calendar(platform, connection)
     require_months(days, months)
-    master = open_master(platform.layout.master, platform.generation)
-    retire_strays(platform.contract, master.footer.months, platform.layout.defects)
-    for month in months:
-        for resource in resources:
-            yield export_piece(master, platform.contract, FeedPiece(month, resource), platform.layout.defects)
+    remote = Remote(platform)
+    master = own_master(platform)
+    contract, defects = platform.contract, platform.layout.defects
+    remote_feed = RemoteFeed(remote, contract)
+    retire_strays(contract, master.footer.months, defects)
+    remote_feed.retire(master.footer.months)
+    for piece in (FeedPiece(month, resource) for month in months for resource in resources):
+        written = export_piece(master, contract, piece, defects)
+        remote_feed.publish(piece)
+        yield written
 
 
 def _hold(report: AuditReport) -> None:

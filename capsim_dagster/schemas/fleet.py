@@ -1,7 +1,5 @@
 """What is simulated: hosts, calendar, telemetry and the truth behind it."""
 
-from typing import Final
-
 import dataframely as dy
 
 from capsim_dagster.schemas.terms import HOST_ID_PATTERN, EventKind, Resource, Scenario, Variant
@@ -134,12 +132,3 @@ class TruthSeries(dy.Schema):
     )
     breach_date = dy.Date(nullable=True, description="Limiting series only: expected to reach the threshold.")
     limiting_resource = dy.String(nullable=True, description="Which resource of the host breaches; null = none.")
-
-
-CAPACITY_COLUMNS: Final[dict[Resource, str]] = {
-    Resource.CPU: "cpu_cores",
-    Resource.MEMORY: "memory_gb",
-    Resource.DISK: "storage_mb",
-    Resource.NETWORK: "network_mbps",
-}
-"""The column of `hosts` that holds the capacity of each resource."""

@@ -7,6 +7,7 @@ import datetime as dt
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -17,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from capsim_dagster.schemas import VARIETIES, Resource, Scenario
 from capsim_dagster.settings.feed import LegacyFeed, Refinery
 from capsim_dagster.settings.fleet import Metadata
+from capsim_dagster.settings.panel import Panel
 from capsim_dagster.settings.sections import Section, require_all
 from capsim_dagster.settings.telemetry import Anomalies, Bursts, Calendar, Gaps, Metric, Noise
 
@@ -35,7 +37,7 @@ class General(Section):
     """Where capsim runs."""
 
     env: Literal["local", "sagemaker", "lambda"] = Field(
-        default="local", description="Selects the default of storage.local_base_path."
+        default="local", description="Selects the defaults of storage.local_base_path and storage.use_s3."
     )
 
 
@@ -102,10 +104,47 @@ class DataGeneration(Section):
 
 
 class Storage(Section):
-    """Where outputs go."""
+    """Where outputs go: the data directory, and an S3-compatible bucket if there is one.
+
+    Credentials have no key here: they come from the environment or a profile.
+    """
 
     local_base_path: Path | None = Field(default=None, description="Data directory; null = by general.env.")
+    use_s3: bool | None = Field(
+        default=None, description="Whether outputs go to the bucket; null = where one is named, unless env is local."
+    )
+    bucket_name: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    raw_prefix: str = Field(default="panel/raw", description="Where generated panels lie, in bucket or data directory.")
+    staged_prefix: str = Field(default="panel/staged", description="Where validated panels lie, likewise.")
+    endpoint_url: str | None = Field(default=None, description="Of a store that is not AWS; null = the usual chain.")
+    region: str | None = Field(default=None, min_length=1, description="Region of the bucket; null = the usual chain.")
     lock_timeout_seconds: float = Field(default=60, ge=0, le=3600, description="How long to wait for the warehouse.")
+
+    @field_validator("raw_prefix", "staged_prefix")
+    @classmethod
+    def _prefix_stays_inside(cls, prefix: str) -> str:
+        """Return the prefix without a slash at its end."""
+        parts = prefix.removesuffix("/").split("/")
+        if any(part in ("", ".", "..") or not re.fullmatch(r"[\w.=-]+", part, re.ASCII) for part in parts):
+            raise ValueError(f"found {prefix!r}; expected a folder below bucket and data directory, such as panel/raw")
+        return "/".join(parts)
+
+    @field_validator("endpoint_url")
+    @classmethod
+    def _endpoint_is_an_address(cls, url: str | None) -> str | None:
+        """Refuse what is no address, and credentials in one, which would be shown in messages."""
+        if url is not None and not re.fullmatch(r"https?://[^\s/@?#]+/?", url):
+            # The value itself is not repeated: it may hold a password.
+            raise ValueError("expected http:// or https:// with a host and a port, and no credentials in it")
+        return url
+
+    @model_validator(mode="after")
+    def _bucket_is_named(self) -> Self:
+        if self.use_s3 and self.bucket_name is None:
+            raise ValueError("use_s3 is true, but bucket_name says not which bucket")
+        if self.raw_prefix == self.staged_prefix:
+            raise ValueError(f"raw_prefix and staged_prefix are both {self.raw_prefix!r}; validated panels lie apart")
+        return self
 
 
 class Automation(Section):
@@ -135,6 +174,14 @@ class Settings(BaseSettings):
     legacy_feed: LegacyFeed
     refinery: Refinery = Refinery()
     automation: Automation
+    panel: Panel
+
+    @property
+    def uses_s3(self) -> bool:
+        """Whether outputs go to a bucket too: as configured, else where one is named and the machine is not local."""
+        if self.storage.use_s3 is None:
+            return self.general.env != "local" and self.storage.bucket_name is not None
+        return self.storage.use_s3
 
     @property
     def data_dir(self) -> Path:

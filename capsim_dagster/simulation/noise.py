@@ -7,6 +7,7 @@ is chosen so that the correlation of two days in a row is just the one asked for
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -21,6 +22,7 @@ from capsim_dagster.settings import DataGeneration
 MEMORY_DAYS: Final = 8
 """Days that a shock is felt, a power of 2; enough for a lag-1 correlation of up to 0.8."""
 _BISECTIONS: Final = 60
+_SERIES: Final = tuple(resource.value for resource in Resource)
 _WEIGHT_DECIMALS: Final = 9
 
 
@@ -43,19 +45,25 @@ class ShockStreams:
     app_share: float
 
 
-def shock_streams(generation: DataGeneration, numbers: NDArray[np.int64], apps: NDArray[np.int64]) -> ShockStreams:
+def shock_streams(
+    generation: DataGeneration,
+    numbers: NDArray[np.int64],
+    apps: NDArray[np.int64],
+    names: Sequence[str] = _SERIES,
+) -> ShockStreams:
     """Return the streams of the shocks of some hosts.
 
     Args:
         generation: Seed and noise settings.
         numbers: Host numbers, shape `(n_hosts,)`.
         apps: Number of each host's application, shape `(n_hosts,)`.
+        names: Names of the four independent series.
     """
     distinct, app_index = np.unique(apps, return_inverse=True)
     seed = generation.random_seed
     return ShockStreams(
-        own=tuple(streams(seed, "telemetry", r.value, "shocks", hosts=numbers) for r in Resource),
-        shared=tuple(streams(seed, "telemetry", r.value, "application shocks", hosts=distinct) for r in Resource),
+        own=tuple(streams(seed, "telemetry", name, "shocks", hosts=numbers) for name in names),
+        shared=tuple(streams(seed, "telemetry", name, "application shocks", hosts=distinct) for name in names),
         app_index=app_index.astype(np.int64),
         autocorrelation=generation.noise.autocorrelation,
         app_share=generation.noise.app_share,

@@ -105,7 +105,7 @@ def host_block(generation: DataGeneration, hosts: pl.DataFrame) -> HostBlock:
     pairs = hosts.select("scenario", "variant").iter_rows()
     metadata = generation.metadata
     return HostBlock(
-        numbers=hosts.get_column("host_id").str.strip_prefix("srv-").cast(pl.Int64).to_numpy(),
+        numbers=host_numbers(hosts),
         varieties=np.array([varieties[pair] for pair in pairs], dtype=np.int64),
         departments=_indices(hosts.get_column("department"), metadata.departments),
         regions=_indices(hosts.get_column("region"), metadata.regions),
@@ -115,13 +115,30 @@ def host_block(generation: DataGeneration, hosts: pl.DataFrame) -> HostBlock:
     )
 
 
-def draw_parameters(generation: DataGeneration, resource: Resource, block: HostBlock) -> SeriesParameters:
-    """Draw the parameters of one resource's series."""
-    draw = _Draws(generation, resource, block)
+def host_numbers(hosts: pl.DataFrame) -> Int64Array:
+    """Return the numbers of hosts, 1 and up, shape `(n_hosts,)`."""
+    numbers: Int64Array = hosts.get_column("host_id").str.strip_prefix("srv-").cast(pl.Int64).to_numpy()
+    return numbers
+
+
+def draw_parameters(
+    generation: DataGeneration, resource: Resource, block: HostBlock, *, own_name: str = ""
+) -> SeriesParameters:
+    """Draw the parameters of one resource's series.
+
+    Args:
+        generation: The settings.
+        resource: The resource.
+        block: The hosts.
+        own_name: Name of a series beside the resource's own, which has draws and shocks of its own and never breaches.
+    """
+    draw = _Draws(generation, resource, block, own_name or resource.value)
     metric = generation.metrics[resource]
     breach_day = breach_days(generation, block)
     has_breach = breach_day > 0
     is_limiting = has_breach & (limiting_resource(generation.random_seed, block) == list(Resource).index(resource))
+    is_limiting &= not own_name
+    mix = _unmixed(resource, block) if own_name else _cholesky_rows(generation, resource, block)
     level = _rounded(draw.between("level") * draw.scale * draw.shift("level_factor"))
     level = np.where(has_breach, np.minimum(level, np.float32(_BREACH_START * generation.breach_threshold)), level)
     noise_std = _noise_std(draw, level, is_limiting)
@@ -135,7 +152,7 @@ def draw_parameters(generation: DataGeneration, resource: Resource, block: HostB
         annual_amplitude=_rounded(np.where(is_limiting, 0, season * draw.shift("season_factor"))),
         annual_peak=_annual_peak(generation, block),
         noise_std=noise_std,
-        noise_profile=_rounded(_cholesky_rows(generation, resource, block) * noise_std[:, np.newaxis]),
+        noise_profile=_rounded(mix * noise_std[:, np.newaxis]),
         burst_rate=_rounded(draw.of_host("burst_rate")),
         burst_height=_rounded(draw.between("burst_height") * draw.scale),
         breach_rise=_rounded(np.where(has_breach, rise * way, 0)),
@@ -179,9 +196,9 @@ def crossing_spread_days(series: SeriesParameters) -> Float64Array:
 class _Draws:
     """Draws of series parameters for the hosts of a block, each from the stream of its name."""
 
-    def __init__(self, generation: DataGeneration, resource: Resource, block: HostBlock) -> None:
+    def __init__(self, generation: DataGeneration, resource: Resource, block: HostBlock, name: str) -> None:
         self._generation = generation
-        self._resource = resource
+        self._name = name
         self._block = block
         self.base_std = generation.metrics[resource].base_std
         self.scale = generation.metrics[resource].base_mean / TYPICAL_MEAN
@@ -212,7 +229,7 @@ class _Draws:
 
     def _streams(self, name: str) -> HostStreams:
         seed = self._generation.random_seed
-        return streams(seed, "telemetry", self._resource.value, name, hosts=self._block.numbers)
+        return streams(seed, "telemetry", self._name, name, hosts=self._block.numbers)
 
     def _drawn(self, name: str, source: HostStreams) -> Float64Array:
         bounds = _ranges([getattr(behaviour, name) for behaviour in BEHAVIOURS.values()], self._block)
@@ -240,6 +257,12 @@ def _cholesky_rows(generation: DataGeneration, resource: Resource, block: HostBl
     rows = np.array([kind.correlation.factor[row] for kind in generation.metadata.server_types])
     taken: Float64Array = rows[block.server_types]
     return taken
+
+
+def _unmixed(resource: Resource, block: HostBlock) -> Float64Array:
+    """Return the weights of a series that only its own shocks move, shape `(n_hosts, 4)`."""
+    row: Float64Array = np.eye(len(Resource))[list(Resource).index(resource)]
+    return np.tile(row, (block.numbers.size, 1))
 
 
 def _calendar_group(generation: DataGeneration, block: HostBlock, is_limiting: NDArray[np.bool_]) -> Int64Array:

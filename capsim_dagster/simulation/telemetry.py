@@ -7,7 +7,7 @@ days of any hosts equals the same piece of the full run, bit for bit.
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -15,7 +15,7 @@ import polars as pl
 
 from capsim_dagster.schemas import EventKind, Resource
 from capsim_dagster.seeding import Float32Array, HostStreams, streams
-from capsim_dagster.settings import DataGeneration, settings_hash
+from capsim_dagster.settings import DataGeneration, Metric, settings_hash
 from capsim_dagster.simulation import components, events, noise
 from capsim_dagster.simulation.calendar_effects import calendar_factors
 from capsim_dagster.simulation.parameters import HostBlock, SeriesParameters, draw_parameters, host_block
@@ -90,6 +90,33 @@ def host_model(generation: DataGeneration, hosts: pl.DataFrame) -> HostModel:
         burst_hits={r: streams(seed, "telemetry", r.value, "burst_hits", hosts=numbers) for r in Resource},
         anomalies={r: events.anomaly_streams(seed, r.value, numbers) for r in Resource},
         gaps={r: events.gap_streams(seed, r.value, numbers) for r in Resource},
+    )
+
+
+def own_series_model(model: HostModel, name: str, resource: Resource, metric: Metric) -> HostModel:
+    """Return a model of the same hosts in which a series of its own stands in a resource's place.
+
+    The series is drawn as the resource's is, from numbers and streams of its own: its level, growth, noise, anomalies
+    and gaps are independent, but it belongs to the same hosts, so their scenario, bursts and dead agents are its, too.
+    It never is the limiting resource of a breach.
+
+    Args:
+        model: The hosts.
+        name: Name of the series, which names its streams.
+        resource: The resource in whose place it stands: ask for this one alone.
+        metric: Its numbers.
+    """
+    generation = model.generation.model_copy(update={"metrics": {**model.generation.metrics, resource: metric}})
+    seed, block, own_name = generation.random_seed, model.block, f"series {name}"
+    names = [own_name if r is resource else r.value for r in Resource]
+    return replace(
+        model,
+        generation=generation,
+        series={resource: draw_parameters(generation, resource, block, own_name=own_name)},
+        shocks=noise.shock_streams(generation, block.numbers, block.apps, names),
+        burst_hits={resource: streams(seed, "telemetry", own_name, "burst_hits", hosts=block.numbers)},
+        anomalies={resource: events.anomaly_streams(seed, own_name, block.numbers)},
+        gaps={resource: events.gap_streams(seed, own_name, block.numbers)},
     )
 
 

@@ -5,11 +5,13 @@ What differs by region, such as bank holidays and business days, is in `region_c
 
 import calendar
 import datetime as dt
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SATURDAY: Final = 5
 """Weekday number, Monday = 0."""
@@ -95,8 +97,10 @@ def date_of(epoch_day: int) -> dt.date:
     return _EPOCH + dt.timedelta(int(epoch_day))
 
 
-def time_periods(start: dt.date, end: dt.date) -> pl.DataFrame:
+def time_periods(start: dt.date, end: dt.date) -> "pl.DataFrame":
     """Return one row a day from `start` to `end`, both inclusive; columns of `schemas.TimePeriods`."""
+    import polars as pl  # every command needs the arithmetic above, few a frame, which costs half a second to load
+
     day = pl.col("date")
     return (
         pl.DataFrame({"date": pl.date_range(start, end, "1d", eager=True)})

@@ -15,8 +15,10 @@ from capsim_dagster.orchestration.keys import (
     HOST_INVENTORY,
     MASTER_PARQUET,
     MONTHLY_CSV,
+    ON_DEMAND,
     PROCESSED_DATA,
     REFINERY_AUDIT,
+    SERVER_METRICS,
     TIME_DIMENSION,
 )
 from capsim_dagster.orchestration.status import read_status
@@ -98,6 +100,18 @@ def test_where_nothing_is_there_the_whole_job_runs_every_complete_month_as_one_r
 
 def test_where_everything_is_there_nothing_runs(full: dg.DagsterInstance, settings: Settings) -> None:
     assert plan(full, settings) == Plan(job="monthly_refresh", runs=[], done=ALL, running=[])
+
+
+def test_no_month_runs_for_the_sake_of_a_panel_that_was_never_made_or_failed(
+    instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    report_all(instance, definitions_of(settings), settings, ALL, but=ON_DEMAND)
+    assert plan(instance, settings) == Plan(job="monthly_refresh", runs=[], done=ALL, running=[])
+
+    report_asset(instance, SERVER_METRICS)
+    report_verdict(instance, dg.AssetCheckKey(SERVER_METRICS, "row_parity"), passed=False)
+
+    assert plan(instance, settings) == Plan(job="monthly_refresh", runs=[], done=ALL, running=[])
 
 
 def test_only_months_that_are_missing_or_failed_run_in_ranges(instance: dg.DagsterInstance, settings: Settings) -> None:

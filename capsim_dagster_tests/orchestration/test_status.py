@@ -7,12 +7,14 @@ import dagster as dg
 import pytest
 
 from capsim_dagster.definitions import build_definitions
+from capsim_dagster.orchestration.check_specs import PANEL_CHECKS
 from capsim_dagster.orchestration.keys import (
     HOST_INVENTORY,
     MASTER_PARQUET,
     MONTHLY_CSV,
     PROCESSED_DATA,
     REFINERY_AUDIT,
+    SERVER_METRICS,
     TIME_DIMENSION,
 )
 from capsim_dagster.orchestration.states import AssetStatus, CheckStatus, State, Status, Verdict
@@ -104,7 +106,8 @@ def test_where_nothing_was_ever_made_everything_is_missing_and_nothing_failed(
     assert {check.verdict for check in found.checks} == {None}
     assert (found.is_empty, found.has_failures, found.is_busy, found.runs) == (True, False, False, [])
     assert found.open_months == POSSIBLE
-    assert found.open_assets == [asset.asset for asset in found.assets if asset.months is None]
+    assert found.never_demanded == ["server_metrics", "validated_server_metrics"]
+    assert found.open_assets == [a.asset for a in found.assets if a.months is None and not a.is_on_demand]
 
 
 def test_what_was_made_and_judged_is_materialized_and_passed(
@@ -143,11 +146,27 @@ def test_assets_and_checks_stand_in_the_order_of_the_graph(
         "monthly_csv/disk",
         "monthly_csv/memory",
         "monthly_csv/network",
+        "server_metrics",
         "processed_data",
+        "validated_server_metrics",
         "refinery_audit",
     ]
-    assert len(found.checks) == 26
+    assert len(found.checks) == 26 + 5 + 15
     assert list(dict.fromkeys(check.asset for check in found.checks)) == [asset.asset for asset in found.assets]
+
+
+@pytest.mark.parametrize("passed", [None, True, False])
+def test_a_panel_that_was_asked_for_is_open_apart_from_what_a_refresh_makes_until_it_passes(
+    full: dg.DagsterInstance, definitions: dg.Definitions, passed: bool | None
+) -> None:
+    report_asset(full, SERVER_METRICS)
+    for spec in PANEL_CHECKS if passed is not None else ():
+        report_verdict(full, spec.key, passed=bool(passed), blocking=spec.blocking)
+
+    found = read(full, definitions)
+
+    assert (found.open_assets, found.failed_on_demand) == ([], [] if passed else ["server_metrics"])
+    assert found.has_failures is (passed is False)
 
 
 def test_months_of_a_failed_run_are_failed_until_they_are_made(

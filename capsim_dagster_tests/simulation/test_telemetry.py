@@ -221,3 +221,48 @@ def test_fleet_hash_tells_settings_apart_and_ignores_the_windows_end() -> None:
 
     assert telemetry.fleet_hash(changed(base_generation(), {"random_seed": 43})) != base
     assert telemetry.fleet_hash(changed(base_generation(), {"end_date": "2030-01-01"})) == base
+
+
+def test_a_series_of_its_own_has_its_numbers_and_changes_nothing_of_its_hosts() -> None:
+    model, generation = whole_model(), three_years()
+    metric = generation.metrics[Resource.CPU].model_copy(update={"base_mean": 80.0})
+    own = telemetry.own_series_model(model, "gpu_p95", Resource.CPU, metric)
+
+    values = telemetry.utilization(own, START, END, [Resource.CPU])[Resource.CPU]
+
+    assert values.shape == (N_HOSTS, N_DAYS)
+    assert np.nanmean(values) > 1.4 * np.nanmean(whole()[Resource.CPU])
+    again = telemetry.utilization(model, START, END, [Resource.CPU])[Resource.CPU]
+    assert np.array_equal(again, whole()[Resource.CPU], equal_nan=True)
+
+
+@pytest.mark.parametrize("resource", list(Resource))
+def test_a_series_of_its_own_is_stable_like_any_other(resource: Resource) -> None:
+    model, metric = whole_model(), three_years().metrics[resource]
+    own = telemetry.own_series_model(model, "x", resource, metric)
+    first, last = dt.date(2024, 5, 1), dt.date(2024, 5, 31)
+
+    whole_window = telemetry.utilization(own, START, END, [resource])[resource]
+    month = telemetry.utilization(own, first, last, [resource])[resource]
+
+    at = (first - START).days
+    assert np.array_equal(month, whole_window[:, at : at + 31], equal_nan=True)
+
+
+def test_series_of_their_own_differ_by_their_name_alone() -> None:
+    model, metric = whole_model(), three_years().metrics[Resource.CPU]
+    named = [telemetry.own_series_model(model, name, Resource.CPU, metric) for name in ("a", "b", "a")]
+
+    a, b, again = (telemetry.utilization(own, START, END, [Resource.CPU])[Resource.CPU] for own in named)
+
+    assert np.array_equal(a, again, equal_nan=True)
+    # Two series of a host share its scenario, not its noise: days differ almost everywhere.
+    assert np.mean(a != b) > 0.95
+
+
+def test_a_series_of_its_own_never_is_the_one_that_breaches() -> None:
+    model = whole_model()
+    owns = [telemetry.own_series_model(model, "x", r, three_years().metrics[r]).series[r].is_limiting for r in Resource]
+
+    assert any(series.is_limiting.any() for series in model.series.values())
+    assert not np.any(owns)

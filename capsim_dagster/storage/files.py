@@ -1,14 +1,14 @@
-"""Files on disk: where each artifact lives, and writes that are whole or absent.
+"""Files on disk: writes that are whole or absent.
 
 A file is written beside its final path, flushed to the disk and renamed, so a kill at any instant leaves the previous
-good version in place. What belongs elsewhere: what the files mean (`master`, `legacy_feed`) and the DuckDB file
-(`warehouse`).
+good version in place. What belongs elsewhere: where each lies (`layout`), object stores (`bucket`), what the files mean
+(`master`, `legacy_feed`) and the DuckDB file (`warehouse`).
 """
 
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,57 +22,6 @@ _DICTIONARY_PAGE_BYTES: Final = 4 << 20
 """Above the dictionary of any row group that is written here: a fallback to plain values doubles the file."""
 _HASH_CHUNK_BYTES: Final = 1 << 20
 _TEMPORARY_SUFFIX: Final = ".tmp"
-
-
-@dataclass(frozen=True)
-class DataLayout:
-    """Where each artifact lives under the data directory.
-
-    Attributes:
-        root: The data directory.
-    """
-
-    root: Path
-
-    @property
-    def warehouse(self) -> Path:
-        """The DuckDB file with inventory, calendar and the table for forecasting."""
-        return self.root / "warehouse" / "capsim.duckdb"
-
-    @property
-    def master(self) -> Path:
-        """The master Parquet file."""
-        return self.root / "master" / "master_daily.parquet"
-
-    @property
-    def truth(self) -> Path:
-        """The folder of the ground truth."""
-        return self.root / "truth"
-
-    @property
-    def plots(self) -> Path:
-        """The folder of pictures that were asked for."""
-        return self.root / "plots"
-
-    @property
-    def legacy(self) -> Path:
-        """The root of the legacy CSV feed."""
-        return self.root / "legacy"
-
-    @property
-    def defects(self) -> Path:
-        """The folder with the lists of defects that were put into the feed on purpose."""
-        return self.root / "defects"
-
-    @property
-    def audit(self) -> Path:
-        """The audit page of the refinery."""
-        return self.root / "audit" / "refinery.html"
-
-    @property
-    def dagster_home(self) -> Path:
-        """The Dagster instance: run history, event log, schedule state."""
-        return self.root / ".dagster"
 
 
 @dataclass(frozen=True)
@@ -137,24 +86,39 @@ def staged_parquet(
         schema: Columns, and the metadata of the footer.
         gate: Holds the finished file's invariants.
     """
-    rows = 0
     with atomic_path(path) as temporary:
-        with pq.ParquetWriter(
-            temporary,
-            schema,
-            compression="snappy",
-            use_dictionary=True,
-            dictionary_pagesize_limit=_DICTIONARY_PAGE_BYTES,
-            store_schema=False,
-            write_page_checksum=True,
-        ) as writer:
-            writer.add_key_value_metadata(_text_metadata(schema))
-            for batch in batches:
-                writer.write_batch(batch, row_group_size=max(batch.num_rows, 1))
-                rows += batch.num_rows
+        rows = fill_parquet(temporary, batches, schema=schema)
         gate(pq.read_metadata(temporary))
         digest, size = sha256(temporary), temporary.stat().st_size
         yield StoredFile(path=path, rows=rows, bytes=size, sha256=digest)
+
+
+def fill_parquet(
+    path: Path, batches: Iterable[pa.RecordBatch], *, schema: pa.Schema, plain: Collection[str] = ()
+) -> int:
+    """Write record batches to a path that nobody reads yet, one row group a batch; return the rows.
+
+    Args:
+        path: The path.
+        batches: Batches of `schema`; only one is held at a time.
+        schema: Columns, and the metadata of the footer.
+        plain: Columns whose values hardly ever repeat: a dictionary would cost time and space.
+    """
+    rows = 0
+    with pq.ParquetWriter(
+        path,
+        schema,
+        compression="snappy",
+        use_dictionary=[name for name in schema.names if name not in plain],
+        dictionary_pagesize_limit=_DICTIONARY_PAGE_BYTES,
+        store_schema=False,
+        write_page_checksum=True,
+    ) as writer:
+        writer.add_key_value_metadata(_text_metadata(schema))
+        for batch in batches:
+            writer.write_batch(batch, row_group_size=max(batch.num_rows, 1))
+            rows += batch.num_rows
+    return rows
 
 
 def sha256(path: Path) -> str:

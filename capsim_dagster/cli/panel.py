@@ -1,0 +1,148 @@
+"""`capsim panel`: the server-metrics panel, made, loaded and looked at."""
+
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from capsim_dagster.cli.options import config_option, console, data_dir_option, env_option, read_settings
+from capsim_dagster.cli.panel_load import load
+
+if TYPE_CHECKING:
+    from capsim_dagster.panel.generate import GeneratedPanel
+    from capsim_dagster.panel.show import PanelView
+
+_MEGA: Final = 1e6
+
+
+@click.group()
+def panel() -> None:
+    """The server-metrics panel: one Parquet file, a row a server a day, a column a metric; local or in a bucket.
+
+    \b
+    capsim panel generate --config config/server_metrics_120.yaml --env local
+    capsim panel load     --config config/server_metrics_120.yaml --env local
+    capsim panel show
+    capsim panel load --input their_panel.parquet --strict
+
+    Columns, thresholds, bucket and prefixes are the sections panel and storage of the settings file. Credentials of a
+    bucket come from the environment, a profile or the machine's role.
+    """  # noqa: D301 click formats this text
+
+
+@panel.command()
+@config_option
+@env_option
+@data_dir_option
+@click.option("--servers", type=int, help="Servers of the fleet, 10 or more (data_generation.num_servers).")
+def generate(config: Path | None, env: str | None, data_dir: Path | None, servers: int | None) -> None:
+    """Simulate the fleet and save its panel, with a summary and a sample beside it, once every gate has passed.
+
+    The numbers are those of the master for the same hosts and days: the same settings decide them. The file is
+    raw_server_metrics_{first day}_to_{last day}.parquet in storage.raw_prefix.
+    """
+    from capsim_dagster.panel.generate import generate_panel
+    from capsim_dagster.storage import store_of
+
+    settings = read_settings(config, data_dir, env=env, generation={"num_servers": servers})
+    generation, terminal = settings.data_generation, console()
+    days = (generation.end_date - generation.start_date).days + 1
+    with Progress(console=terminal, disable=not terminal.is_terminal, transient=True) as progress:
+        task = progress.add_task("server_metrics", total=generation.num_servers * days)
+        made = generate_panel(
+            generation,
+            settings.panel,
+            store_of(settings),
+            prefix=settings.storage.raw_prefix,
+            end=generation.end_date,
+            advance=lambda rows: progress.advance(task, rows),
+        )
+    _print_panel(terminal, made)
+
+
+@panel.command()
+@click.argument("source", required=False, metavar="[PANEL]")
+@config_option
+@env_option
+@data_dir_option
+@click.option("--rows", type=click.IntRange(0, 1_000), default=5, show_default=True, help="First rows to show.")
+def show(source: str | None, config: Path | None, env: str | None, data_dir: Path | None, rows: int) -> None:
+    """Look at a panel: columns, servers, days, what is missing, the course of each metric, and the first rows.
+
+    PANEL is a path, an s3:// URL or the name of a file in storage.raw_prefix. Default: the newest panel there.
+
+    \b
+    capsim panel show
+    capsim panel show data/panel/staged/validated_server_metrics_20220101_to_20251231.parquet --rows 20
+    """  # noqa: D301 click formats this text
+    from capsim_dagster.panel.find import find_panel
+    from capsim_dagster.panel.show import look_at_panel
+    from capsim_dagster.storage import store_of
+
+    settings = read_settings(config, data_dir, env=env)
+    found = find_panel(settings, store_of(settings), source)
+    with found.store.reading(found.key) as path:
+        _print_view(console(), found.url, look_at_panel(path, head=rows))
+
+
+def _print_panel(terminal: Console, made: "GeneratedPanel") -> None:
+    """Print what was made: each metric, each gate, and where it lies."""
+    metrics = Table("metric", "mean", "std", "min", "P95", "max", "missing", title="Metrics", title_justify="left")
+    for column in metrics.columns[1:]:
+        column.justify = "right"
+    for name, found in made.metrics.items():
+        numbers = (found.mean, found.std, found.low, found.p95, found.high)
+        metrics.add_row(name, *(f"{number:,.2f}" for number in numbers), f"{found.missing_share:.2%}")
+    gates = Table("", "gate", "detail", title="Gates", title_justify="left")
+    for name, report in made.reports.items():
+        gates.add_row("[green]✓" if report.passed else "[red]✗", name, escape(report.verdict))
+    terminal.print(metrics, gates)
+    beside = [url for url in (made.summary_url, made.sample_url) if url]
+    terminal.print(
+        f"{made.rows:,} rows: {made.facts['servers']:,} servers, {made.facts['start']} to {made.facts['end']}; "
+        f"{made.bytes / _MEGA:,.1f} MB, sha256 {made.sha256[:12]}",
+        *(escape(f"  {url}") for url in (made.url, *beside)),
+        sep="\n",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+def _print_view(terminal: Console, url: str, view: "PanelView") -> None:
+    """Print a first look at a panel."""
+    columns = Table(
+        "column", "type", "missing", "min", "mean", "max", "over time", title="Columns", title_justify="left"
+    )
+    for column in columns.columns[2:6]:
+        column.justify = "right"
+    for shown in view.columns:
+        numbers = [f"{number:,.2f}" if number is not None else "" for number in (shown.low, shown.mean, shown.high)]
+        columns.add_row(
+            escape(shown.name), escape(shown.type), f"{shown.missing_percent:.2f} %", *numbers, shown.sparkline
+        )
+    head = Table(*(escape(column.name) for column in view.columns), title="First rows", title_justify="left")
+    for row in view.head:
+        head.add_row(*(escape(_cell(value)) for value in row.values()))
+    servers = "no column server_id" if view.servers is None else f"{view.servers:,} servers"
+    days = "no column of days" if view.first is None else f"{_cell(view.first)} to {_cell(view.last)}"
+    terminal.print(f"{escape(url)}\n{view.rows:,} rows, {servers}, {days}", soft_wrap=True, highlight=False)
+    terminal.print(columns)
+    if view.head:
+        terminal.print(head)
+
+
+def _cell(value: object) -> str:
+    """Return a value as a person writes it: a midnight as its day, nothing as nothing."""
+    if value is None:
+        return ""
+    if isinstance(value, dt.datetime) and value.time() == dt.time():
+        return value.date().isoformat()
+    return f"{value:,.2f}" if isinstance(value, float) else str(value)
+
+
+panel.add_command(load)

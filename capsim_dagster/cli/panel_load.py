@@ -1,0 +1,125 @@
+"""`capsim panel load`: validate a panel, and stage it if it passes."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from capsim_dagster.cli.options import EXIT_FAILED, config_option, console, data_dir_option, env_option, read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from capsim_dagster.panel.findings import Finding, Repair
+    from capsim_dagster.panel.load import LoadOutcome
+    from capsim_dagster.settings import Settings
+
+_COLOURS: Final = {"error": "red", "warning": "yellow", "info": "blue"}
+
+
+@click.command()
+@click.option(
+    "--input",
+    "source",
+    help="Panel to load: a path, an s3:// URL, or the name of a file in the raw folder. Default: the newest one there.",
+)
+@click.option("--strict", is_flag=True, help="Let warnings fail the panel too.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@env_option
+@config_option
+@data_dir_option
+def load(
+    source: str | None,
+    env: str | None,
+    config: Path | None,
+    data_dir: Path | None,
+    *,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Validate a server-metrics panel, capsim's own or another, and stage it for forecasting if it passes.
+
+    What can be repaired without doubt is, and each repair is listed; everything else that is wrong is a finding with
+    count and examples. The report is written whatever the verdict. A panel that fails leaves the validated one of
+    before in place.
+
+    What a panel must hold is told by the section panel.validation of the settings file.
+
+    \b
+    capsim panel load                                    the newest panel of capsim panel generate
+    capsim panel load --input exports/servers.parquet    one of your own
+    capsim panel load --strict --json
+    """  # noqa: D301
+    settings = read_settings(config, data_dir, env=env)
+    terminal = console()
+    outcome = _loaded(settings, source, terminal, strict=strict, quiet=as_json)
+    if as_json:
+        click.echo(outcome.report.as_json(), nl=False)
+    else:
+        _print_outcome(terminal, outcome)
+    sys.exit(0 if outcome.report.validation_passed else EXIT_FAILED)
+
+
+def _loaded(settings: "Settings", source: str | None, terminal: Console, *, strict: bool, quiet: bool) -> "LoadOutcome":
+    """Load the panel, with a bar in a terminal."""
+    from capsim_dagster.panel.load import load_panel
+    from capsim_dagster.storage import store_of
+
+    with Progress(console=terminal, disable=quiet or not terminal.is_terminal, transient=True) as progress:
+        task = progress.add_task("loading", total=None)
+
+        def advance(rows: int, of: int) -> None:
+            progress.update(task, advance=rows, total=of)
+
+        return load_panel(settings, store_of(settings), source=source, strict=strict, advance=advance)
+
+
+def _print_outcome(terminal: Console, outcome: "LoadOutcome") -> None:
+    report = outcome.report
+    if report.repairs:
+        terminal.print(_repairs_table(report.repairs))
+    against = [finding for finding in report.findings if not finding.passed]
+    if against:
+        terminal.print(_findings_table(against))
+    counts = [f"{len(report.findings) - len(against):,} of {len(report.findings):,} claims hold"]
+    if (facts := report.facts) is not None:
+        window = f", {facts.start} to {facts.end}" if facts.start else ""
+        counts.append(f"{facts.rows:,} rows, {facts.servers:,} servers{window}")
+    lines = [f"loaded {report.source.url}", f"  {'; '.join(counts)}", f"report: {outcome.report_url}"]
+    if report.staged:
+        lines.append(f"validated panel: {report.staged.url}")
+    for line in lines:
+        terminal.print(escape(line), soft_wrap=True, highlight=False)
+    terminal.print(_verdict(outcome), soft_wrap=True, highlight=False)
+
+
+def _verdict(outcome: "LoadOutcome") -> str:
+    report = outcome.report
+    if not report.validation_passed:
+        names = ", ".join(finding.name for finding in report.failed)
+        return f"[red]failed[/]: {names}; nothing was staged"
+    warned = sum(not finding.passed and finding.severity == "warning" for finding in report.findings)
+    return f"[yellow]passed[/] with {warned:,} warning{'s' if warned > 1 else ''}" if warned else "[green]passed[/]"
+
+
+def _repairs_table(repairs: "Sequence[Repair]") -> Table:
+    table = Table("repair", "column", "count", "examples", title="Repairs", title_justify="left")
+    table.columns[2].justify = "right"
+    for repair in repairs:
+        table.add_row(repair.name, escape(repair.column), f"{repair.count:,}", escape("\n".join(repair.examples)))
+    return table
+
+
+def _findings_table(findings: "Sequence[Finding]") -> Table:
+    table = Table("severity", "claim that does not hold", "count", "found", title="Findings", title_justify="left")
+    table.columns[2].justify = "right"
+    for finding in findings:
+        colour = _COLOURS[finding.severity]
+        said = finding.message or "\n".join(finding.examples)
+        table.add_row(f"[{colour}]{finding.severity}", finding.name, f"{finding.count:,}", escape(said))
+    return table

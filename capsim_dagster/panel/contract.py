@@ -1,0 +1,160 @@
+"""The contract of the panel: its columns and their types, and the names of its files."""
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import pyarrow as pa
+
+from capsim_dagster.schemas import FULL_UTILIZATION, Resource
+from capsim_dagster.settings import Flag, Panel, PanelMetric
+
+KEY: Final = ("server_id", "timestamp")
+"""Columns that identify a row, and by which the file is sorted."""
+FOOTER_KEY: Final = "capsim_panel"
+"""Key of the Parquet metadata that says, as JSON, which servers and days a panel of capsim's must hold."""
+_CAPACITY_UNITS: Final = {Resource.CPU: "cores", Resource.MEMORY: "GB", Resource.DISK: "MB", Resource.NETWORK: "Mbps"}
+_TEXTS: Final = {
+    "business_unit": "Business unit of the server's department.",
+    "region": "Data-centre region.",
+    "criticality": "Service criticality.",
+}
+_FLAGS: Final = {
+    Flag.IS_WEEKEND: "Saturday or Sunday.",
+    Flag.IS_HOLIDAY: "Bank holiday in the server's region.",
+    Flag.IS_EOQ_WINDOW: "One of the last business days of a quarter, in the calendar of the server's region.",
+}
+_NAME: Final = re.compile(r"(?P<kind>raw|validated)_server_metrics_(?P<start>\d{8})_to_(?P<end>\d{8})\.parquet")
+_DAY: Final = "%Y%m%d"
+
+
+class Kind(StrEnum):
+    """What a column holds."""
+
+    TEXT = "text"
+    TIMESTAMP = "timestamp"
+    METRIC = "metric"
+    FLAG = "flag"
+
+    @property
+    def arrow(self) -> pa.DataType:
+        """The type as the file has it: text, microseconds without a zone, double, boolean."""
+        return _TYPES[self]
+
+
+_TYPES: Final = {
+    Kind.TEXT: pa.string(),
+    Kind.TIMESTAMP: pa.timestamp("us"),
+    Kind.METRIC: pa.float64(),
+    Kind.FLAG: pa.bool_(),
+}
+
+
+@dataclass(frozen=True)
+class PanelColumn:
+    """One column of a panel.
+
+    Attributes:
+        name: Its name.
+        kind: What it holds.
+        description: What it says.
+        unit: Unit of a metric.
+        highest: Highest value of a metric that can be right; None = no bound is known. The lowest is 0.
+    """
+
+    name: str
+    kind: Kind
+    description: str
+    unit: str = ""
+    highest: float | None = None
+
+    @property
+    def nullable(self) -> bool:
+        """Whether a value may be missing: of metrics alone."""
+        return self.kind is Kind.METRIC
+
+
+@dataclass(frozen=True)
+class PanelName:
+    """What the name of a panel's file says.
+
+    Attributes:
+        is_validated: Whether it is a staged copy.
+        start: First day.
+        end: Last day.
+    """
+
+    is_validated: bool
+    start: dt.date
+    end: dt.date
+
+    def __str__(self) -> str:
+        """Return the name, e.g. raw_server_metrics_20220101_to_20251231.parquet."""
+        return f"{self.stem}.parquet"
+
+    @property
+    def stem(self) -> str:
+        """The name without its ending."""
+        kind = "validated" if self.is_validated else "raw"
+        return f"{kind}_server_metrics_{self.start.strftime(_DAY)}_to_{self.end.strftime(_DAY)}"
+
+
+def panel_name(name: str) -> PanelName | None:
+    """Return what the name of a file says, None if it is no panel's.
+
+    >>> str(panel_name("raw_server_metrics_20220101_to_20251231.parquet").end)
+    '2025-12-31'
+    >>> panel_name("sample.parquet") is None
+    True
+    """
+    match = _NAME.fullmatch(name)
+    try:
+        days = [dt.datetime.strptime(match[day], _DAY).date() for day in ("start", "end")] if match else []  # noqa: DTZ007
+    except ValueError:
+        return None
+    if match is None or days[0] > days[1]:
+        return None
+    return PanelName(match["kind"] == "validated", *days)
+
+
+def columns(panel: Panel) -> list[PanelColumn]:
+    """Return the columns of a panel, in order."""
+    return [
+        PanelColumn("server_id", Kind.TEXT, f"Server: {panel.server_prefix} and the number of the host."),
+        PanelColumn("timestamp", Kind.TIMESTAMP, "The day, at midnight."),
+        *(PanelColumn(name, Kind.TEXT, text) for name, text in _TEXTS.items()),
+        *(metric_column(name, metric) for name, metric in panel.metrics.items()),
+        *(PanelColumn(flag.value, Kind.FLAG, _FLAGS[flag]) for flag in panel.flags),
+    ]
+
+
+def metric_column(name: str, metric: PanelMetric) -> PanelColumn:
+    """Return the column of a metric."""
+    unit = "% of capacity" if metric.unit == "percent" else _CAPACITY_UNITS[metric.resource]
+    part = {"in": "inbound ", "out": "outbound ", None: ""}[metric.direction]
+    series = "a series of its own, of" if metric.own else "daily P95 of"
+    highest = FULL_UTILIZATION if metric.unit == "percent" else None
+    return PanelColumn(name, Kind.METRIC, f"{series} {part}{metric.resource} load; null = no value.", unit, highest)
+
+
+def arrow_schema(panel: Panel, *, encode_names: bool = False) -> pa.Schema:
+    """Return the columns as the file has them.
+
+    Args:
+        panel: Which columns.
+        encode_names: Whether text is handed over as dictionaries, which is cheaper where it repeats.
+    """
+    names = {Kind.TEXT: pa.dictionary(pa.int32(), pa.string())} if encode_names else {}
+    return pa.schema([pa.field(c.name, names.get(c.kind, c.kind.arrow), nullable=c.nullable) for c in columns(panel)])
+
+
+def plain_columns(panel: Panel) -> list[str]:
+    """Return the columns whose values hardly ever repeat: those in units of many capacities."""
+    return [name for name, metric in panel.metrics.items() if metric.unit == "absolute"]
+
+
+def server_id(panel: Panel, number: int) -> str:
+    """Return the id of the server with a host number, e.g. SRV-0001."""
+    return f"{panel.server_prefix}{number:0{panel.server_digits}d}"

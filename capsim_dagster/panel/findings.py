@@ -1,0 +1,224 @@
+"""What loading a panel reports: repairs, findings and facts, and the JSON that holds them.
+
+Which findings there are is in `judge`, which repairs in `retype` and `normalise`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from capsim_dagster.errors import MAX_EXAMPLES
+
+PERCENT: Final = 100.0
+"""Of a whole."""
+_DECIMALS: Final = 6
+"""Of numbers in the report: below what depends on the order of an addition."""
+
+
+class Severity(StrEnum):
+    """What it means that a claim does not hold."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim about the panel, and whether it holds.
+
+    Attributes:
+        name: The claim.
+        severity: What it means if it does not hold: an error fails the validation, a warning does if it is strict.
+        passed: Whether it holds.
+        count: How many things go against it.
+        message: What was found, in words.
+        examples: At most five of them.
+        threshold: Bounds that the verdict hangs on, by name.
+    """
+
+    name: str
+    severity: Severity
+    passed: bool
+    count: int = 0
+    message: str = ""
+    examples: Sequence[str] = ()
+    threshold: Mapping[str, float | int | str] = field(default_factory=dict)
+
+    def fails(self, *, strict: bool) -> bool:
+        """Return whether the panel fails by it."""
+        grave = (Severity.ERROR, Severity.WARNING) if strict else (Severity.ERROR,)
+        return not self.passed and self.severity in grave
+
+
+@dataclass(frozen=True)
+class Repair:
+    """Something that was put right without loss.
+
+    Attributes:
+        name: What was done.
+        column: In which column; "" = in whole rows.
+        count: Values or rows.
+        examples: At most five, as before -> after.
+    """
+
+    name: str
+    column: str
+    count: int
+    examples: Sequence[str] = ()
+
+
+class Tally:
+    """Counts with examples, by name and column."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._counts: dict[tuple[str, str], int] = {}
+        self._examples: dict[tuple[str, str], list[str]] = {}
+
+    def add(self, name: str, column: str, count: int, examples: Sequence[str] = ()) -> None:
+        """Count further cases; examples that are there already are not repeated."""
+        if not count:
+            return
+        key = (name, column)
+        self._counts[key] = self._counts.get(key, 0) + count
+        kept = self._examples.setdefault(key, [])
+        fresh = [example for example in dict.fromkeys(examples) if example not in kept]
+        kept.extend(fresh[: MAX_EXAMPLES - len(kept)])
+
+    def count(self, name: str, column: str) -> int:
+        """Return how many cases there were."""
+        return self._counts.get((name, column), 0)
+
+    @property
+    def repairs(self) -> list[Repair]:
+        """The cases, in the order of their first occurrence."""
+        return [
+            Repair(name, column, count, tuple(self._examples[name, column]))
+            for (name, column), count in self._counts.items()
+        ]
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """The file that was loaded.
+
+    Attributes:
+        url: Where it is.
+        bytes: Its size.
+        sha256: Hex digest of its content.
+        rows: Rows in it; None = it cannot be read.
+    """
+
+    url: str
+    bytes: int
+    sha256: str
+    rows: int | None
+
+
+@dataclass(frozen=True)
+class StagedFacts:
+    """The validated copy.
+
+    Attributes:
+        url: Where it is.
+        bytes: Its size.
+        sha256: Hex digest of its content.
+        rows: Rows in it.
+    """
+
+    url: str
+    bytes: int
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class MetricFacts:
+    """What a metric holds, after repairs.
+
+    Attributes:
+        count: Values that are there.
+        missing_pct: Missing values [% of rows].
+        min: Lowest; None = there is no finite value.
+        max: Highest.
+        mean: Mean.
+    """
+
+    count: int
+    missing_pct: float | None
+    min: float | None
+    max: float | None
+    mean: float | None
+
+
+@dataclass(frozen=True)
+class PanelFacts:
+    """What the panel holds, after repairs.
+
+    Attributes:
+        rows: Rows with a key, without exact duplicates.
+        servers: Servers.
+        start: First day, YYYY-MM-DD; None = no row has a day.
+        end: Last day.
+        days: Days from the first to the last.
+        metrics: Of each metric.
+    """
+
+    rows: int
+    servers: int
+    start: str | None
+    end: str | None
+    days: int
+    metrics: Mapping[str, MetricFacts]
+
+
+@dataclass(frozen=True)
+class PanelReport:
+    """Everything that loading a panel found.
+
+    Attributes:
+        strict: Whether warnings fail it.
+        source: The file that was loaded.
+        staged: The validated copy; None = it failed, so there is none of it.
+        expected: What it was expected to hold, and who says so.
+        facts: What it holds; None = it cannot be read.
+        repairs: What was put right.
+        findings: Every claim that was judged.
+    """
+
+    strict: bool
+    source: SourceFacts
+    staged: StagedFacts | None
+    expected: Mapping[str, Any]
+    facts: PanelFacts | None
+    repairs: Sequence[Repair]
+    findings: Sequence[Finding]
+
+    @property
+    def validation_passed(self) -> bool:
+        """Whether no claim fails."""
+        return not self.failed
+
+    @property
+    def failed(self) -> list[Finding]:
+        """The claims that fail the panel."""
+        return [finding for finding in self.findings if finding.fails(strict=self.strict)]
+
+    def as_json(self) -> str:
+        """Return the report as JSON text; nothing in it depends on when or where it was made."""
+        content = {"validation_passed": self.validation_passed, **asdict(self)}
+        return json.dumps(_rounded(content), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _rounded(value: Any) -> Any:  # noqa: ANN401 any JSON value
+    """Return a JSON value with rounded numbers."""
+    if isinstance(value, float):
+        return round(value, _DECIMALS)
+    if isinstance(value, Mapping):
+        return {name: _rounded(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(inner) for inner in value]
+    return value

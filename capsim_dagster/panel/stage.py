@@ -1,0 +1,128 @@
+"""The validated copy: the bytes of the source where nothing had to be repaired, else its repaired rows.
+
+The same rows make the same bytes, in whatever order and pieces they came.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from capsim_dagster.errors import GateError, PanelError
+from capsim_dagster.panel.findings import SourceFacts, StagedFacts
+from capsim_dagster.panel.keys import keyed
+from capsim_dagster.panel.normalise import Normaliser, written
+from capsim_dagster.panel.read import PanelFile
+from capsim_dagster.storage import Store, fill_parquet, sha256
+
+_ROW_GROUP_ROWS: Final = 1 << 17
+"""Rows of a group in a repaired copy: about ninety servers over four years."""
+_PANDAS: Final = b"pandas"
+
+Version = tuple[int, int, int]
+"""Tells whether a file is still the one that it was: inode, size, time of change."""
+
+
+@dataclass(frozen=True)
+class Copying:
+    """What is to be staged.
+
+    Attributes:
+        source: The file, as it was when it was examined.
+        path: Where it is.
+        version: Which version of it was examined.
+        file: Its rows: itself, or its sorted copy.
+        null_values: Texts in metrics that mean no value, folded.
+        is_repaired: Whether anything had to be repaired.
+        kept: Rows that were examined.
+        exact: Rows that only repeat the one before.
+    """
+
+    source: SourceFacts
+    path: Path
+    version: Version
+    file: PanelFile
+    null_values: frozenset[str]
+    is_repaired: bool
+    kept: int
+    exact: int
+
+
+def version_of(path: Path) -> Version:
+    """Return which version of a file is there."""
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def stage(copying: Copying, store: Store, key: str) -> StagedFacts:
+    """Write the validated copy, once its rows are accounted for.
+
+    Raises:
+        GateError: If a row was lost or invented; what was there before stays.
+        PanelError: If the source changed since it was examined.
+        StorageError: If the store cannot be written.
+    """
+    with store.writing(key) as path:
+        if copying.is_repaired:
+            rows = fill_parquet(path, _pieces(_repaired(copying), _schema(copying)), schema=_schema(copying))
+            digest = sha256(path)
+        else:
+            shutil.copyfile(copying.path, path)
+            rows, digest = copying.file.rows, copying.source.sha256
+        _require(copying, rows)
+        size = path.stat().st_size
+    return StagedFacts(store.url(key), size, digest, rows)
+
+
+def _require(copying: Copying, rows: int) -> None:
+    if version_of(copying.path) != copying.version:
+        raise PanelError(
+            f"{copying.source.url} changed while it was loaded",
+            remedy="load it again once nobody writes it; the validated panel of before is untouched",
+        )
+    if not rows == copying.kept == (copying.source.rows or 0) - copying.exact:
+        raise GateError(
+            f"{copying.source.rows:,} rows of {copying.source.url} are not {rows:,} validated rows, of which "
+            f"{copying.kept:,} were examined, + {copying.exact:,} exact duplicates",
+            remedy="this is a defect of capsim: report it; the validated panel of before is untouched",
+        )
+
+
+def _schema(copying: Copying) -> pa.Schema:
+    """Return the columns with what the footer of the source says."""
+    metadata = {name: text for name, text in copying.file.plan.metadata.items() if name != _PANDAS and _is_utf8(text)}
+    return copying.file.plan.schema.with_metadata(metadata)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _repaired(copying: Copying) -> Iterator[pa.RecordBatch]:
+    batches = Normaliser(copying.file.plan, copying.null_values).batches(copying.file.batches())
+    if not copying.exact:
+        return batches
+    return (piece.without_exact() for piece in keyed(batches))
+
+
+def _pieces(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of batches in pieces of one size, as they are written."""
+    held: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        held.append(written(batch, schema))
+        rows += batch.num_rows
+        while rows >= _ROW_GROUP_ROWS:
+            whole = pa.concat_batches(held)
+            yield whole.slice(0, _ROW_GROUP_ROWS)
+            held = [whole.slice(_ROW_GROUP_ROWS)]
+            rows -= _ROW_GROUP_ROWS
+    if rows:
+        yield pa.concat_batches(held)

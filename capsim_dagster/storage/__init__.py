@@ -1,0 +1,29 @@
+"""Files and objects: where each artifact lies, and writes that are whole or absent, on disk or in a bucket."""
+
+from capsim_dagster.storage.files import (
+    Gate,
+    StoredFile,
+    atomic_path,
+    fill_parquet,
+    sha256,
+    staged_parquet,
+    write_parquet,
+)
+from capsim_dagster.storage.layout import DataLayout
+from capsim_dagster.storage.store import Folder, ObjectFacts, Store, bucket_of, store_of
+
+__all__ = [
+    "DataLayout",
+    "Folder",
+    "Gate",
+    "ObjectFacts",
+    "Store",
+    "StoredFile",
+    "atomic_path",
+    "bucket_of",
+    "fill_parquet",
+    "sha256",
+    "staged_parquet",
+    "store_of",
+    "write_parquet",
+]

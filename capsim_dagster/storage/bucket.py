@@ -1,0 +1,287 @@
+"""A bucket of an S3-compatible store: whole objects by key, written on condition that nobody else wrote meanwhile.
+
+How it is reached is in `connection`, what a refusal means in `refusals`.
+"""
+
+import datetime as dt
+import hashlib
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
+
+from capsim_dagster.errors import StorageError
+from capsim_dagster.storage.connection import Connection
+from capsim_dagster.storage.files import sha256
+from capsim_dagster.storage.refusals import EMPTY_OBJECT, NO_OBJECT, NOT_ALLOWED, REFUSED, answer, explained, is_lost
+from capsim_dagster.storage.store import ObjectFacts, local_disk
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
+LARGE_BYTES: Final = 512 << 20
+"""Above it, an object is sent in parts: a request with a condition holds its whole body in memory."""
+_PART_BYTES: Final = 16 << 20
+_PARTS_AT_ONCE: Final = 4
+_PAUSES_S: Final = (0.1, 0.2, 0.4, 0.8)
+"""Between attempts of a put that was lost on the way; its condition and its digest make repeating safe."""
+_DIGEST: Final = "sha256"
+"""User metadata that every object is given."""
+_ELSEWHERE: Final = "set TMPDIR to a folder with more"
+_NOWHERE: Final = "capsim-check"
+"""A prefix to list that costs the store nothing."""
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What a file or an object holds; an object that another program wrote has no digest."""
+
+    bytes: int
+    digest: str | None
+    e_tag: str | None = None
+
+    def equals(self, other: "_Content") -> bool:
+        return self.digest is not None and (self.bytes, self.digest) == (other.bytes, other.digest)
+
+
+_UNREADABLE: Final = _Content(0, None)
+"""What credentials see that may not read: there may be an object, or none."""
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of a store that heeds If-None-Match and If-Match, as AWS does; one that does not overwrites.
+
+    Of two writers of an object at once one wins; the others are told, unless they wrote the same content. Objects above
+    `LARGE_BYTES` are sent in parts, which the store puts together at the end: they too are whole or absent, but the
+    condition is only looked at before and after, so of two such writers within the same moment the last one wins,
+    and the parts of a writer that was killed stay, unseen, until the bucket's lifecycle rule drops them.
+
+    Attributes:
+        connection: The bucket's name and the way to it.
+    """
+
+    connection: Connection
+
+    def url(self, key: str) -> str:
+        """Return s3://bucket/key."""
+        return f"s3://{self.connection.bucket}/{key}"
+
+    def check(self) -> None:
+        """Make sure that the bucket is there, can be reached and accepts the credentials.
+
+        It is asked for a listing. That it may not be listed is no failure: the store has recognized the credentials
+        and the bucket, and writing may be all that they are for.
+
+        Raises:
+            StorageError: If it is not.
+        """
+        with explained(self.connection, self.url("")):
+            try:
+                next(iter(obstore.list(self.connection.client(), prefix=_NOWHERE)), None)
+            except REFUSED as error:
+                if answer(error).code != NOT_ALLOWED:
+                    raise
+
+    def list(self, prefix: str) -> list[ObjectFacts]:
+        """Return the objects in a folder, not in those below it, by key.
+
+        Raises:
+            StorageError: If the bucket cannot be listed.
+        """
+        with explained(self.connection, self.url(prefix)):
+            found = obstore.list_with_delimiter(self.connection.client(), prefix)["objects"]
+        return _by_key(found)
+
+    def walk(self, prefix: str) -> Sequence[ObjectFacts]:
+        """Return the objects in a folder and in those below it, by key.
+
+        Raises:
+            StorageError: If the bucket cannot be listed.
+        """
+        with explained(self.connection, self.url(prefix)):
+            return _by_key(chain.from_iterable(obstore.list(self.connection.client(), prefix=prefix)))
+
+    @contextmanager
+    def reading(self, key: str) -> Iterator[Path]:
+        """Yield a temporary file with the content, whose size and digest have been compared.
+
+        Raises:
+            StorageError: If there is no such object, it cannot be read whole, or the disk is full.
+        """
+        with _temporary_file(key) as path:
+            self._fetch(key, path)
+            yield path
+
+    @contextmanager
+    def writing(self, key: str) -> Iterator[Path]:
+        """Yield a temporary file, which is sent on leaving, unless the object holds the same already.
+
+        Raises:
+            StorageError: If it cannot be written or sent, or another writer replaced the object since entering.
+        """
+        before = self._look(key)
+        with _temporary_file(key) as path:
+            with local_disk(path, "written", instead=_ELSEWHERE):
+                yield path
+            self._send(key, path, before)
+
+    def put(self, key: str, source: Path) -> bool:
+        """Make an object of a local file; return whether it had to be sent.
+
+        Raises:
+            StorageError: If it cannot be sent, or another writer replaced the object meanwhile.
+        """
+        return self._send(key, source, self._look(key))
+
+    def remove(self, key: str) -> None:
+        """Remove an object, if there is one.
+
+        Raises:
+            StorageError: If it cannot be removed.
+        """
+        with explained(self.connection, self.url(key)):
+            obstore.delete(self.connection.client(), key)
+
+    def _look(self, key: str, *, patience: dt.timedelta | None = None) -> _Content | None:
+        """Return what an object holds; None = there is none.
+
+        Its first byte is asked for, not its head: only answers with a body say why they refuse.
+        """
+        client = self.connection.client(patience=patience)
+        with explained(self.connection, self.url(key)):
+            try:
+                found = obstore.get(client, key, options={"range": (0, 1)})
+            except REFUSED as error:
+                code = answer(error).code
+                if code in (NO_OBJECT, NOT_ALLOWED):
+                    return None if code == NO_OBJECT else _UNREADABLE
+                if code != EMPTY_OBJECT:
+                    raise
+                found = obstore.get(client, key)
+        return _Content(found.meta["size"], found.attributes.get(_DIGEST), found.meta["e_tag"])
+
+    def _send(self, key: str, path: Path, before: _Content | None) -> bool:
+        """Replace what was there before with a file's content; return whether it had to be sent."""
+        with local_disk(path, "read"):
+            content = _Content(path.stat().st_size, sha256(path))
+        if before is not None and before.equals(content):
+            return False
+        send = self._send_in_parts if content.bytes > LARGE_BYTES else self._send_at_once
+        with explained(self.connection, self.url(key)):
+            for pause in (*_PAUSES_S, None):
+                try:
+                    send(key, path, before, content)
+                    break
+                except GenericError as error:
+                    if self._holds(key, content):
+                        break
+                    if pause is None or not is_lost(error):
+                        raise
+                time.sleep(pause)
+        return True
+
+    def _send_at_once(self, key: str, path: Path, before: _Content | None, content: _Content) -> None:
+        with local_disk(path, "read"):
+            # Of a path the client makes a buffer of up to twice its size.
+            body = path.read_bytes()
+        try:
+            obstore.put(
+                self.connection.client(content.bytes),
+                key,
+                body,
+                mode={"e_tag": before.e_tag} if before and before.e_tag else "create",
+                attributes={_DIGEST: content.digest or ""},
+                use_multipart=False,
+            )
+        except (AlreadyExistsError, PreconditionError):
+            self._require(key, content)
+        except FileNotFoundError as error:
+            if answer(error).code != NO_OBJECT:
+                raise
+            self._require(key, content)
+
+    def _send_in_parts(self, key: str, path: Path, before: _Content | None, content: _Content) -> None:
+        if self._look(key) != before:
+            self._require(key, content)
+            return
+        obstore.put(
+            self.connection.client(_PART_BYTES * _PARTS_AT_ONCE),
+            key,
+            path,
+            attributes={_DIGEST: content.digest or ""},
+            use_multipart=True,
+            chunk_size=_PART_BYTES,
+            max_concurrency=_PARTS_AT_ONCE,
+        )
+        self._require(key, content)
+
+    def _holds(self, key: str, content: _Content) -> bool:
+        """Whether an object arrived although the answer was lost."""
+        try:
+            found = self._look(key, patience=self.connection.patience / 4)
+        except StorageError:
+            return False
+        return found is not None and found.equals(content)
+
+    def _require(self, key: str, content: _Content) -> None:
+        """Make sure that an object holds what this writer sent, whoever put it there.
+
+        A request whose answer was lost is repeated by the client, and then finds its own object in the way.
+
+        Raises:
+            StorageError: If it holds something else.
+        """
+        found = self._look(key)
+        if found is _UNREADABLE:
+            raise StorageError(
+                f"{self.url(key)} is there already, and the credentials may not read it to compare",
+                remedy="remove it, or use credentials that may read it too (s3:GetObject)",
+            )
+        if found is None or not found.equals(content):
+            raise StorageError(
+                f"{self.url(key)}: another writer replaced it meanwhile; this one's content was not stored",
+                remedy="let one writer run at a time, and run this again if its content is the one to keep",
+            )
+
+    def _fetch(self, key: str, path: Path) -> None:
+        """Download an object.
+
+        Raises:
+            StorageError: If that fails, or the bytes are not those that were stored.
+        """
+        expected = self._look(key)
+        digest, size = hashlib.sha256(), 0
+        with explained(self.connection, self.url(key)):
+            answered = obstore.get(self.connection.client(expected.bytes if expected else 0), key)
+            with local_disk(path, "written", instead=_ELSEWHERE), path.open("wb") as file:
+                for chunk in answered.stream():
+                    digest.update(chunk)
+                    size += file.write(chunk)
+        content = _Content(answered.meta["size"], answered.attributes.get(_DIGEST, digest.hexdigest()))
+        if not content.equals(_Content(size, digest.hexdigest())):
+            raise StorageError(
+                f"{self.url(key)}: {size:,} bytes arrived, which are not the {content.bytes:,} that were stored",
+                remedy="fetch it again; if this stays, the object is damaged: write it again",
+            )
+
+
+def _by_key(found: Iterable["ObjectMeta"]) -> list[ObjectFacts]:
+    facts = [ObjectFacts(o["path"], o["size"], o["last_modified"], o["e_tag"] or "") for o in found]
+    return sorted(facts, key=lambda fact: fact.key)
+
+
+@contextmanager
+def _temporary_file(key: str) -> Iterator[Path]:
+    """Yield a path of the object's name in a folder that is removed, whatever happens."""
+    with local_disk(Path("a temporary folder"), "made", instead=_ELSEWHERE):
+        folder = tempfile.TemporaryDirectory(prefix="capsim-", ignore_cleanup_errors=True)
+    with folder as name:
+        yield Path(name) / PurePosixPath(key).name

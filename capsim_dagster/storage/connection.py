@@ -1,0 +1,130 @@
+"""How a bucket is reached: endpoint, region, credentials, and how long to try.
+
+Credentials come from the usual AWS chain (environment, profile, single sign-on, role) and are asked for when the first
+request needs them; no attribute, message or representation holds them.
+"""
+
+import datetime as dt
+import os
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError, PartialCredentialsError, ProfileNotFound
+from obstore.auth.boto3 import Boto3CredentialProvider
+from obstore.store import S3Store
+
+from capsim_dagster.errors import StorageError
+
+USUAL_PATIENCE: Final = dt.timedelta(seconds=10)
+"""How long a request is repeated: an endpoint that cannot be reached fails within 15 seconds, connecting included."""
+_CONNECT_TIMEOUT: Final = dt.timedelta(seconds=3)
+_SLOWEST_BYTES_PER_SECOND: Final = 2 << 20
+"""A line slower than that counts as broken: what bounds the time of a large transfer."""
+_MOST_RETRIES: Final = 10
+_FIRST_BACKOFF: Final = dt.timedelta(milliseconds=100)
+_LONGEST_BACKOFF: Final = dt.timedelta(seconds=2)
+_DEFAULT_REGION: Final = "us-east-1"
+_ENDPOINT: Final = re.compile(r"https?://[^\s/@?#]+/?")
+_TELLING: Final = (ProfileNotFound, PartialCredentialsError)
+"""Their text names a profile or a variable; that of other errors may repeat what a helper program said."""
+_REMEDY: Final = (
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE to a profile that has them, or run where a role"
+    " gives them"
+)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A bucket and the way to it.
+
+    Attributes:
+        bucket: Its name.
+        endpoint_url: Of a store that is not AWS, as configured; None = AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else AWS.
+        region: As configured; None = AWS_REGION, AWS_DEFAULT_REGION, the profile's, else us-east-1.
+        patience: How long a request is repeated when the store does not answer, drops it or is busy (429, 5xx).
+    """
+
+    bucket: str
+    endpoint_url: str | None = None
+    region: str | None = None
+    patience: dt.timedelta = USUAL_PATIENCE
+
+    def client(self, bytes_to_move: int = 0, *, patience: dt.timedelta | None = None) -> S3Store:
+        """Return a client that gives a transfer of some size the time it may need.
+
+        Args:
+            bytes_to_move: Size of the transfer.
+            patience: In place of the connection's own.
+
+        Raises:
+            StorageError: If there are no credentials, or the endpoint of the environment is no address.
+        """
+        patience = patience or self.patience
+        time_limit = patience + dt.timedelta(seconds=bytes_to_move / _SLOWEST_BYTES_PER_SECOND)
+        endpoint = self.endpoint
+        region, credentials = self._session
+        return S3Store(
+            self.bucket,
+            # obstore reads AWS_ENDPOINT_URL_S3 by itself and prefers it to `endpoint`.
+            config={"aws_endpoint_url_s3": endpoint} if endpoint else {},
+            region=region,
+            credential_provider=credentials,
+            virtual_hosted_style_request=False,
+            disable_bulk_delete=True,
+            client_options={
+                "allow_http": bool(endpoint and endpoint.startswith("http://")),
+                "connect_timeout": min(_CONNECT_TIMEOUT, patience),
+                "timeout": time_limit,
+            },
+            retry_config={
+                "max_retries": _MOST_RETRIES,
+                "retry_timeout": time_limit,
+                "backoff": {"init_backoff": _FIRST_BACKOFF, "max_backoff": _LONGEST_BACKOFF, "base": 2},
+            },
+        )
+
+    @property
+    def endpoint(self) -> str | None:
+        """Address of the store; None = AWS.
+
+        Raises:
+            StorageError: If the one of the environment is no address, or holds credentials.
+        """
+        for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+            found = os.environ.get(name) if self.endpoint_url is None else None
+            if found and not _ENDPOINT.fullmatch(found):
+                raise StorageError(
+                    f"{name} is no address of an S3 store, or has credentials in it",
+                    remedy="give http:// or https:// with a host and a port, or set storage.endpoint_url",
+                )
+            if found:
+                return found.rstrip("/")
+        return self.endpoint_url.rstrip("/") if self.endpoint_url else None
+
+    @property
+    def where(self) -> str:
+        """Name of the store for a message."""
+        return self.endpoint or "AWS S3"
+
+    @cached_property
+    def _session(self) -> tuple[str, Boto3CredentialProvider]:
+        """Region and credentials; the chain asks the machine's metadata service last, for about two seconds.
+
+        Raises:
+            StorageError: If no link of the chain has credentials, or one of them is broken.
+        """
+        try:
+            session = boto3.Session()
+            if session.get_credentials() is None:
+                raise StorageError(
+                    f"no credentials for bucket {self.bucket}: none of the usual places has any", remedy=_REMEDY
+                )
+            credentials = Boto3CredentialProvider(session)
+            credentials()
+        except (BotoCoreError, ClientError) as error:
+            reason = str(error) if isinstance(error, _TELLING) else type(error).__name__
+            raise StorageError(f"no credentials for bucket {self.bucket}: {reason}", remedy=_REMEDY) from None
+        return self.region or os.environ.get("AWS_REGION") or session.region_name or _DEFAULT_REGION, credentials

@@ -1,0 +1,55 @@
+"""Where each artifact lies under the data directory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class DataLayout:
+    """Where each artifact lives under the data directory.
+
+    Attributes:
+        root: The data directory.
+    """
+
+    root: Path
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file with inventory, calendar and the table for forecasting."""
+        return self.root / "warehouse" / "capsim.duckdb"
+
+    @property
+    def master(self) -> Path:
+        """The master Parquet file."""
+        return self.root / "master" / "master_daily.parquet"
+
+    @property
+    def truth(self) -> Path:
+        """The folder of the ground truth."""
+        return self.root / "truth"
+
+    @property
+    def plots(self) -> Path:
+        """The folder of pictures that were asked for."""
+        return self.root / "plots"
+
+    @property
+    def legacy(self) -> Path:
+        """The root of the legacy CSV feed."""
+        return self.root / "legacy"
+
+    @property
+    def defects(self) -> Path:
+        """The folder with the lists of defects that were put into the feed on purpose."""
+        return self.root / "defects"
+
+    @property
+    def audit(self) -> Path:
+        """The audit page of the refinery."""
+        return self.root / "audit" / "refinery.html"
+
+    @property
+    def dagster_home(self) -> Path:
+        """The Dagster instance: run history, event log, schedule state."""
+        return self.root / ".dagster"

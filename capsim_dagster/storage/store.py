@@ -1,0 +1,235 @@
+"""One interface for a local folder and an S3-compatible bucket: whole objects by key, written conditionally.
+
+Readers and writers of Parquet and CSV work on local files, which is fastest and the same everywhere; a store says where
+such a file comes from and where it goes.
+"""
+
+import datetime as dt
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from capsim_dagster.errors import StorageError
+from capsim_dagster.settings import Settings
+from capsim_dagster.storage.files import atomic_path, sha256
+
+
+@dataclass(frozen=True)
+class ObjectFacts:
+    """What a listing says of an object.
+
+    Attributes:
+        key: Its key: folders and name with slashes, below the store's root.
+        bytes: Its size.
+        modified: When it was written.
+        e_tag: What an object store calls this version; empty for a file.
+    """
+
+    key: str
+    bytes: int
+    modified: dt.datetime
+    e_tag: str = ""
+
+
+class Store(Protocol):
+    """A place that holds whole objects by key."""
+
+    def url(self, key: str) -> str:
+        """Return where a person finds an object: a path, or s3://bucket/key."""
+        ...
+
+    def check(self) -> None:
+        """Make sure that the place is there and can be reached, before long work starts.
+
+        Raises:
+            StorageError: If it is not.
+        """
+        ...
+
+    def list(self, prefix: str) -> list[ObjectFacts]:
+        """Return the objects in a folder, not in those below it, by key.
+
+        Raises:
+            StorageError: If the place cannot be read.
+        """
+        ...
+
+    def walk(self, prefix: str) -> Sequence[ObjectFacts]:
+        """Return the objects in a folder and in those below it, by key.
+
+        Raises:
+            StorageError: If the place cannot be read.
+        """
+        ...
+
+    def reading(self, key: str) -> AbstractContextManager[Path]:
+        """Yield a local file with the content of an object.
+
+        Raises:
+            StorageError: If there is no such object, or it cannot be read whole.
+        """
+        ...
+
+    def writing(self, key: str) -> AbstractContextManager[Path]:
+        """Yield the path of a local file to write, which becomes the object on leaving; on a failure nothing changes.
+
+        Raises:
+            StorageError: If it cannot be written, or another writer replaced the object meanwhile.
+        """
+        ...
+
+    def put(self, key: str, source: Path) -> bool:
+        """Make an object of a local file; return whether its content was not there already.
+
+        Raises:
+            StorageError: If it cannot be written, or another writer replaced the object meanwhile.
+        """
+        ...
+
+    def remove(self, key: str) -> None:
+        """Remove an object, if there is one.
+
+        Raises:
+            StorageError: If it cannot be removed.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A local folder.
+
+    Of two writers at once the last one wins, and each leaves a whole file.
+
+    Attributes:
+        root: The folder.
+    """
+
+    root: Path
+
+    def url(self, key: str) -> str:
+        """Return the path of an object."""
+        return str(self.root / key)
+
+    def check(self) -> None:
+        """Make sure that the folder exists, or can be made.
+
+        Raises:
+            StorageError: If it cannot.
+        """
+        with local_disk(self.root, "written"):
+            self.root.mkdir(parents=True, exist_ok=True)
+
+    def list(self, prefix: str) -> list[ObjectFacts]:
+        """Return the files in a folder, by key; none if there is no such folder.
+
+        Raises:
+            StorageError: If it cannot be read.
+        """
+        folder = self.root / prefix
+        with local_disk(folder, "read"):
+            files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+            return [_facts(path, f"{prefix}/{path.name}") for path in files if not path.name.startswith(".")]
+
+    def walk(self, prefix: str) -> Sequence[ObjectFacts]:
+        """Return the files in a folder and in those below it, by key; hidden ones are left out.
+
+        Raises:
+            StorageError: If it cannot be read.
+        """
+        with local_disk(self.root / prefix, "read"):
+            found = [path for path in (self.root / prefix).rglob("*") if path.is_file()]
+            keys = {path.relative_to(self.root): path for path in found}
+            shown = [key for key in keys if not any(part.startswith(".") for part in key.parts)]
+            return sorted((_facts(keys[key], key.as_posix()) for key in shown), key=lambda facts: facts.key)
+
+    @contextmanager
+    def reading(self, key: str) -> Iterator[Path]:
+        """Yield the file itself.
+
+        Raises:
+            StorageError: If there is none.
+        """
+        path = self.root / key
+        if not path.is_file():
+            raise StorageError(f"no file at {path}", remedy="look what is there, and name one that exists")
+        yield path
+
+    @contextmanager
+    def writing(self, key: str) -> Iterator[Path]:
+        """Yield a temporary file beside the final one, which it replaces on leaving.
+
+        Raises:
+            StorageError: If the folder cannot be written, or the disk is full.
+        """
+        path = self.root / key
+        with local_disk(path, "written"), atomic_path(path) as temporary:
+            yield temporary
+
+    def put(self, key: str, source: Path) -> bool:
+        """Copy a local file; return whether its content was not there already.
+
+        Raises:
+            StorageError: If the folder cannot be written, or the disk is full.
+        """
+        path = self.root / key
+        with local_disk(path, "written"):
+            if path.is_file() and sha256(path) == sha256(source):
+                return False
+            with atomic_path(path) as temporary:
+                shutil.copyfile(source, temporary)
+        return True
+
+    def remove(self, key: str) -> None:
+        """Remove a file, if there is one.
+
+        Raises:
+            StorageError: If it cannot be removed.
+        """
+        path = self.root / key
+        with local_disk(path, "removed"):
+            path.unlink(missing_ok=True)
+
+
+def store_of(settings: Settings) -> Store:
+    """Return the place where outputs go for good: the bucket, if there is one, else the data directory."""
+    name = settings.storage.bucket_name
+    return bucket_of(settings, name) if settings.uses_s3 and name else Folder(settings.data_dir.absolute())
+
+
+def bucket_of(settings: Settings, name: str) -> Store:
+    """Return a bucket at the endpoint and in the region of the settings."""
+    # The clients of the store cost each start 0.3 CPU seconds, which only those with a bucket are to pay.
+    from capsim_dagster.storage.bucket import Bucket
+    from capsim_dagster.storage.connection import Connection
+
+    return Bucket(Connection(name, endpoint_url=settings.storage.endpoint_url, region=settings.storage.region))
+
+
+@contextmanager
+def local_disk(path: Path, done: str, *, instead: str = "name another --data-dir") -> Iterator[None]:
+    """Say what to do about a file system that refuses.
+
+    Args:
+        path: What is dealt with.
+        done: What is done to it, as a participle.
+        instead: Another way out than to make room.
+
+    Raises:
+        StorageError: If it refuses.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be {done}: {error.strerror or error}",
+            remedy=f"make room or mend the permissions, or {instead}; what was there before is untouched",
+        ) from None
+
+
+def _facts(path: Path, key: str) -> ObjectFacts:
+    status = path.stat()
+    return ObjectFacts(key, status.st_size, dt.datetime.fromtimestamp(status.st_mtime, tz=dt.UTC))

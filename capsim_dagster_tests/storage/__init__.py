@@ -1,0 +1,1 @@
+"""Tests of `capsim_dagster.storage`."""
