@@ -196,6 +196,7 @@ def test_series_that_lack_rows_are_refused_and_the_old_files_stay(
     assert files_under(files.folder) == before
 
 
+@pytest.mark.slow
 def test_write_killed_when_all_files_are_whole_leaves_the_old_ones(platform: Platform) -> None:
     before = files_under(platform.layout.truth)
     with started(STOP_BEFORE_PUBLISHING, platform.settings.model_dump_json()) as writer:

@@ -73,6 +73,7 @@ def writer(path: Path, *, hash_seed: str = "0", last_piece: int = 0) -> subproce
     return subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE)
 
 
+@pytest.mark.slow
 def test_two_processes_with_other_hash_seeds_write_the_same_bytes(tmp_path: Path, generation: DataGeneration) -> None:
     paths = {seed: tmp_path / f"{seed}.parquet" for seed in ("1", "2")}
     for process in [writer(path, hash_seed=seed) for seed, path in paths.items()]:
@@ -296,6 +297,7 @@ def test_missing_rows_are_refused_and_nothing_is_published(
     assert list(path.parent.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pieces", [1, 7, 12])
 def test_killed_write_leaves_the_old_master_byte_identical(generation: DataGeneration, path: Path, pieces: int) -> None:
     write(changed(generation, {"random_seed": 1}), path)

@@ -146,7 +146,7 @@ def look(platform: Platform, before: Snapshot, *, may_ask: Callable[[int], bool]
     months = _months(platform, before)
     differing = [month for month in months if month.moving]
     askable = [month for month in differing if may_ask(month.number)]
-    waiting = {month.number: reason for month in askable if (reason := month.unrest(before.moving))}
+    waiting = {month.number: reason for month in askable if (reason := month.unrest)}
     read: dict[int, Mapping[str, FileMark]] = {}
     for month, is_due in _within_budget([month for month in askable if month.number not in waiting]):
         try:
@@ -201,12 +201,14 @@ class _Month:
         root: Root of the feed.
         asked: Files that it was asked for with.
         present: Files that are there now.
+        seen: Files that differed at the last look, as it saw them; None = gone.
     """
 
     number: int
     root: Path
     asked: Mapping[str, FileMark]
     present: Mapping[str, Stamp]
+    seen: Mapping[str, Stamp | None]
 
     @property
     def moving(self) -> dict[str, Stamp | None]:
@@ -220,9 +222,12 @@ class _Month:
         """Size of the files whose content is not known."""
         return sum(stamp.size for stamp in self.moving.values() if stamp)
 
-    def unrest(self, seen: Mapping[str, Stamp | None]) -> str:
-        """Return which files are not as the last look saw them, in words; empty = all have come to rest."""
-        restless = [path for path, stamp in self.moving.items() if path not in seen or seen[path] != stamp]
+    @property
+    def unrest(self) -> str:
+        """Which files are not as the last look saw them, in words; empty = all have come to rest."""
+        restless = [path for path, stamp in self.moving.items() if path not in self.seen or self.seen[path] != stamp]
+        # A file that came and went between two requests differs from no request, but the month is on the move.
+        restless += [path for path, stamp in self.seen.items() if stamp and path not in {*self.present, *self.moving}]
         return f"{listed(restless)}: new, changed or gone since the last look" if restless else ""
 
     def read(self) -> dict[str, FileMark]:
@@ -252,8 +257,13 @@ def _months(platform: Platform, before: Snapshot) -> list[_Month]:
             asked.setdefault(piece.month, {})[path] = mark
             if path not in present.get(piece.month, {}):
                 _require_gone(contract.root / path)
+    seen: dict[int, dict[str, Stamp | None]] = {}
+    for path, stamp in before.moving.items():
+        piece = contract.piece(contract.root / path)
+        if piece is not None:
+            seen.setdefault(piece.month, {})[path] = stamp
     return [
-        _Month(number, contract.root, asked.get(number, {}), present.get(number, {}))
+        _Month(number, contract.root, asked.get(number, {}), present.get(number, {}), seen.get(number, {}))
         for number in sorted({*asked, *present})
     ]
 

@@ -47,6 +47,7 @@ facts = st.fixed_dictionaries(
 # What is on the list is what an exact reader finds, and nothing is lost.
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(facts=facts, piece=st.sampled_from(PIECES))
 def test_list_is_what_an_exact_reader_finds_and_undoing_it_gives_the_clean_lines_back(

@@ -316,6 +316,7 @@ def feed_states(instance: dg.DagsterInstance, settings: Settings, months: Sequen
     return partition_states(instance, definitions_of(settings), "processed_data", months)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_without_pictures")
 def test_a_run_that_fails_keeps_no_other_from_being_tried_and_only_its_months_are_due_then(
     instance: dg.DagsterInstance, tmp_path: Path

@@ -50,6 +50,7 @@ def test_a_range_run_records_each_month_once_with_its_metadata_and_checks(
     assert feed.tags["dagster/data_version"] == feed.metadata["sha256"].value
 
 
+@pytest.mark.slow
 def test_one_bad_file_fails_its_month_alone_and_its_return_mends_it(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:
@@ -103,6 +104,7 @@ def test_a_single_month_is_recorded_as_that_month_alone(platform: Platform, inst
     assert check_states(instance, "processed_data", "row_parity") == {FEBRUARY: "SUCCEEDED"}
 
 
+@pytest.mark.slow
 def test_a_month_whose_feed_failed_its_check_is_refused_by_the_table_in_another_run(
     platform: Platform, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +125,7 @@ def test_a_month_whose_feed_failed_its_check_is_refused_by_the_table_in_another_
     assert rows_in(platform, "processed_data") == before
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_before_it_judged_a_month_again_does_not_lift_its_gate(
     platform: Platform, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +142,7 @@ def test_a_run_that_was_killed_before_it_judged_a_month_again_does_not_lift_its_
     assert set(barred_months(instance, MONTHS)) == {FEBRUARY}
 
 
+@pytest.mark.slow
 def test_a_month_whose_feed_failed_its_check_is_the_only_one_that_a_joint_run_refuses(
     platform: Platform, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +158,7 @@ def test_a_month_whose_feed_failed_its_check_is_the_only_one_that_a_joint_run_re
     assert check_states(instance, "monthly_csv/cpu", "row_parity") == PASSED
 
 
+@pytest.mark.slow
 def test_feed_and_truth_refuse_a_master_whose_check_failed_in_a_run_before(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:
@@ -177,6 +182,7 @@ def test_feed_and_truth_refuse_a_master_whose_check_failed_in_a_run_before(
     assert run_job(platform, instance, "full_refresh", range_tags(MONTHS), FEED_AND_TABLE[:-1]).success
 
 
+@pytest.mark.slow
 def test_checks_of_whole_assets_run_alone_as_by_their_button(platform: Platform, instance: dg.DagsterInstance) -> None:
     for asset in ("host_inventory", "time_dimension", "master_parquet", "ground_truth", "refinery_audit"):
         result = run_checks(platform, instance, asset)

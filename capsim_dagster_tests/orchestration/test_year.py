@@ -304,6 +304,7 @@ def test_the_next_tick_asks_for_the_red_month_and_the_new_one_and_makes_both_gre
     assert fleet.tick(day) == "every complete month before 2026-09 is there"
 
 
+@pytest.mark.slow
 def test_a_file_of_a_users_feed_that_is_gone_shows_just_its_month_red_and_its_return_makes_it_green(
     tmp_path: Path,
 ) -> None:

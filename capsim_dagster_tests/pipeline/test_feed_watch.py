@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from capsim_dagster.errors import FeedError
@@ -327,6 +327,7 @@ STEPS = st.one_of(
 
 @settings(max_examples=60)
 @given(steps=st.lists(STEPS, max_size=25))
+@example(steps=[("write", PATHS[2], "a"), ("write", PATHS[3], "a"), "look", ("remove", PATHS[2], "")])
 def test_whatever_happens_to_files_each_month_is_asked_for_when_and_only_when_its_content_rests_and_differs(
     steps: list[str | tuple[str, str, str]],
 ) -> None:

@@ -257,6 +257,7 @@ def test_a_truth_that_ends_before_the_master_is_refused(tmp_path: Path) -> None:
         pictures.truth_pictures(longer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("start", "end"),
     [

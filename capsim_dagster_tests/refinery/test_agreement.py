@@ -226,6 +226,7 @@ def test_reading_a_file_is_judging_each_of_its_lines_alone(
         assert_readings_agree(text, *both, rules)
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(text=texts(), packing=st.sampled_from(list(PACKINGS)), size=st.integers(80, 200), rules=rules)
 def test_where_a_file_is_cut_into_blocks_does_not_matter(

@@ -192,6 +192,7 @@ def test_bounds_themselves_are_loaded(platform: Platform) -> None:
     assert {0.0, 100.0} <= {row[3] for row in rows_in(platform, "processed_data")}
 
 
+@pytest.mark.slow
 def test_load_killed_before_its_commit_leaves_the_previous_rows(platform: Platform) -> None:
     before = loaded(platform)
     change_lines(feed_file(platform), replace_field(6, 2, "20.01"))

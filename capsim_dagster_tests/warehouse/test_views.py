@@ -87,6 +87,7 @@ def interpolated(values: Values) -> list[float]:
     return series.interpolate().fill_null(strategy="forward").fill_null(strategy="backward").to_list()
 
 
+@pytest.mark.slow
 @property_settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(
     values=st.dictionaries(st.integers(0, 40), st.none() | st.floats(0, 100, width=32), min_size=1).filter(
