@@ -55,7 +55,7 @@ def test_generate_says_where_everything_lies_and_that_every_gate_holds(tmp_path:
     small = tmp_path / "small.yaml"
     small.write_text(f"base: {CONFIG}\ndata_generation: {{end_date: 2023-02-28}}\n", encoding="utf-8")
 
-    result = panel("generate", "--config", str(small), "--servers", "12", "--data-dir", str(tmp_path / "data"))
+    result = panel("generate", "--config", str(small), "--hosts", "12", "--data-dir", str(tmp_path / "data"))
 
     assert result.exit_code == 0, result.output
     raw = tmp_path / "data" / "panel" / "raw"
@@ -99,7 +99,7 @@ def test_show_without_a_panel_says_how_to_make_one(tmp_path: Path) -> None:
 
 
 def test_a_setting_that_cannot_be_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    result = panel("generate", "--servers", "3", "--data-dir", str(tmp_path / "data"))
+    result = panel("generate", "--hosts", "3", "--data-dir", str(tmp_path / "data"))
 
     assert isinstance(result.exception, SettingsError)
     assert "data_generation.num_servers: found 3" in str(result.exception)

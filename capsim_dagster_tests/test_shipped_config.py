@@ -188,7 +188,8 @@ def test_shipped_panel_of_120_servers_makes_175_320_rows_with_a_hundredth_missin
     assert (generation.start_date, generation.end_date) == (dt.date(2022, 1, 1), dt.date(2025, 12, 31))
     assert 120 * ((generation.end_date - generation.start_date).days + 1) == 175_320
     assert generation.gaps.missing_rate == 0.01
-    assert settings.panel == load_settings(CONFIG).panel
+    assert settings.panel.metrics == load_settings(CONFIG).panel.metrics
+    assert settings.panel.validation.min_history_days == 730
 
 
 def test_settings_files_besides_the_first_are_the_known_ones() -> None:

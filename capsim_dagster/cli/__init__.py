@@ -116,7 +116,11 @@ def ui(  # noqa: PLR0913 one argument an option
 @click.option("--end", type=DATE, help="Last day, inclusive.")
 @click.option("--dirt", type=float, help="Share of the feed's lines to damage, 0 to 0.2. Default: as in the settings.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--with-dagster/--without-dagster", default=True, help="Also measure `capsim run` as a whole process.")
+@click.option(
+    "--with-dagster/--without-dagster",
+    default=True,
+    help="Also measure `capsim run` and `capsim panel` as whole processes.",
+)
 def bench(  # noqa: PLR0913 one argument an option
     config: Path | None,
     hosts: tuple[int, ...],
@@ -212,10 +216,15 @@ def _measure(
         )
         measured = measure_stages(settings)
         if with_dagster:
-            fleet = settings.data_generation
-            arguments = ["run", "--hosts", str(fleet.num_servers), "--data-dir", str(Path(folder) / "run")]
-            arguments += ["--start", str(fleet.start_date), "--end", str(fleet.end_date)]
-            measured.append(measure_command([*arguments, *(["--config", str(config)] if config else [])]))
+            fleet, data_dir = settings.data_generation, ["--data-dir", str(Path(folder) / "run")]
+            data_dir += ["--config", str(config)] if config else []
+            window_options = ["--start", str(fleet.start_date), "--end", str(fleet.end_date)]
+            of_fleet = ["--hosts", str(fleet.num_servers), *window_options]
+            measured += [
+                measure_command("run", options=[*of_fleet, *data_dir]),
+                measure_command("panel", "generate", options=[*of_fleet, *data_dir]),
+                measure_command("panel", "load", options=data_dir),
+            ]
     return measured
 
 

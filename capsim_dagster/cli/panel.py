@@ -10,7 +10,15 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from capsim_dagster.cli.options import config_option, console, data_dir_option, env_option, read_settings
+from capsim_dagster.cli.options import (
+    config_option,
+    console,
+    data_dir_option,
+    env_option,
+    fleet_options,
+    read_settings,
+    window,
+)
 from capsim_dagster.cli.panel_load import load
 
 if TYPE_CHECKING:
@@ -39,8 +47,15 @@ def panel() -> None:
 @config_option
 @env_option
 @data_dir_option
-@click.option("--servers", type=int, help="Servers of the fleet, 10 or more (data_generation.num_servers).")
-def generate(config: Path | None, env: str | None, data_dir: Path | None, servers: int | None) -> None:
+@fleet_options
+def generate(
+    config: Path | None,
+    env: str | None,
+    data_dir: Path | None,
+    hosts: int | None,
+    start: dt.datetime | None,
+    end: dt.datetime | None,
+) -> None:
     """Simulate the fleet and save its panel, with a summary and a sample beside it, once every gate has passed.
 
     The numbers are those of the master for the same hosts and days: the same settings decide them. The file is
@@ -49,7 +64,7 @@ def generate(config: Path | None, env: str | None, data_dir: Path | None, server
     from capsim_dagster.panel.generate import generate_panel
     from capsim_dagster.storage import store_of
 
-    settings = read_settings(config, data_dir, env=env, generation={"num_servers": servers})
+    settings = read_settings(config, data_dir, env=env, generation=window(hosts, start, end))
     generation, terminal = settings.data_generation, console()
     days = (generation.end_date - generation.start_date).days + 1
     with Progress(console=terminal, disable=not terminal.is_terminal, transient=True) as progress:

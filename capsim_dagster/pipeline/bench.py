@@ -10,7 +10,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -81,13 +81,17 @@ def measure_stages(settings: Settings) -> list[Measurement]:
     return measurements
 
 
-def measure_command(arguments: list[str]) -> Measurement:
-    """Run `capsim` with some arguments as a process of its own and measure all of it, start-up included.
+def measure_command(*name: str, options: Sequence[str]) -> Measurement:
+    """Run a command of `capsim` as a process of its own and measure all of it, start-up included.
+
+    Args:
+        name: The command, e.g. `panel`, `load`.
+        options: Its options.
 
     Raises:
         subprocess.CalledProcessError: If it fails.
     """
-    command = [sys.executable, "-m", "capsim_dagster.cli", *arguments]
+    command = [sys.executable, "-m", "capsim_dagster.cli", *name, *options]
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -95,9 +99,8 @@ def measure_command(arguments: list[str]) -> Measurement:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return Measurement(
-        "capsim run, whole process", usage.ru_utime + usage.ru_stime, wall_s, usage.ru_maxrss / _KIB_PER_MIB, 0
-    )
+    label = f"capsim {' '.join(name)}, whole process"
+    return Measurement(label, usage.ru_utime + usage.ru_stime, wall_s, usage.ru_maxrss / _KIB_PER_MIB, 0)
 
 
 def _measure_all(settings: Mapping[str, object], sender: Connection) -> None:

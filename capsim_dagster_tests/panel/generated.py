@@ -7,6 +7,7 @@ from typing import Any, Final
 import polars as pl
 import pyarrow as pa
 
+from capsim_dagster.daily_grid import Advance
 from capsim_dagster.panel.build import PanelBatches, panel_pieces
 from capsim_dagster.panel.generate import GeneratedPanel, fleet_of, generate_panel
 from capsim_dagster.settings import DataGeneration, Metric, Panel, load_settings
@@ -43,7 +44,9 @@ def table_of(generation: DataGeneration, panel: Panel, *, end: dt.date | None = 
     return found.with_columns(pl.col(pl.Categorical).cast(pl.String))
 
 
-def save(generation: DataGeneration, panel: Panel, place: Path | Store) -> GeneratedPanel:
+def save(
+    generation: DataGeneration, panel: Panel, place: Path | Store, advance: Advance = lambda _rows: None
+) -> GeneratedPanel:
     """Save a panel into a folder or store."""
     store = Folder(place) if isinstance(place, Path) else place
-    return generate_panel(generation, panel, store, prefix=RAW, end=generation.end_date)
+    return generate_panel(generation, panel, store, prefix=RAW, end=generation.end_date, advance=advance)

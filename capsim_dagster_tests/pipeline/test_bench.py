@@ -58,7 +58,7 @@ def test_rate_is_rows_a_wall_second() -> None:
 
 
 def test_whole_command_is_measured_start_up_included() -> None:
-    measured = measure_command(["--help"])
+    measured = measure_command(options=["--help"])
     assert measured.cpu_s > 0
     assert measured.wall_s > 0
     assert measured.peak_rss_mib > 10
@@ -66,4 +66,4 @@ def test_whole_command_is_measured_start_up_included() -> None:
 
 def test_command_that_fails_is_no_measurement() -> None:
     with pytest.raises(subprocess.CalledProcessError):
-        measure_command(["no-such-command"])
+        measure_command("no-such-command", options=[])
