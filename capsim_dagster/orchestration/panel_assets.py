@@ -168,12 +168,17 @@ def _results(report: PanelReport) -> Iterator[dg.AssetCheckResult]:
             check_name=spec.name,
             severity=dg.AssetCheckSeverity.ERROR if finding.severity is Severity.ERROR else dg.AssetCheckSeverity.WARN,
             description=finding.message or "holds",
-            metadata={
-                "count": finding.count,
-                "examples": dg.MetadataValue.md(_listed(finding.examples)),
-                "thresholds": dg.MetadataValue.md(_listed(f"{n}: {value}" for n, value in finding.threshold.items())),
-            },
+            metadata=_found(finding),
         )
+
+
+def _found(finding: Finding) -> Mapping[str, Any]:
+    """Return the numbers behind a finding; the UI plots the count over time."""
+    lists = {
+        "examples": _listed(finding.examples),
+        "thresholds": _listed(f"{name}: {value}" for name, value in finding.threshold.items()),
+    }
+    return {"count": finding.count} | {name: dg.MetadataValue.md(text) for name, text in lists.items() if text}
 
 
 def _repair(repair: Repair) -> str:

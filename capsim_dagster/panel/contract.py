@@ -134,7 +134,7 @@ def metric_column(name: str, metric: PanelMetric) -> PanelColumn:
     """Return the column of a metric."""
     unit = "% of capacity" if metric.unit == "percent" else _CAPACITY_UNITS[metric.resource]
     part = {"in": "inbound ", "out": "outbound ", None: ""}[metric.direction]
-    series = "a series of its own, of" if metric.own else "daily P95 of"
+    series = "A series of its own, of" if metric.own else "Daily P95 of"
     highest = FULL_UTILIZATION if metric.unit == "percent" else None
     return PanelColumn(name, Kind.METRIC, f"{series} {part}{metric.resource} load; null = no value.", unit, highest)
 

@@ -64,6 +64,7 @@ def test_list_is_what_an_exact_reader_finds_and_undoing_it_gives_the_clean_lines
     assert [line for line in undone if line is not None] == clean_lines(shared_master, contract, piece)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trait", INJECTED_TRAITS)
 def test_every_line_fault_reads_right_in_every_dialect(shared_master: MasterFile, trait: DialectTrait) -> None:
     contract = feed(line_share=0.2, dialect_share=1, dialects={trait: 1}, truncated_share=0.5)

@@ -267,6 +267,7 @@ def test_file_without_any_defect_has_an_empty_list(platform: Platform) -> None:
     assert listed(platform).sha256 == hashlib.sha256(clean).hexdigest()
 
 
+@pytest.mark.slow
 def test_dirty_export_killed_between_list_and_file_leaves_them_apart_and_is_repaired_by_the_next(
     platform: Platform, master: MasterFile
 ) -> None:
@@ -281,6 +282,7 @@ def test_dirty_export_killed_between_list_and_file_leaves_them_apart_and_is_repa
     assert [path.name for path in feed_file(platform).parent.iterdir() if path.name.startswith(".")] == []
 
 
+@pytest.mark.slow
 def test_file_to_be_missing_killed_before_it_is_removed_is_told_by_its_list(platform: Platform) -> None:
     gone = dirty(platform, **MISSING)
     with started(STOP_BETWEEN_LIST_AND_FILE, gone.settings.model_dump_json()) as exporter:

@@ -74,6 +74,7 @@ def test_one_bad_file_fails_its_month_alone_and_its_return_mends_it(
         assert check_states(instance, "processed_data", check) == PASSED
 
 
+@pytest.mark.slow
 def test_an_export_that_breaks_half_way_keeps_the_months_before_it(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:
@@ -95,6 +96,7 @@ def test_an_export_that_breaks_half_way_keeps_the_months_before_it(
     assert states(platform, instance, "monthly_csv/cpu")[FEBRUARY] == "FAILED"
 
 
+@pytest.mark.slow
 def test_a_single_month_is_recorded_as_that_month_alone(platform: Platform, instance: dg.DagsterInstance) -> None:
     result = run_job(platform, instance, "full_refresh", {"dagster/partition": "2023-02-01"}, FEED_AND_TABLE)
 
@@ -196,6 +198,7 @@ def test_the_trends_show_every_check_that_there_is(platform: Platform) -> None:
     assert set(every_check()) == set(graph.asset_check_keys)
 
 
+@pytest.mark.slow
 def test_a_failed_load_brings_the_audit_page_up_to_date(platform: Platform, instance: dg.DagsterInstance) -> None:
     feed_file(platform).unlink()
 

@@ -99,7 +99,7 @@ def test_the_columns_of_the_panel_stand_in_the_catalogue_with_their_units(site: 
     assert isinstance(schema, dg.TableSchema)
     columns = {column.name: column for column in schema.columns}
     assert list(columns) == pq.read_schema(raw_panel(site.platform)).names
-    assert columns["cpu_p95"].description == "daily P95 of cpu load; null = no value. Unit: % of capacity."
+    assert columns["cpu_p95"].description == "Daily P95 of cpu load; null = no value. Unit: % of capacity."
     assert str(columns["net_in_p95"].description).endswith("Unit: Mbps.")
     assert {name for name, column in columns.items() if column.constraints.nullable} == {
         name for name in columns if name.endswith("_p95")

@@ -271,6 +271,7 @@ def test_cut_off_line_that_is_let_in_is_refused_as_unlike_the_master(data_dir: P
         load(platform)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defects", [{}, DIRTY], ids=["clean", "dirty"])
 def test_own_feed_in_the_layout_of_another_tool_loads_as_well(data_dir: Path, defects: dict[str, Any]) -> None:
     """Other names, labels, delimiter, decimal comma and dates, and two resources without capacity."""
@@ -290,6 +291,7 @@ def test_own_feed_in_the_layout_of_another_tool_loads_as_well(data_dir: Path, de
     assert [problem for problem in problems if "decimal_comma" not in problem] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "feed",
     [

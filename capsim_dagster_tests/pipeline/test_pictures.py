@@ -72,6 +72,7 @@ def test_master_pictures_are_small_enough_to_embed_and_name_the_hosts_they_are_o
     assert any("all 12 hosts · 2023-01-01 to 2023-03-31" in text for text in texts(drawn["utilization_by_region"]))
 
 
+@pytest.mark.slow
 def test_pictures_of_a_fleet_larger_than_the_sample_say_so(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "FLEET_SAMPLE_HOSTS", 11)
 

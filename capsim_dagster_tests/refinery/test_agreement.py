@@ -182,6 +182,7 @@ def hostile_lines(delimiter: str, hostile: int) -> Iterator[str]:
             yield delimiter.join(fields)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("delimiter", "null_values"), [(",", ["", "NULL", "NA"]), (";", ["0", "-1"]), ("\t", ["nan"])])
 def test_every_pair_of_hostile_fields_is_read_as_it_is_judged(
     tmp_path: Path, delimiter: str, null_values: list[str]
@@ -215,6 +216,7 @@ def test_every_hostile_field_is_read_as_it_is_judged_where_it_comes_first(
             assert_readings_agree(content, *both, rules)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(text=texts(), packing=st.sampled_from(list(PACKINGS)), rules=rules)
 def test_reading_a_file_is_judging_each_of_its_lines_alone(

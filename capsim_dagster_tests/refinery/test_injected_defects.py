@@ -112,6 +112,7 @@ def test_any_mix_of_defects_is_found_line_by_line_and_leaves_every_other_row_cle
     assert_all_is_found(read, table, dirty, clean_rows(master, piece))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trait", INJECTED_TRAITS)
 def test_every_kind_of_line_fault_is_found_in_every_dialect(master: MasterFile, tmp_path: Path, trait: str) -> None:
     facts = {"line_share": 0.2, "dialect_share": 1, "dialects": {trait: 1}, "truncated_share": 0.5}

@@ -88,6 +88,7 @@ def test_bad_line_is_kept_with_its_reason_and_every_other_line_is_loaded(platfor
 TAKES_AWAY = {name: damage for name, damage in DAMAGES.items() if name != "duplicate line"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", TAKES_AWAY.values(), ids=TAKES_AWAY)
 def test_line_of_capsims_own_feed_that_was_not_damaged_on_purpose_stops_the_month(
     platform: Platform, damage: Damage

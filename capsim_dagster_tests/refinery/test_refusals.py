@@ -86,6 +86,7 @@ def test_unusable_file_is_named_with_its_fault_and_the_month_stays(
     assert refused == [(FEED_FILE, 202302, "cpu", reason)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("damage", "reason", "says"), FILES.values(), ids=FILES)
 def test_partial_month_loads_the_sound_files_and_keeps_the_rest(
     platform: Platform, damage: Act, reason: str, says: str

@@ -153,6 +153,7 @@ def test_atomic_path_keeps_the_temporary_files_of_other_artifacts(artifact: Path
     assert other.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", KILLED_WRITERS)
 def test_a_killed_writer_leaves_the_old_file_byte_identical_and_the_next_one_repairs(
     artifact: Path, moment: str

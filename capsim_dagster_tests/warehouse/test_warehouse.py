@@ -241,6 +241,7 @@ def test_tables_and_facts_about_them_change_together(platform: Platform, monkeyp
     assert rows_in(platform, "hosts") == before
 
 
+@pytest.mark.slow
 def test_writer_killed_inside_a_transaction_leaves_the_previous_rows(platform: Platform) -> None:
     before = rows_in(platform, "processed_data")
     with started(RUIN_WITHOUT_COMMIT, platform.settings.model_dump_json()) as writer:
@@ -248,6 +249,7 @@ def test_writer_killed_inside_a_transaction_leaves_the_previous_rows(platform: P
     assert rows_in(platform, "processed_data") == before
 
 
+@pytest.mark.slow
 def test_writer_killed_after_its_commit_leaves_the_new_rows(platform: Platform) -> None:
     with started(RUIN_AND_COMMIT, platform.settings.model_dump_json()) as writer:
         kill(writer)
