@@ -10,6 +10,7 @@ command prints it as one block; a traceback means a defect in capsim.
     ├── TruthError          the ground truth is missing, torn or made with other settings
     ├── StorageError        a folder or bucket cannot be reached, read or written
     ├── PanelError          a server-metrics panel is missing, unreadable or fails its validation
+    ├── PublicationError    a day of the archive or a published dataset is not as it must be
     ├── FeedError           a feed file is missing, renamed, truncated or unreadable
     │   └── FileRefused     one file, with its fault (refinery.refusal); a month collects them
     ├── PartitionError      a month lies outside the calendar
@@ -59,6 +60,10 @@ class StorageError(CapsimError):
 
 class PanelError(CapsimError):
     """A server-metrics panel is missing, unreadable or fails its validation."""
+
+
+class PublicationError(CapsimError):
+    """A day of the archive or a published dataset is missing, incomplete, damaged or may not be made."""
 
 
 class FeedError(CapsimError):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from rich.table import Table
 
+from capsim_dagster.cli.archive import archive
 from capsim_dagster.cli.audit import audit
 from capsim_dagster.cli.backfill import backfill
 from capsim_dagster.cli.options import (
@@ -32,6 +33,7 @@ from capsim_dagster.cli.panel import panel
 from capsim_dagster.cli.refine import refine
 from capsim_dagster.cli.run import run
 from capsim_dagster.cli.status import status
+from capsim_dagster.cli.tier3 import tier3
 from capsim_dagster.errors import CapsimError, SettingsError
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import find_config
@@ -56,6 +58,7 @@ def capsim() -> None:
     capsim backfill 2026-01 2026-03     months after the window, or those that failed
     capsim refine --feed DIR            your own monthly CSV files: each line is loaded, or rejected with a reason
     capsim panel generate               the fleet as one wide Parquet file; capsim panel load validates any
+    capsim archive                      yesterday's samples; capsim tier3 export publishes them with a manifest
     capsim audit                        one page: what became of every file and line
     capsim ui                           the Dagster UI, with the history of every run
     capsim plot 9                       a picture of one series: observed, expected, events
@@ -238,5 +241,5 @@ def _bench_table(hosts: int, rows: "list[Measurement]") -> Table:
     return table
 
 
-for _command in (run, status, backfill, refine, audit, panel):
+for _command in (run, status, backfill, refine, audit, panel, archive, tier3):
     capsim.add_command(_command)

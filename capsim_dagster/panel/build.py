@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from capsim_dagster.panel.contract import arrow_schema, server_id
 from capsim_dagster.schemas import CAPACITY_COLUMNS, FULL_UTILIZATION, Resource
-from capsim_dagster.seeding import Float32Array, Float64Array, streams
+from capsim_dagster.seeding import Float32Array, Float64Array
 from capsim_dagster.settings import DataGeneration, Flag, Panel, PanelMetric
 from capsim_dagster.simulation import telemetry
 from capsim_dagster.simulation.parameters import HostBlock, host_numbers
 from capsim_dagster.simulation.region_calendar import region_calendar
 from capsim_dagster.simulation.time_dimension import epoch_days
+from capsim_dagster.simulation.traffic import inbound_shares
 
 Int64Array = NDArray[np.int64]
 
@@ -29,7 +30,6 @@ ROWS_AT_ONCE: Final = 1 << 17
 """About how many rows are simulated and written at a time: few enough for the processor's cache."""
 _CENTS: Final = 100.0
 """Values are kept to two decimals."""
-_SHARE_DECIMALS: Final = 4
 _US_PER_DAY: Final = 86_400_000_000
 _FACTORS: Final = {
     "server_id": pl.String,
@@ -90,7 +90,7 @@ def shown_factors(generation: DataGeneration, panel: Panel, hosts: pl.DataFrame)
         Columns `server_id`, `host_id`, `resource`, `metric`, `factor`.
     """
     numbers = host_numbers(hosts)
-    inbound = inbound_shares(generation.random_seed, panel, numbers)
+    inbound = inbound_shares(generation.random_seed, panel.inbound_share, numbers)
     servers = [server_id(panel, number) for number in numbers.tolist()]
     frames = [
         pl.DataFrame(
@@ -106,20 +106,6 @@ def shown_factors(generation: DataGeneration, panel: Panel, hosts: pl.DataFrame)
         if metric.own is None
     ]
     return pl.concat([pl.DataFrame(schema=_FACTORS), *frames])
-
-
-def inbound_shares(seed: int, panel: Panel, numbers: Int64Array) -> Float64Array:
-    """Return the inbound part of each host's network traffic, 0 to 1, shape `(n_hosts,)`.
-
-    Args:
-        seed: Seed of the fleet.
-        panel: Its `inbound_share` is the range of the uniform draw.
-        numbers: Host numbers, shape `(n_hosts,)`.
-    """
-    low, high = panel.inbound_share
-    drawn: Float64Array = streams(seed, "panel", "inbound share", hosts=numbers).uniform()
-    shares: Float64Array = np.round(low + (high - low) * drawn, _SHARE_DECIMALS)
-    return shares
 
 
 class PanelBatches:
@@ -164,7 +150,7 @@ def _values(model: telemetry.HostModel, panel: Panel, hosts: pl.DataFrame, end: 
     start, metrics = model.generation.start_date, panel.metrics
     shown = [r for r in Resource if any(m.resource is r and m.own is None for m in metrics.values())]
     of_resource = telemetry.utilization(model, start, end, shown) if shown else {}
-    inbound = inbound_shares(model.generation.random_seed, panel, model.block.numbers)
+    inbound = inbound_shares(model.generation.random_seed, panel.inbound_share, model.block.numbers)
     found = {}
     for name, metric in metrics.items():
         utilization = of_resource[metric.resource] if metric.own is None else _own(model, name, metric, end)

@@ -32,6 +32,7 @@ from capsim_dagster.settings.model import (
     settings_hash,
 )
 from capsim_dagster.settings.panel import IDENTITY, Flag, Panel, PanelMetric, PanelQuality, PanelValidation
+from capsim_dagster.settings.publication import Archive, Publication, Workload
 from capsim_dagster.settings.sections import Weighted
 from capsim_dagster.settings.telemetry import (
     ANOMALY_SLOT_DAYS,
@@ -55,6 +56,7 @@ __all__ = [
     "INJECTED_TRAITS",
     "OUTAGE_SLOT_DAYS",
     "Anomalies",
+    "Archive",
     "Automation",
     "Bursts",
     "Calendar",
@@ -74,12 +76,14 @@ __all__ = [
     "PanelMetric",
     "PanelQuality",
     "PanelValidation",
+    "Publication",
     "Refinery",
     "Region",
     "ServerType",
     "Settings",
     "Storage",
     "Weighted",
+    "Workload",
     "find_config",
     "load_settings",
     "settings_hash",

@@ -19,6 +19,7 @@ from capsim_dagster.schemas import VARIETIES, Resource, Scenario
 from capsim_dagster.settings.feed import LegacyFeed, Refinery
 from capsim_dagster.settings.fleet import Metadata
 from capsim_dagster.settings.panel import Panel
+from capsim_dagster.settings.publication import Archive, Publication
 from capsim_dagster.settings.sections import Section, require_all
 from capsim_dagster.settings.telemetry import Anomalies, Bursts, Calendar, Gaps, Metric, Noise
 
@@ -175,6 +176,8 @@ class Settings(BaseSettings):
     refinery: Refinery = Refinery()
     automation: Automation
     panel: Panel
+    archive: Archive
+    publication: Publication
 
     @property
     def uses_s3(self) -> bool:

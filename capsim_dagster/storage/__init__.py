@@ -10,12 +10,13 @@ from capsim_dagster.storage.files import (
     write_parquet,
 )
 from capsim_dagster.storage.layout import DataLayout
-from capsim_dagster.storage.store import Folder, ObjectFacts, Store, bucket_of, store_of
+from capsim_dagster.storage.store import Folder, Held, ObjectFacts, Store, bucket_of, store_of
 
 __all__ = [
     "DataLayout",
     "Folder",
     "Gate",
+    "Held",
     "ObjectFacts",
     "Store",
     "StoredFile",

@@ -21,7 +21,7 @@ from capsim_dagster.errors import StorageError
 from capsim_dagster.storage.connection import Connection
 from capsim_dagster.storage.files import sha256
 from capsim_dagster.storage.refusals import EMPTY_OBJECT, NO_OBJECT, NOT_ALLOWED, REFUSED, answer, explained, is_lost
-from capsim_dagster.storage.store import ObjectFacts, local_disk
+from capsim_dagster.storage.store import Held, ObjectFacts, local_disk, replaced_meanwhile
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -39,19 +39,7 @@ _NOWHERE: Final = "capsim-check"
 """A prefix to list that costs the store nothing."""
 
 
-@dataclass(frozen=True)
-class _Content:
-    """What a file or an object holds; an object that another program wrote has no digest."""
-
-    bytes: int
-    digest: str | None
-    e_tag: str | None = None
-
-    def equals(self, other: "_Content") -> bool:
-        return self.digest is not None and (self.bytes, self.digest) == (other.bytes, other.digest)
-
-
-_UNREADABLE: Final = _Content(0, None)
+_UNREADABLE: Final = Held(0, None)
 """What credentials see that may not read: there may be an object, or none."""
 
 
@@ -141,6 +129,22 @@ class Bucket:
         """
         return self._send(key, source, self._look(key))
 
+    def look(self, key: str) -> Held | None:
+        """Return what an object holds; None = there is none.
+
+        Raises:
+            StorageError: If the bucket cannot be read.
+        """
+        return self._look(key)
+
+    def replace(self, key: str, source: Path, held: Held | None) -> bool:
+        """Make an object of a local file, if it still holds what it held; return whether it had to be sent.
+
+        Raises:
+            StorageError: If it cannot be sent, or another writer replaced the object since, but by the same content.
+        """
+        return self._send(key, source, held)
+
     def remove(self, key: str) -> None:
         """Remove an object, if there is one.
 
@@ -150,7 +154,7 @@ class Bucket:
         with explained(self.connection, self.url(key)):
             obstore.delete(self.connection.client(), key)
 
-    def _look(self, key: str, *, patience: dt.timedelta | None = None) -> _Content | None:
+    def _look(self, key: str, *, patience: dt.timedelta | None = None) -> Held | None:
         """Return what an object holds; None = there is none.
 
         Its first byte is asked for, not its head: only answers with a body say why they refuse.
@@ -166,12 +170,12 @@ class Bucket:
                 if code != EMPTY_OBJECT:
                     raise
                 found = obstore.get(client, key)
-        return _Content(found.meta["size"], found.attributes.get(_DIGEST), found.meta["e_tag"])
+        return Held(found.meta["size"], found.attributes.get(_DIGEST), found.meta["e_tag"])
 
-    def _send(self, key: str, path: Path, before: _Content | None) -> bool:
+    def _send(self, key: str, path: Path, before: Held | None) -> bool:
         """Replace what was there before with a file's content; return whether it had to be sent."""
         with local_disk(path, "read"):
-            content = _Content(path.stat().st_size, sha256(path))
+            content = Held(path.stat().st_size, sha256(path))
         if before is not None and before.equals(content):
             return False
         send = self._send_in_parts if content.bytes > LARGE_BYTES else self._send_at_once
@@ -188,7 +192,7 @@ class Bucket:
                 time.sleep(pause)
         return True
 
-    def _send_at_once(self, key: str, path: Path, before: _Content | None, content: _Content) -> None:
+    def _send_at_once(self, key: str, path: Path, before: Held | None, content: Held) -> None:
         with local_disk(path, "read"):
             # Of a path the client makes a buffer of up to twice its size.
             body = path.read_bytes()
@@ -208,7 +212,7 @@ class Bucket:
                 raise
             self._require(key, content)
 
-    def _send_in_parts(self, key: str, path: Path, before: _Content | None, content: _Content) -> None:
+    def _send_in_parts(self, key: str, path: Path, before: Held | None, content: Held) -> None:
         if self._look(key) != before:
             self._require(key, content)
             return
@@ -223,7 +227,7 @@ class Bucket:
         )
         self._require(key, content)
 
-    def _holds(self, key: str, content: _Content) -> bool:
+    def _holds(self, key: str, content: Held) -> bool:
         """Whether an object arrived although the answer was lost."""
         try:
             found = self._look(key, patience=self.connection.patience / 4)
@@ -231,7 +235,7 @@ class Bucket:
             return False
         return found is not None and found.equals(content)
 
-    def _require(self, key: str, content: _Content) -> None:
+    def _require(self, key: str, content: Held) -> None:
         """Make sure that an object holds what this writer sent, whoever put it there.
 
         A request whose answer was lost is repeated by the client, and then finds its own object in the way.
@@ -246,10 +250,7 @@ class Bucket:
                 remedy="remove it, or use credentials that may read it too (s3:GetObject)",
             )
         if found is None or not found.equals(content):
-            raise StorageError(
-                f"{self.url(key)}: another writer replaced it meanwhile; this one's content was not stored",
-                remedy="let one writer run at a time, and run this again if its content is the one to keep",
-            )
+            raise replaced_meanwhile(self.url(key))
 
     def _fetch(self, key: str, path: Path) -> None:
         """Download an object.
@@ -265,8 +266,8 @@ class Bucket:
                 for chunk in answered.stream():
                     digest.update(chunk)
                     size += file.write(chunk)
-        content = _Content(answered.meta["size"], answered.attributes.get(_DIGEST, digest.hexdigest()))
-        if not content.equals(_Content(size, digest.hexdigest())):
+        content = Held(answered.meta["size"], answered.attributes.get(_DIGEST, digest.hexdigest()))
+        if not content.equals(Held(size, digest.hexdigest())):
             raise StorageError(
                 f"{self.url(key)}: {size:,} bytes arrived, which are not the {content.bytes:,} that were stored",
                 remedy="fetch it again; if this stays, the object is damaged: write it again",

@@ -1,7 +1,8 @@
 """How a bucket is reached: endpoint, region, credentials, and how long to try.
 
-Credentials come from the usual AWS chain (environment, profile, single sign-on, role) and are asked for when the first
-request needs them; no attribute, message or representation holds them.
+Credentials come from the environment, else from what is stored for the bucket (`credentials`), else from the rest of
+the usual AWS chain (profile, single sign-on, role). They are asked for when the first request needs them; no message or
+representation holds them.
 """
 
 import datetime as dt
@@ -17,6 +18,7 @@ from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store
 
 from capsim_dagster.errors import StorageError
+from capsim_dagster.storage.credentials import StoredCredentials, stored_credentials
 
 USUAL_PATIENCE: Final = dt.timedelta(seconds=10)
 """How long a request is repeated: an endpoint that cannot be reached fails within 15 seconds, connecting included."""
@@ -32,7 +34,7 @@ _TELLING: Final = (ProfileNotFound, PartialCredentialsError)
 """Their text names a profile or a variable; that of other errors may repeat what a helper program said."""
 _REMEDY: Final = (
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE to a profile that has them, or run where a role"
-    " gives them"
+    " gives them, or store them: capsim tier3 configure"
 )
 
 
@@ -42,8 +44,9 @@ class Connection:
 
     Attributes:
         bucket: Its name.
-        endpoint_url: Of a store that is not AWS, as configured; None = AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else AWS.
-        region: As configured; None = AWS_REGION, AWS_DEFAULT_REGION, the profile's, else us-east-1.
+        endpoint_url: Of a store that is not AWS, as configured; None = AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, what is
+            stored for the bucket, else AWS.
+        region: As configured; None = AWS_REGION, AWS_DEFAULT_REGION, what is stored, the profile's, else us-east-1.
         patience: How long a request is repeated when the store does not answer, drops it or is busy (429, 5xx).
     """
 
@@ -102,7 +105,8 @@ class Connection:
                 )
             if found:
                 return found.rstrip("/")
-        return self.endpoint_url.rstrip("/") if self.endpoint_url else None
+        address = self.endpoint_url or (self._of_bucket.endpoint_url if self._of_bucket else "")
+        return address.rstrip("/") or None
 
     @property
     def where(self) -> str:
@@ -116,8 +120,9 @@ class Connection:
         Raises:
             StorageError: If no link of the chain has credentials, or one of them is broken.
         """
+        stored = self._stored
         try:
-            session = boto3.Session()
+            session = _session_of(stored) if stored and not _environment_names_credentials() else boto3.Session()
             if session.get_credentials() is None:
                 raise StorageError(
                     f"no credentials for bucket {self.bucket}: none of the usual places has any", remedy=_REMEDY
@@ -127,4 +132,25 @@ class Connection:
         except (BotoCoreError, ClientError) as error:
             reason = str(error) if isinstance(error, _TELLING) else type(error).__name__
             raise StorageError(f"no credentials for bucket {self.bucket}: {reason}", remedy=_REMEDY) from None
-        return self.region or os.environ.get("AWS_REGION") or session.region_name or _DEFAULT_REGION, credentials
+        region = self.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        return region or (stored.region if stored else "") or session.region_name or _DEFAULT_REGION, credentials
+
+    @cached_property
+    def _of_bucket(self) -> StoredCredentials | None:
+        """What is stored for a bucket of this name."""
+        stored = stored_credentials()
+        return stored if stored and stored.bucket == self.bucket else None
+
+    @property
+    def _stored(self) -> StoredCredentials | None:
+        """What is stored for this bucket at this endpoint: keys of one store are no business of another."""
+        stored = self._of_bucket
+        return stored if stored and (stored.endpoint_url.rstrip("/") or None) == self.endpoint else None
+
+
+def _environment_names_credentials() -> bool:
+    return bool(os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_PROFILE"))
+
+
+def _session_of(stored: StoredCredentials) -> boto3.Session:
+    return boto3.Session(aws_access_key_id=stored.access_key_id, aws_secret_access_key=stored.secret_access_key)

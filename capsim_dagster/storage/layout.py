@@ -50,6 +50,16 @@ class DataLayout:
         return self.root / "audit" / "refinery.html"
 
     @property
+    def archive(self) -> Path:
+        """The root of the archive of samples."""
+        return self.root / "archive"
+
+    @property
+    def output(self) -> Path:
+        """The root of the published datasets."""
+        return self.root / "output"
+
+    @property
     def dagster_home(self) -> Path:
         """The Dagster instance: run history, event log, schedule state."""
         return self.root / ".dagster"

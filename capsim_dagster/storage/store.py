@@ -5,6 +5,8 @@ such a file comes from and where it goes.
 """
 
 import datetime as dt
+import fcntl
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -32,6 +34,25 @@ class ObjectFacts:
     bytes: int
     modified: dt.datetime
     e_tag: str = ""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What an object holds; one that another program wrote may have no digest.
+
+    Attributes:
+        bytes: Its size.
+        digest: Hex SHA-256 of its content; None = not known.
+        e_tag: What an object store calls this version; None = none.
+    """
+
+    bytes: int
+    digest: str | None
+    e_tag: str | None = None
+
+    def equals(self, other: "Held") -> bool:
+        """Whether both are known to have the same content."""
+        return self.digest is not None and (self.bytes, self.digest) == (other.bytes, other.digest)
 
 
 class Store(Protocol):
@@ -86,6 +107,27 @@ class Store(Protocol):
 
         Raises:
             StorageError: If it cannot be written, or another writer replaced the object meanwhile.
+        """
+        ...
+
+    def look(self, key: str) -> Held | None:
+        """Return what an object holds; None = there is none.
+
+        Raises:
+            StorageError: If the place cannot be read.
+        """
+        ...
+
+    def replace(self, key: str, source: Path, held: Held | None) -> bool:
+        """Make an object of a local file, if it still holds what it held; return whether it had to be written.
+
+        Args:
+            key: Its key.
+            source: The file.
+            held: What `look` said of it before.
+
+        Raises:
+            StorageError: If it cannot be written, or another writer replaced the object since, but by the same content.
         """
         ...
 
@@ -183,6 +225,33 @@ class Folder:
                 shutil.copyfile(source, temporary)
         return True
 
+    def look(self, key: str) -> Held | None:
+        """Return what a file holds; None = there is none.
+
+        Raises:
+            StorageError: If it cannot be read.
+        """
+        path = self.root / key
+        with local_disk(path, "read"):
+            return Held(path.stat().st_size, sha256(path)) if path.is_file() else None
+
+    def replace(self, key: str, source: Path, held: Held | None) -> bool:
+        """Copy a local file, if the one there still holds what it held; return whether it had to be copied.
+
+        Writers that use this in one folder take turns.
+
+        Raises:
+            StorageError: If it cannot be written, or another writer replaced the file since, but by the same content.
+        """
+        path = self.root / key
+        with local_disk(path, "written"), _turn(path.parent):
+            found, content = self.look(key), Held(source.stat().st_size, sha256(source))
+            if found is not None and found.equals(content):
+                return False
+            if found != held:
+                raise replaced_meanwhile(self.url(key))
+            return self.put(key, source)
+
     def remove(self, key: str) -> None:
         """Remove a file, if there is one.
 
@@ -228,6 +297,26 @@ def local_disk(path: Path, done: str, *, instead: str = "name another --data-dir
             f"{path} cannot be {done}: {error.strerror or error}",
             remedy=f"make room or mend the permissions, or {instead}; what was there before is untouched",
         ) from None
+
+
+def replaced_meanwhile(url: str) -> StorageError:
+    """Return the error of a writer that lost a race."""
+    return StorageError(
+        f"{url}: another writer replaced it meanwhile; this one's content was not stored",
+        remedy="let one writer run at a time, and run this again if its content is the one to keep",
+    )
+
+
+@contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """Wait until no other process holds a folder, and hold it; the kernel lets go of it when the process ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _facts(path: Path, key: str) -> ObjectFacts:

@@ -1,0 +1,86 @@
+"""`capsim archive`: the samples of days that are over, one gzip JSON-lines file an hour."""
+
+import datetime as dt
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from capsim_dagster.cli.options import (
+    DATE,
+    EXIT_FAILED,
+    config_option,
+    console,
+    data_dir_option,
+    fleet_options,
+    read_settings,
+    window,
+)
+from capsim_dagster.errors import PublicationError
+
+if TYPE_CHECKING:
+    from capsim_dagster.pipeline.platform import Platform
+
+_MEGA: Final = 1e6
+
+
+@click.command()
+@click.option("--date", "dates", type=DATE, multiple=True, help="Day, may be repeated. Default: yesterday, UTC.")
+@config_option
+@data_dir_option
+@fleet_options
+def archive(
+    dates: tuple[dt.datetime, ...],
+    config: Path | None,
+    data_dir: Path | None,
+    hosts: int | None,
+    start: dt.datetime | None,
+    end: dt.datetime | None,
+) -> None:
+    """Write the samples of a day as agents report them: archive/YYYYMMDD/HH.jsonl.gz, 24 files a UTC day.
+
+    Each host reports every few minutes (archive.interval_minutes); the P95 of its samples of a day is its value in the
+    master, and a gap there is a gap here. Hours that hold the same already are not touched.
+
+    \b
+    capsim archive                                      yesterday
+    capsim archive --date 2025-12-30 --date 2025-12-31
+    """  # noqa: D301 click formats this text
+    from capsim_dagster.pipeline.platform import Platform
+
+    platform = Platform(read_settings(config, data_dir, generation=window(hosts, start, end)))
+    today = dt.datetime.now(dt.UTC).date()
+    days = sorted({date.date() for date in dates}) or [today - dt.timedelta(days=1)]
+    sys.exit(EXIT_FAILED if _archive(platform, days, today, console()) else 0)
+
+
+def _archive(platform: "Platform", days: list[dt.date], today: dt.date, terminal: Console) -> int:
+    """Write the days, with a bar in a terminal; return how many were refused."""
+    from capsim_dagster.pipeline.publication import hourly_archive
+
+    table = Table("day", "hours", "lines", "MB", "", title="Archive", title_justify="left")
+    for column in table.columns[1:4]:
+        column.justify = "right"
+    refused = []
+    with Progress(console=terminal, disable=not terminal.is_terminal, transient=True) as progress:
+        task = progress.add_task("archiving", total=len(days) * 24)
+        for day in days:
+            try:
+                made = hourly_archive(platform, day, today=today, advance=lambda _lines: progress.advance(task))
+            except PublicationError as error:
+                refused.append(error)
+                table.add_row(str(day), "", "", "", "[red]refused")
+                continue
+            fresh = sum(not file.is_unchanged for file in made.files)
+            state = f"[green]{fresh} written" if fresh else "unchanged"
+            table.add_row(str(day), str(len(made.files)), f"{made.lines:,}", f"{made.bytes / _MEGA:,.1f}", state)
+    terminal.print(table)
+    for refusal in refused:
+        terminal.print(f"[red]refused[/] {escape(str(refusal))}", soft_wrap=True, highlight=False)
+    terminal.print(escape(f"in {platform.layout.archive}"), soft_wrap=True, highlight=False)
+    return len(refused)

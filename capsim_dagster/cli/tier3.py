@@ -1,0 +1,262 @@
+"""`capsim tier3`: the daily dataset, published, verified, and the credentials of the bucket that it goes to."""
+
+import datetime as dt
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from capsim_dagster.cli.options import (
+    DATE,
+    EXIT_FAILED,
+    config_option,
+    console,
+    data_dir_option,
+    fleet_options,
+    read_settings,
+    window,
+)
+from capsim_dagster.errors import PublicationError
+
+if TYPE_CHECKING:
+    from capsim_dagster.publication.export import Exported
+    from capsim_dagster.publication.findings import Verification
+    from capsim_dagster.settings import Settings
+    from capsim_dagster.storage import Store
+
+_MEGA: Final = 1e6
+_ENDPOINT: Final = r"https?://[^\s/@?#]+/?"
+_BUCKET: Final = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+_COLOURS: Final = {"error": "red", "warning": "yellow", "info": "blue"}
+_dates_option = click.option(
+    "--date", "dates", type=DATE, multiple=True, help="Day, may be repeated. Default: yesterday, UTC."
+)
+
+
+@click.group()
+def tier3() -> None:
+    """The daily dataset: a UTC day of the archive as one Parquet file, with a manifest that anyone can verify.
+
+    \b
+    capsim tier3 export                          yesterday, UTC
+    capsim tier3 export --date 2026-01-15 --upload
+    capsim tier3 verify --local data/output/tier3_daily/2026-01-15
+    capsim tier3 verify --remote --date 2026-01-15
+    capsim tier3 configure                       store the credentials of the bucket
+    """  # noqa: D301 click formats this text
+
+
+@tier3.command()
+@_dates_option
+@click.option("--dry-run", is_flag=True, help="Go through everything, and write and upload nothing.")
+@click.option("--upload", is_flag=True, help="Put the days into the bucket too.")
+@click.option("--allow-incomplete", is_flag=True, help="Publish what is whole; the manifest says what is missing.")
+@click.option("--replace", is_flag=True, help="Let --upload replace a day that is published with other content.")
+@config_option
+@data_dir_option
+@fleet_options
+def export(  # noqa: PLR0913 click hands over each option
+    dates: tuple[dt.datetime, ...],
+    config: Path | None,
+    data_dir: Path | None,
+    hosts: int | None,
+    start: dt.datetime | None,
+    end: dt.datetime | None,
+    *,
+    dry_run: bool,
+    upload: bool,
+    allow_incomplete: bool,
+    replace: bool,
+) -> None:
+    """Publish days of the archive: output/tier3_daily/YYYY-MM-DD/data.parquet, and manifest.json last.
+
+    A day is what lies in its folder of the archive. Refused are a day that is not over or lies before the window, fewer
+    than 24 whole hours, and lines that are no samples; the other days go on, and the exit code is 1.
+    """
+    settings = read_settings(config, data_dir, generation=window(hosts, start, end))
+    job = _Export(settings, console(), dry_run=dry_run, allow_incomplete=allow_incomplete)
+    if upload and not dry_run:
+        job.prepare_upload(replace=replace)
+    refused = [error for day in _days(dates) if (error := job.publish(day)) is not None]
+    job.print_table(refused)
+    sys.exit(EXIT_FAILED if refused else 0)
+
+
+class _Export:
+    """The days of one command."""
+
+    def __init__(self, settings: "Settings", terminal: Console, *, dry_run: bool, allow_incomplete: bool) -> None:
+        from capsim_dagster.publication.site import site_of
+
+        self._settings, self._terminal = settings, terminal
+        self._dry_run, self._allow_incomplete = dry_run, allow_incomplete
+        self._site = site_of(settings)
+        self._store: Store | None = None
+        self._replace = False
+        self._table = Table("day", "hours", "hosts", "rows", "rejected", "MB", "", title="tier3_daily")
+        self._table.title_justify = "left"
+        for column in self._table.columns[1:6]:
+            column.justify = "right"
+
+    def prepare_upload(self, *, replace: bool) -> None:
+        """Make sure that the bucket can be reached, before long work starts."""
+        from capsim_dagster.publication.site import destination_of
+
+        self._store, self._replace = destination_of(self._settings), replace
+        self._store.check()
+
+    def publish(self, day: dt.date) -> PublicationError | None:
+        """Publish a day; return why not, if it was refused."""
+        from capsim_dagster.publication.export import export_day
+
+        today = dt.datetime.now(dt.UTC).date()
+        exported = None
+        try:
+            exported = export_day(
+                self._site, day, today=today, allow_incomplete=self._allow_incomplete, dry_run=self._dry_run
+            )
+            self._add(exported, self._state(exported))
+        except PublicationError as error:
+            if exported is None:
+                self._table.add_row(str(day), "", "", "", "", "", "[red]refused")
+            else:
+                self._add(exported, "[red]upload refused")
+            return error
+        return None
+
+    def _state(self, exported: "Exported") -> str:
+        done = "unchanged" if exported.is_unchanged else "would be written" if self._dry_run else "[green]written[/]"
+        incomplete = "" if exported.manifest.complete else ", [yellow]incomplete[/]"
+        if self._store is None:
+            return f"{done}{incomplete}"
+        from capsim_dagster.publication.upload import upload_day
+
+        prefix = self._settings.publication.tier3_prefix
+        uploaded = upload_day(exported.folder, self._store, prefix, replace=self._replace)
+        return f"{done}{incomplete}; {escape(uploaded.url)} {uploaded.outcome}"
+
+    def _add(self, exported: "Exported", state: str) -> None:
+        facts = exported.manifest
+        counts = (len(facts.hours.present), facts.hosts, facts.rows, facts.rejected)
+        size = f"{facts.data.bytes / _MEGA:,.1f}" if facts.data.bytes else ""
+        self._table.add_row(str(facts.day), *(f"{count:,}" for count in counts), size, state)
+
+    def print_table(self, refused: list[PublicationError]) -> None:
+        """Print what became of each day."""
+        self._terminal.print(self._table)
+        for error in refused:
+            self._terminal.print(f"[red]refused[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        self._terminal.print(escape(f"in {self._site.output_root}"), soft_wrap=True, highlight=False)
+
+
+@tier3.command()
+@click.option(
+    "--local", type=click.Path(path_type=Path, file_okay=False), help="Folder of a day, or of days by --date."
+)
+@click.option("--remote", is_flag=True, help="Verify what the bucket holds.")
+@_dates_option
+@click.option("--json", "as_json", is_flag=True, help="Print every finding as JSON, one object a day.")
+@config_option
+def verify(
+    local: Path | None, dates: tuple[dt.datetime, ...], config: Path | None, *, remote: bool, as_json: bool
+) -> None:
+    """Verify published days: bytes, digests, manifest, columns and every row; exit code 1 if there is an error.
+
+    With --local nothing is needed but the folder: no settings, no archive, no bucket.
+    """
+    if (local is None) != remote:
+        raise click.UsageError("give either --local DIR or --remote")
+    results = _verified_remote(config, dates) if local is None else _verified_local(local, dates)
+    for result in results:
+        if as_json:
+            click.echo(result.as_json(), nl=False)
+        else:
+            _print_verification(console(), result)
+    sys.exit(0 if all(result.passed for result in results) else EXIT_FAILED)
+
+
+def _verified_local(folder: Path, dates: tuple[dt.datetime, ...]) -> "list[Verification]":
+    from capsim_dagster.publication.verify import verify_dataset
+
+    names = [str(date.date()) for date in dates]
+    folders = [folder if name == folder.name else folder / name for name in names] or [folder]
+    return [verify_dataset(each) for each in folders]
+
+
+def _verified_remote(config: Path | None, dates: tuple[dt.datetime, ...]) -> "list[Verification]":
+    from dataclasses import replace
+
+    from capsim_dagster.publication.site import destination_of, fetched_day
+    from capsim_dagster.publication.verify import verify_dataset
+
+    settings = read_settings(config, None)
+    store, results = destination_of(settings), []
+    for day in _days(dates):
+        prefix = f"{settings.publication.tier3_prefix}/{day}"
+        with fetched_day(store, prefix) as folder:
+            found = verify_dataset(folder, max_null_share=settings.publication.max_null_share)
+        results.append(replace(found, where=store.url(prefix)))
+    return results
+
+
+def _print_verification(terminal: Console, result: "Verification") -> None:
+    if result.against:
+        table = Table("severity", "claim that does not hold", "count", "found", title="Findings", title_justify="left")
+        table.columns[2].justify = "right"
+        for finding in result.against:
+            colour = _COLOURS[finding.severity]
+            said = "\n".join(dict.fromkeys([*([finding.message] if finding.message else []), *finding.examples]))
+            table.add_row(f"[{colour}]{finding.severity}", finding.name, f"{finding.count:,}", escape(said))
+        terminal.print(table)
+    held = len(result.findings) - len(result.against)
+    verdict = "[green]passed[/]" if result.passed else "[red]failed[/]"
+    summary = (
+        f"{verdict} {escape(result.where)}: {held:,} of {len(result.findings):,} claims hold, {result.rows:,} rows"
+    )
+    terminal.print(summary, soft_wrap=True, highlight=False)
+
+
+@tier3.command()
+def configure() -> None:
+    """Store endpoint and credentials of the bucket in your configuration directory, for you alone to read.
+
+    They are used for that bucket at that endpoint only; the variables AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+    AWS_PROFILE and AWS_ENDPOINT_URL win over them. The secret is not shown while it is typed.
+    """
+    from capsim_dagster.storage.credentials import StoredCredentials, store_credentials
+
+    endpoint = click.prompt("Endpoint (empty = AWS)", default="", show_default=False, value_proc=_endpoint)
+    bucket = click.prompt("Bucket", value_proc=_bucket)
+    region = click.prompt("Region (auto for R2; empty = as the environment has it)", default="", show_default=False)
+    key = click.prompt("Access key id", value_proc=_one_word)
+    secret = click.prompt("Secret access key", hide_input=True, value_proc=_one_word)
+    path = store_credentials(StoredCredentials(bucket, endpoint.rstrip("/"), region.strip(), key, secret))
+    click.echo(f"stored in {path}, for you alone to read")
+
+
+def _endpoint(text: str) -> str:
+    if text and not re.fullmatch(_ENDPOINT, text):
+        raise click.BadParameter("expected http:// or https:// with a host and a port, and no credentials in it")
+    return text
+
+
+def _bucket(text: str) -> str:
+    if not re.fullmatch(_BUCKET, text):
+        raise click.BadParameter("expected 3 to 63 small letters, digits, dots and dashes")
+    return text
+
+
+def _one_word(text: str) -> str:
+    if not text.strip() or len(text.split()) > 1:
+        raise click.BadParameter("expected one word")
+    return text.strip()
+
+
+def _days(dates: tuple[dt.datetime, ...]) -> list[dt.date]:
+    """Return the days that were asked for, in order; yesterday if none was."""
+    return sorted({date.date() for date in dates}) or [dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)]

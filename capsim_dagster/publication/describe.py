@@ -1,0 +1,170 @@
+"""The manifest of a day of the archive, from what was found, read and written."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from capsim_dagster.publication.columns import COLUMNS, KEY
+from capsim_dagster.publication.hours import ArchiveHour
+from capsim_dagster.publication.manifest import (
+    DATA_NAME,
+    PROFILE,
+    AbsentHour,
+    Constraints,
+    DataFile,
+    FieldFacts,
+    Hours,
+    Manifest,
+    Producer,
+    SourceFile,
+    TableSchema,
+)
+from capsim_dagster.publication.tally import DayTally
+
+DATASET = "tier3_daily"
+"""Name of the daily dataset, and of its folder."""
+PRODUCER = "capsim"
+RATIO_DECIMALS = 6
+"""Of null ratios in manifests."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What decides the values of a dataset.
+
+    Attributes:
+        seed: Seed of the fleet.
+        settings_hash: 16 hex digits over every setting that decides a value.
+        version: Version of capsim.
+        start: First day of the fleet's window; None = not known.
+    """
+
+    seed: int
+    settings_hash: str
+    version: str
+    start: dt.date | None = None
+
+
+@dataclass(frozen=True)
+class WrittenDay:
+    """What was found, read and written of a day.
+
+    Attributes:
+        day: Day of the archive's folder.
+        hours: All 24 of them.
+        rejected: Lines by hour that became no rows.
+        tally: Counts of the rows.
+        interval_s: Time between two samples of a host [s].
+        bytes: Size of the file with the rows.
+        sha256: Its digest in hex.
+    """
+
+    day: dt.date
+    hours: Sequence[ArchiveHour]
+    rejected: dict[int, int]
+    tally: DayTally
+    interval_s: int
+    bytes: int
+    sha256: str
+
+    @property
+    def samples_per_hour(self) -> int:
+        """Rows of a host in an hour file."""
+        return 3_600 // self.interval_s
+
+    @property
+    def partial(self) -> list[int]:
+        """The whole hours that lack samples of some host."""
+        whole = [hour.hour for hour in self.hours if hour.is_whole]
+        return [hour for hour in whole if self.tally.hosts_lacking(hour, self.samples_per_hour)]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all hours are there, with one row a host and interval, and every line is a row."""
+        all_whole = all(hour.is_whole for hour in self.hours)
+        return all_whole and not self.partial and not any(self.rejected.values()) and self.tally.rows > 0
+
+
+def describe(written: WrittenDay, provenance: Provenance, created: dt.datetime) -> Manifest:
+    """Return the sealed manifest of a day.
+
+    Args:
+        written: What was found, read and written.
+        provenance: What decides its values.
+        created: Now, UTC.
+    """
+    tally = written.tally
+    return Manifest(
+        profile=PROFILE,
+        manifest_version=1,
+        name=f"{PRODUCER}-{DATASET}-{written.day}",
+        dataset=DATASET,
+        day=written.day,
+        complete=written.is_complete,
+        hours=_hours(written),
+        rows=tally.rows,
+        rejected=sum(written.rejected.values()),
+        hosts=tally.hosts,
+        interval_s=written.interval_s,
+        first_ts=tally.first_ts,
+        last_ts=tally.last_ts,
+        astray=tally.astray,
+        resources=(_data_file(written),),
+        sources=tuple(_source(hour, written) for hour in written.hours if hour.is_whole),
+        producer=Producer(name=PRODUCER, version=provenance.version),
+        settings_hash=provenance.settings_hash,
+        seed=provenance.seed,
+        created=created.replace(microsecond=0),
+    ).sealed()
+
+
+def _hours(written: WrittenDay) -> Hours:
+    return Hours(
+        present=tuple(hour.hour for hour in written.hours if hour.is_whole),
+        partial=tuple(written.partial),
+        missing=tuple(AbsentHour(hour=hour.hour, state=hour.state) for hour in written.hours if not hour.is_whole),
+    )
+
+
+def _data_file(written: WrittenDay) -> DataFile:
+    return DataFile(
+        name="data",
+        path=DATA_NAME,
+        format="parquet",
+        mediatype="application/vnd.apache.parquet",
+        bytes=written.bytes,
+        hash=f"sha256:{written.sha256}",
+        rows=written.tally.rows,
+        table=table_schema(written.tally),
+    )
+
+
+def table_schema(tally: DayTally) -> TableSchema:
+    """Return the columns of the dataset with what was counted in them."""
+    return TableSchema(
+        fields=tuple(
+            FieldFacts(
+                name=column.name,
+                type=column.kind,
+                unit=column.unit,
+                description=column.description,
+                constraints=Constraints(required=not column.nullable, minimum=column.minimum, maximum=column.maximum),
+                nulls=tally.nulls[column.name],
+                null_ratio=round(tally.nulls[column.name] / max(tally.rows, 1), RATIO_DECIMALS),
+            )
+            for column in COLUMNS
+        ),
+        primary_key=KEY,
+    )
+
+
+def _source(hour: ArchiveHour, written: WrittenDay) -> SourceFile:
+    return SourceFile(
+        path="/".join(hour.path.parts[-2:]),
+        hour=hour.hour,
+        bytes=hour.bytes,
+        hash=f"sha256:{hour.sha256}",
+        lines=hour.lines,
+        rows=written.tally.rows_by_hour.get(hour.hour, 0),
+        rejected=written.rejected.get(hour.hour, 0),
+    )

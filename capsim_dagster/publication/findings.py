@@ -1,0 +1,95 @@
+"""What verifying a dataset reports: one finding a claim, and the verdict."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from itertools import islice
+
+from capsim_dagster.errors import MAX_EXAMPLES
+
+
+class Severity(StrEnum):
+    """What it means that a claim does not hold."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim about a dataset, and whether it holds.
+
+    Attributes:
+        name: The claim.
+        severity: What it means if it does not hold: an error fails the dataset.
+        passed: Whether it holds.
+        count: How many things go against it.
+        message: What was found, in words.
+        examples: At most five of them.
+    """
+
+    name: str
+    severity: Severity
+    passed: bool
+    count: int = 0
+    message: str = ""
+    examples: Sequence[str] = ()
+
+
+def claim(
+    name: str,
+    problems: Iterable[str],
+    *,
+    message: str = "",
+    severity: Severity = Severity.ERROR,
+    count: int | None = None,
+) -> Finding:
+    """Return a finding that holds if there is no problem.
+
+    Args:
+        name: The claim.
+        problems: What goes against it, in words; the first five are kept.
+        message: Why that matters, said only if the claim does not hold.
+        severity: What it means if it does not hold.
+        count: How many problems there are; None = those given.
+    """
+    found = list(problems)
+    number = len(found) if count is None else count
+    said = (message or found[0] if found else message) if number else ""
+    return Finding(name, severity, not number, number, said, tuple(islice(found, MAX_EXAMPLES)))
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Everything that verifying a dataset found.
+
+    Attributes:
+        where: The dataset.
+        findings: Every claim that was judged, and one for what could not be.
+        rows: Rows that were looked at.
+    """
+
+    where: str
+    findings: Sequence[Finding]
+    rows: int = 0
+
+    @property
+    def passed(self) -> bool:
+        """Whether no error was found."""
+        return not self.errors
+
+    @property
+    def errors(self) -> list[Finding]:
+        """The errors."""
+        return [each for each in self.findings if not each.passed and each.severity is Severity.ERROR]
+
+    @property
+    def against(self) -> list[Finding]:
+        """Every claim that does not hold, of any severity."""
+        return [each for each in self.findings if not each.passed]
+
+    def as_json(self) -> str:
+        """Return it as JSON text."""
+        return json.dumps({"passed": self.passed, **asdict(self)}, indent=2, ensure_ascii=False) + "\n"
