@@ -260,7 +260,7 @@ def _require_hours(hours: Sequence[ArchiveHour], day: dt.date, *, allow_incomple
     if all(hour.state is HourState.MISSING for hour in hours):
         raise PublicationError(
             f"the archive has no hour of {day}: nothing lies in {hours[0].path.parent}",
-            remedy="make the day's archive first, or name a day that it has",
+            remedy="make the day's archive first (capsim archive --date), or name a day that it has",
         )
     found = listed(f"{hour.path.name} {hour.state}" for hour in short)
     raise PublicationError(
