@@ -15,7 +15,8 @@ from capsim_dagster.cli.options import EXIT_FAILED, config_option, console, data
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from capsim_dagster.panel.findings import Finding, Repair
+    from capsim_dagster.audits.finding import Finding
+    from capsim_dagster.panel.findings import Repair
     from capsim_dagster.panel.load import LoadOutcome
     from capsim_dagster.settings import Settings
 

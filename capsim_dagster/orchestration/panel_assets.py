@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import dagster as dg
 
+from capsim_dagster.audits.finding import Finding, Severity
 from capsim_dagster.errors import PanelError
 from capsim_dagster.orchestration import metadata
 from capsim_dagster.orchestration.check_specs import VALIDATED_CHECKS
@@ -13,7 +14,7 @@ from capsim_dagster.orchestration.gates import require_gates
 from capsim_dagster.orchestration.keys import MASTER_PARQUET, OWNERS, SERVER_METRICS
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.panel.contract import columns
-from capsim_dagster.panel.findings import Finding, PanelReport, Repair, Severity
+from capsim_dagster.panel.findings import PanelReport, Repair
 from capsim_dagster.panel.generate import GeneratedPanel
 from capsim_dagster.pipeline import panel as stages
 from capsim_dagster.pipeline.platform import Platform

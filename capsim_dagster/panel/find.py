@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from capsim_dagster.audits.finding import Finding, Severity
 from capsim_dagster.errors import PanelError, listed
 from capsim_dagster.panel.contract import PanelName, panel_name
-from capsim_dagster.panel.findings import Finding, Severity
 from capsim_dagster.settings import Settings
 from capsim_dagster.storage import Folder, ObjectFacts, Store
 

@@ -5,52 +5,16 @@ Which findings there are is in `judge`, which repairs in `retype` and `normalise
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from capsim_dagster.audits.finding import Finding
 from capsim_dagster.errors import MAX_EXAMPLES
 
 PERCENT: Final = 100.0
 """Of a whole."""
 _DECIMALS: Final = 6
 """Of numbers in the report: below what depends on the order of an addition."""
-
-
-class Severity(StrEnum):
-    """What it means that a claim does not hold."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    INFO = "info"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A claim about the panel, and whether it holds.
-
-    Attributes:
-        name: The claim.
-        severity: What it means if it does not hold: an error fails the validation, a warning does if it is strict.
-        passed: Whether it holds.
-        count: How many things go against it.
-        message: What was found, in words.
-        examples: At most five of them.
-        threshold: Bounds that the verdict hangs on, by name.
-    """
-
-    name: str
-    severity: Severity
-    passed: bool
-    count: int = 0
-    message: str = ""
-    examples: Sequence[str] = ()
-    threshold: Mapping[str, float | int | str] = field(default_factory=dict)
-
-    def fails(self, *, strict: bool) -> bool:
-        """Return whether the panel fails by it."""
-        grave = (Severity.ERROR, Severity.WARNING) if strict else (Severity.ERROR,)
-        return not self.passed and self.severity in grave
 
 
 @dataclass(frozen=True)

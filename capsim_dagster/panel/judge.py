@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from capsim_dagster.audits.finding import Finding, Severity
 from capsim_dagster.errors import MAX_EXAMPLES, listed
 from capsim_dagster.panel.examine import Examination, MetricCount, ServerDays, day_number, day_text
 from capsim_dagster.panel.expect import Expectation
-from capsim_dagster.panel.findings import PERCENT, Finding, Repair, Severity
+from capsim_dagster.panel.findings import PERCENT, Repair
 from capsim_dagster.panel.normalise import FilePlan
 from capsim_dagster.settings import PanelValidation
 

@@ -12,21 +12,13 @@ from typing import Final
 
 import pyarrow as pa
 
+from capsim_dagster.audits.finding import Finding, Severity
 from capsim_dagster.errors import PanelError
 from capsim_dagster.panel.contract import PanelName
 from capsim_dagster.panel.examine import Examination, examine
 from capsim_dagster.panel.expect import Expectation, expectation, read_footer
 from capsim_dagster.panel.find import FoundPanel, find_panel
-from capsim_dagster.panel.findings import (
-    PERCENT,
-    Finding,
-    MetricFacts,
-    PanelFacts,
-    PanelReport,
-    Repair,
-    Severity,
-    SourceFacts,
-)
+from capsim_dagster.panel.findings import PERCENT, MetricFacts, PanelFacts, PanelReport, Repair, SourceFacts
 from capsim_dagster.panel.judge import (
     Counted,
     expectation_is_known,

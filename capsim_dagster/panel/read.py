@@ -128,9 +128,9 @@ def _sort_settings(folder: str) -> dict[str, str | bool | int | float | list[str
 
 
 def _sort_statement(plan: FilePlan) -> str:
-    """Return the statement that sorts; rows of the same key that are the same stand together, by their hash."""
-    contract = [_quoted(column.name) for column in plan.usable if column.contract]
-    order = ", ".join([*map(_quoted, KEY), f"hash({', '.join(contract)})"])
+    """Return the statement that sorts by every column, the key first: equal rows stand together, in one order only."""
+    columns = [column.name for column in plan.usable]
+    order = ", ".join(map(_quoted, [*KEY, *(name for name in columns if name not in KEY)]))
     return f"COPY (SELECT * FROM rows_in ORDER BY {order}) TO ? (FORMAT parquet)"
 
 

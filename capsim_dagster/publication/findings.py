@@ -3,39 +3,10 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from itertools import islice
 
+from capsim_dagster.audits.finding import Finding, Severity
 from capsim_dagster.errors import MAX_EXAMPLES
-
-
-class Severity(StrEnum):
-    """What it means that a claim does not hold."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    INFO = "info"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A claim about a dataset, and whether it holds.
-
-    Attributes:
-        name: The claim.
-        severity: What it means if it does not hold: an error fails the dataset.
-        passed: Whether it holds.
-        count: How many things go against it.
-        message: What was found, in words.
-        examples: At most five of them.
-    """
-
-    name: str
-    severity: Severity
-    passed: bool
-    count: int = 0
-    message: str = ""
-    examples: Sequence[str] = ()
 
 
 def claim(
@@ -83,7 +54,7 @@ class Verification:
     @property
     def errors(self) -> list[Finding]:
         """The errors."""
-        return [each for each in self.findings if not each.passed and each.severity is Severity.ERROR]
+        return [each for each in self.findings if each.fails(strict=False)]
 
     @property
     def against(self) -> list[Finding]:

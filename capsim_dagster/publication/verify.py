@@ -15,10 +15,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from capsim_dagster.audits.finding import Finding, Severity
 from capsim_dagster.errors import PublicationError
 from capsim_dagster.publication.describe import DATASET, PRODUCER, table_schema
 from capsim_dagster.publication.examine import Broken, Examination, columns_of, examine
-from capsim_dagster.publication.findings import Finding, Severity, Verification, claim
+from capsim_dagster.publication.findings import Verification, claim
 from capsim_dagster.publication.manifest import DATA_NAME, MANIFEST_NAME, Manifest, parse_manifest
 from capsim_dagster.publication.parity import p95_problems
 from capsim_dagster.simulation.samples import HOURS_PER_DAY

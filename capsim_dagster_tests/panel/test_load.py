@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 
+from capsim_dagster.audits.finding import Finding
 from capsim_dagster.errors import GateError, PanelError, StorageError
 from capsim_dagster.panel import load, read, stage
-from capsim_dagster.panel.findings import Finding
 from capsim_dagster.panel.judge import Counted, judge_rows
 from capsim_dagster.settings import PanelValidation
 from capsim_dagster_tests.panel.loading import (

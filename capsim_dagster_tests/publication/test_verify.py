@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from capsim_dagster.publication.findings import Severity, Verification
+from capsim_dagster.audits.finding import Severity
+from capsim_dagster.publication.findings import Verification
 from capsim_dagster.publication.manifest import Manifest, digest_of, parse_manifest
 from capsim_dagster.publication.verify import verify_dataset
 from capsim_dagster_tests.publication.days import DAY, HOSTS, ROWS, SLOTS, change_hour, export, hour_file, line
@@ -327,5 +328,11 @@ def test_a_verification_is_json_with_verdict_and_findings(published: Path) -> No
 
     assert (said["passed"], said["rows"], said["where"]) == (True, ROWS, str(published))
     assert said["findings"][0] == {
-        "name": "files_are_there", "severity": "error", "passed": True, "count": 0, "message": "", "examples": []
-    }  # fmt: skip
+        "name": "files_are_there",
+        "severity": "error",
+        "passed": True,
+        "count": 0,
+        "message": "",
+        "examples": [],
+        "threshold": {},
+    }
