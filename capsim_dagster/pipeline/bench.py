@@ -4,6 +4,7 @@ All stages run in one fresh process, as they do in `capsim run`. CPU seconds are
 the peak of resident memory is reset before each stage where the kernel allows it (Linux).
 """
 
+import json
 import multiprocessing
 import os
 import resource
@@ -28,6 +29,15 @@ from capsim_dagster.settings import Settings
 _RESET_PEAK: Final = Path("/proc/self/clear_refs")
 _STATUS: Final = Path("/proc/self/status")
 _KIB_PER_MIB: Final = 1024
+_METER: Final = """
+import json, os, subprocess, sys, time
+began = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+spent = usage.ru_utime + usage.ru_stime, time.perf_counter() - began, usage.ru_maxrss
+print(json.dumps([os.waitstatus_to_exitcode(status), *spent]))
+"""
+"""A small process between: Linux counts the memory of the starting process as the peak of the one it starts."""
 
 
 @dataclass(frozen=True)
@@ -92,15 +102,11 @@ def measure_command(*name: str, options: Sequence[str]) -> Measurement:
         subprocess.CalledProcessError: If it fails.
     """
     command = [sys.executable, "-m", "capsim_dagster.cli", *name, *options]
-    began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    wall_s = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    label = f"capsim {' '.join(name)}, whole process"
-    return Measurement(label, usage.ru_utime + usage.ru_stime, wall_s, usage.ru_maxrss / _KIB_PER_MIB, 0)
+    metered = subprocess.run([sys.executable, "-I", "-S", "-c", _METER, *command], stdout=subprocess.PIPE, check=True)
+    returncode, cpu_s, wall_s, peak_kib = json.loads(metered.stdout)
+    if returncode:
+        raise subprocess.CalledProcessError(returncode, command)
+    return Measurement(f"capsim {' '.join(name)}, whole process", cpu_s, wall_s, peak_kib / _KIB_PER_MIB, 0)
 
 
 def _measure_all(settings: Mapping[str, object], sender: Connection) -> None:
@@ -181,7 +187,7 @@ def _measure(stage: str, run: Callable[[], int]) -> Measurement:
     _reset_peak()
     cpu, wall = _cpu_seconds(), time.perf_counter()
     rows = run()
-    return Measurement(stage, _cpu_seconds() - cpu, time.perf_counter() - wall, _peak_rss_mib(), rows)
+    return Measurement(stage, _cpu_seconds() - cpu, time.perf_counter() - wall, peak_rss_mib(), rows)
 
 
 def _cpu_seconds() -> float:
@@ -195,7 +201,8 @@ def _reset_peak() -> None:
         _RESET_PEAK.write_text("5")
 
 
-def _peak_rss_mib() -> float:
+def peak_rss_mib() -> float:
+    """Return the peak of resident memory of this process [MiB]; the one that started it has no part in it on Linux."""
     if _STATUS.exists():
         for line in _STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -16,8 +16,9 @@ EXPORT_CPU_S = 6.0
 VERIFY_CPU_S = 2.0
 MEMORY_MIB = 500
 _CHILD = """
-import json, resource, sys, time
+import json, sys, time
 from pathlib import Path
+from capsim_dagster.pipeline.bench import peak_rss_mib
 from capsim_dagster.publication.export import DailySite, export_day
 from capsim_dagster.publication.verify import verify_dataset
 from capsim_dagster_tests.publication.days import DAY, TODAY, provenance, settings_of
@@ -27,8 +28,7 @@ done = export_day(site, DAY, today=TODAY)
 exported = time.process_time()
 found = verify_dataset(done.folder, max_null_share=0.1)
 verified = time.process_time()
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps([exported - begin, verified - exported, peak, found.passed, found.rows]))
+print(json.dumps([exported - begin, verified - exported, peak_rss_mib(), found.passed, found.rows]))
 """
 
 
