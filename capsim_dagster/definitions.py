@@ -1,4 +1,4 @@
-"""What Dagster loads: assets, checks, jobs, the schedule and the sensor, listed by hand."""
+"""What Dagster loads: assets, checks, jobs, schedules and sensors, listed by hand."""
 
 import datetime as dt
 import warnings
@@ -18,9 +18,22 @@ from capsim_dagster.orchestration.jobs import (
     panel_refresh,
     refine_feed,
 )
+from capsim_dagster.orchestration.live_asset import tier1_realtime
 from capsim_dagster.orchestration.panel_assets import build_panel_assets
-from capsim_dagster.orchestration.partitions import backfill_policy, monthly_partitions
+from capsim_dagster.orchestration.partitions import (
+    backfill_policy,
+    daily_partitions,
+    hourly_partitions,
+    monthly_partitions,
+)
 from capsim_dagster.orchestration.progress import LogProgress, Progress
+from capsim_dagster.orchestration.publication_assets import build_publication_assets
+from capsim_dagster.orchestration.publication_jobs import (
+    daily_publication,
+    daily_schedule,
+    hourly_publication,
+    hourly_schedule,
+)
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.settings import Settings, load_settings
 
@@ -41,11 +54,22 @@ def build_definitions(settings: Settings, *, today: dt.date, progress: Progress 
             warnings.simplefilter("ignore", category)
         assets = build_assets(months, platform.contract, backfill_policy(settings.automation))
         assets += build_panel_assets(settings.panel)
+        assets += build_publication_assets(
+            daily_partitions(settings.data_generation), hourly_partitions(settings.data_generation)
+        )
+        assets.append(tier1_realtime())
     return dg.Definitions(
         assets=assets,
         asset_checks=build_checks(),
-        jobs=[full_refresh(), monthly_refresh(), refine_feed(), panel_refresh()],
-        schedules=[monthly_schedule(settings, months)],
+        jobs=[
+            full_refresh(),
+            monthly_refresh(),
+            refine_feed(),
+            panel_refresh(),
+            daily_publication(),
+            hourly_publication(),
+        ],
+        schedules=[monthly_schedule(settings, months), daily_schedule(platform), hourly_schedule(platform)],
         sensors=[feed_sensor(platform, months), killed_runs_sensor()],
         resources={
             "platform": platform,

@@ -11,7 +11,10 @@ import pytest
 from capsim_dagster.orchestration.feed_sensor import feed_sensor
 from capsim_dagster.orchestration.jobs import monthly_schedule
 from capsim_dagster.orchestration.partitions import backfill_policy, monthly_partitions
+from capsim_dagster.orchestration.publication_jobs import daily_schedule, hourly_schedule
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.pipeline.publication_hours import late_hours
+from capsim_dagster.publication.archive import hour_path
 from capsim_dagster.settings import Automation, Settings, load_settings
 from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.foreign_feed import foreign_platform, write_feed
@@ -29,6 +32,9 @@ CASES: Final[dict[str, tuple[Any, dict[str, Any], dict[str, Any]]]] = {
             "months of a backfill's run": 5,
         },
     ),
+    "daily_cron": ("10 1 * * *", {"cron of days": "5 0 * * *"}, {"cron of days": "10 1 * * *"}),
+    "hourly_cron": ("20 * * * *", {"cron of hours": "5 * * * *"}, {"cron of hours": "20 * * * *"}),
+    "late_hours_days": (4, {"days of late hours": [13, 14]}, {"days of late hours": [11, 12, 13, 14]}),
 }
 """New value by setting, and what is seen before and after the change."""
 
@@ -72,11 +78,33 @@ def months_of_a_backfills_run(settings: Settings, _folder: Path) -> object:
     return backfill_policy(settings.automation).max_partitions_per_run
 
 
+def cron_of_days(settings: Settings, _folder: Path) -> object:
+    return daily_schedule(Platform(settings)).cron_schedule
+
+
+def cron_of_hours(settings: Settings, _folder: Path) -> object:
+    return hourly_schedule(Platform(settings)).cron_schedule
+
+
+def days_of_late_hours(settings: Settings, folder: Path) -> object:
+    storage = settings.storage.model_copy(update={"local_base_path": folder})
+    platform = Platform(settings.model_copy(update={"storage": storage}))
+    now = dt.datetime(2023, 1, 14, 12, tzinfo=dt.UTC)
+    for back in range(7):
+        path = hour_path(platform.layout.archive, now.date() - dt.timedelta(days=back), 3)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"an hour")
+    return [hour.day.day for hour in late_hours(platform, now=now)]
+
+
 SEEN: Final[dict[str, Callable[[Settings, Path], object]]] = {
     "cron": cron,
     "runs of a tick": runs_of_a_tick,
     "runs of the sensor": runs_of_the_sensor,
     "months of a backfill's run": months_of_a_backfills_run,
+    "cron of days": cron_of_days,
+    "cron of hours": cron_of_hours,
+    "days of late hours": days_of_late_hours,
 }
 
 

@@ -11,7 +11,7 @@ from capsim_dagster.cli.advice import Advice, advice, options_given
 from capsim_dagster.orchestration.states import AssetStatus, CheckStatus, RunStatus, State, Status, Verdict
 
 DONE = {219001: State.MATERIALIZED, 219002: State.MATERIALIZED, 219003: State.MATERIALIZED}
-RAN = RunStatus("1", "full_refresh", (219001, 219003), "success", None, None, "")
+RAN = RunStatus("1", "full_refresh", (219001, 219003), None, "success", None, None, "")
 
 
 def made(months: Mapping[int, State], *checks: CheckStatus, audit: State = State.MATERIALIZED) -> Status:

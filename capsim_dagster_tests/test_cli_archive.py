@@ -51,3 +51,18 @@ def test_a_day_before_the_window_and_one_that_is_not_over_are_refused_and_the_ot
     assert "2022-12-31 lies before the window, which begins on 2023-01-01" in result.output
     assert f"{tomorrow} is not over" in result.output
     assert {path.split("/")[0] for path in hours(tmp_path)} == {"20230101"}
+
+
+def test_a_range_of_days_is_every_day_of_it(tmp_path: Path) -> None:
+    result = archive(tmp_path, "--date", "2023-01-30..2023-02-01", "--date", "2023-01-31")
+
+    assert result.exit_code == 0, result.output
+    assert {path.split("/")[0] for path in hours(tmp_path)} == {"20230130", "20230131", "20230201"}
+
+
+def test_a_range_that_ends_before_it_begins_is_a_usage_error(tmp_path: Path) -> None:
+    result = archive(tmp_path, "--date", "2023-02-01..2023-01-30")
+
+    assert result.exit_code == 2
+    assert "ends before it begins" in result.output
+    assert not tmp_path.joinpath("archive").exists()

@@ -1,25 +1,34 @@
 """`capsim tier3`: what it publishes, verifies and stores, what it ends with, and that no secret is ever shown."""
 
 import datetime as dt
+import gzip
 import json
 import re
 import shutil
 import stat
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
 from capsim_dagster.cli.tier3 import tier3
-from capsim_dagster.errors import SettingsError
+from capsim_dagster.errors import MasterError, SettingsError
+from capsim_dagster.master import write_master
+from capsim_dagster.publication.archive import SampledFleet, write_hour
+from capsim_dagster.settings import load_settings
+from capsim_dagster.storage import DataLayout
 from capsim_dagster.storage.credentials import stored_credentials
-from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster_tests.conftest import CONFIG, inventory
 from capsim_dagster_tests.publication.days import DAY, HOSTS, MINUTES, ROWS, START, write_day
 from capsim_dagster_tests.s3_servers import aws_environment, bucket_name, s3_client, s3_endpoint
 
 __all__ = ["aws_environment", "bucket_name", "s3_endpoint"]
 
 pytestmark = pytest.mark.usefixtures("aws_environment")
+
+SEED = 44
+"""No host of that fleet has a gap on the day: one of twelve would be more than may be missing."""
 
 
 @pytest.fixture(autouse=True)
@@ -47,11 +56,48 @@ def settings_file(folder: Path, storage: str = "") -> Path:
     path = folder / "settings.yaml"
     path.write_text(
         f"base: {CONFIG}\n"
-        f"data_generation: {{num_servers: {HOSTS}, start_date: {START}, end_date: 2026-01-31}}\n"
+        f"data_generation: {{num_servers: {HOSTS}, start_date: {START}, end_date: 2026-01-31, random_seed: {SEED}}}\n"
         f"archive: {{interval_minutes: {MINUTES}}}\n"
         f"storage: {{{storage}}}\n"
     )
     return path
+
+
+@pytest.fixture(scope="session")
+def _simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the archive of a day that is published from it, and the master of its month."""
+    folder = tmp_path_factory.mktemp("simulated")
+    settings = load_settings(settings_file(folder), {"storage": {"local_base_path": folder / "data"}})
+    generation, layout = settings.data_generation, DataLayout(settings.data_dir)
+    fleet = SampledFleet(generation, settings.archive, settings.panel.inbound_share, inventory(generation), DAY)
+    for hour in range(24):
+        write_hour(fleet, layout.archive, hour)
+    write_master(generation, inventory(generation), layout.master, end=generation.end_date)
+    exported = run(folder / "data", "export", "--date", str(DAY))
+    assert exported.exit_code == 0, exported.output
+    return folder / "data"
+
+
+@pytest.fixture
+def simulated(_simulated: Path, tmp_path: Path) -> Path:
+    """Return a data directory with a published day, its archive and a master."""
+    shutil.copytree(_simulated, tmp_path / "data")
+    return tmp_path / "data"
+
+
+def rewrite_footer(data_dir: Path, **facts: object) -> None:
+    """Write the master again with a footer that says something else."""
+    path = DataLayout(data_dir).master
+    table, metadata = pq.read_table(path), pq.read_metadata(path)
+    said = {**json.loads(metadata.metadata[b"capsim"]), **facts}
+    with pq.ParquetWriter(path, table.schema.remove_metadata(), store_schema=False) as writer:
+        writer.add_key_value_metadata({"capsim": json.dumps(said)})
+        writer.write_table(table.replace_schema_metadata(None), row_group_size=metadata.row_group(0).num_rows)
+
+
+def verify_parity(data_dir: Path, *arguments: str) -> Result:
+    options = ["--local", str(published(data_dir)), "--data-dir", str(data_dir), *arguments]
+    return CliRunner().invoke(tier3, ["verify", *options])
 
 
 def run(data_dir: Path, *arguments: str, storage: str = "") -> Result:
@@ -134,6 +180,66 @@ def test_verify_needs_to_be_told_where(arguments: list[str]) -> None:
 
     assert result.exit_code == 2
     assert "give either --local DIR or --remote" in result.output
+
+
+def test_verify_compares_the_p95_with_the_master_of_a_data_directory(simulated: Path) -> None:
+    result = verify_parity(simulated)
+    found = json.loads(verify_parity(simulated, "--json").output)["findings"]
+
+    assert result.exit_code == 0, result.output
+    assert f"passed {published(simulated)}: 25 of 25 claims hold" in result.output
+    assert [(each["passed"], each["severity"], each["message"]) for each in found if "master" in each["name"]] == [
+        (True, "error", "")
+    ]
+
+
+def test_verify_names_the_host_whose_samples_are_not_what_the_master_says(simulated: Path) -> None:
+    for path in (simulated / "archive" / "20260115").iterdir():
+        lines = [json.loads(text) for text in gzip.decompress(path.read_bytes()).splitlines()]
+        changed = [{**line, "cpu": 99.5} if line["host_id"] == "srv-000007" else line for line in lines]
+        path.write_bytes(gzip.compress("".join(f"{json.dumps(line)}\n" for line in changed).encode()))
+    exported = run(simulated, "export", "--date", str(DAY))
+    result, alone = verify_parity(simulated), run(simulated, "verify", "--local", str(published(simulated)))
+
+    assert (exported.exit_code, result.exit_code, alone.exit_code) == (0, 1, 0), exported.output
+    its = [("date", "=", DAY), ("host_id", "=", "srv-000007"), ("resource", "=", "cpu")]
+    [p95] = pq.read_table(DataLayout(simulated).master, columns=["p95_util"], filters=its)["p95_util"].to_pylist()
+    said = f"srv-000007 cpu: 99.50 by the samples, {p95:.2f} by the master"
+    assert f"error p95_is_that_of_the_master 1 {said}" in words(result)
+
+
+def test_verify_does_not_judge_a_day_that_the_master_does_not_reach(simulated: Path) -> None:
+    rewrite_footer(simulated, end="2026-01-14")
+    result = verify_parity(simulated)
+
+    assert result.exit_code == 0, result.output
+    assert "info p95_is_that_of_the_master 0 not judged: the master reaches from 2026-01-01 to 2026-01-14" in words(
+        result
+    )
+
+
+def test_verify_says_once_that_the_master_is_of_another_fleet(simulated: Path) -> None:
+    rewrite_footer(simulated, seed=7)
+    result = verify_parity(simulated)
+
+    assert result.exit_code == 1
+    assert "error p95_is_that_of_the_master 1 not compared: the master is of another fleet, of seed 7" in words(result)
+
+
+def test_verify_without_the_master_that_it_was_told_of_names_the_command_that_makes_it(simulated: Path) -> None:
+    DataLayout(simulated).master.unlink()
+    result = verify_parity(simulated)
+
+    assert isinstance(result.exception, MasterError)
+    assert "capsim run" in result.exception.remedy
+
+
+def test_verify_with_a_master_still_says_what_is_wrong_with_the_files(simulated: Path) -> None:
+    (published(simulated) / "manifest.json").unlink()
+    result = verify_parity(simulated)
+
+    assert result.exit_code == 1
+    assert "error files_are_there 1 manifest.json is missing" in words(result)
 
 
 def test_upload_without_a_bucket_names_the_command_that_stores_one(data_dir: Path) -> None:
@@ -233,3 +339,20 @@ def test_other_content_in_the_bucket_is_refused_and_replaced_if_told(
     assert "upload refused" in words(refused)
     assert "is published with other content" in words(refused)
     assert f"s3://{bucket_name}/tier3/daily/{DAY} replaced" in words(replaced)
+
+
+@pytest.mark.s3
+@pytest.mark.slow
+def test_a_day_in_the_bucket_is_compared_with_the_master_too(
+    simulated: Path, bucket_name: str, s3_endpoint: str
+) -> None:
+    storage = f"bucket_name: {bucket_name}, endpoint_url: '{s3_endpoint}'"
+    run(simulated, "export", "--date", str(DAY), "--upload", storage=storage)
+    arguments = ("verify", "--remote", "--date", str(DAY), "--data-dir", str(simulated))
+    right = run(simulated, *arguments, storage=storage)
+    rewrite_footer(simulated, seed=7)
+    wrong = run(simulated, *arguments, storage=storage)
+
+    assert (right.exit_code, wrong.exit_code) == (0, 1), right.output
+    assert "of seed 7" in words(wrong)
+    assert f"failed s3://{bucket_name}/tier3/daily/{DAY}" in words(wrong)

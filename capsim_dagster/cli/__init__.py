@@ -31,8 +31,11 @@ from capsim_dagster.cli.options import (
 )
 from capsim_dagster.cli.panel import panel
 from capsim_dagster.cli.refine import refine
+from capsim_dagster.cli.retention import retention
 from capsim_dagster.cli.run import run
 from capsim_dagster.cli.status import status
+from capsim_dagster.cli.tier1 import tier1
+from capsim_dagster.cli.tier2 import tier2
 from capsim_dagster.cli.tier3 import tier3
 from capsim_dagster.errors import CapsimError, SettingsError
 from capsim_dagster.schemas import Resource
@@ -59,6 +62,9 @@ def capsim() -> None:
     capsim refine --feed DIR            your own monthly CSV files: each line is loaded, or rejected with a reason
     capsim panel generate               the fleet as one wide Parquet file; capsim panel load validates any
     capsim archive                      yesterday's samples; capsim tier3 export publishes them with a manifest
+    capsim tier1 serve                  the fleet as it is now, for Prometheus, streams and a live page
+    capsim tier2 export                 hours that are new, late or corrected, by host and resource
+    capsim retention --dry-run          days older than they are kept, and what would be removed
     capsim audit                        one page: what became of every file and line
     capsim ui                           the Dagster UI, with the history of every run
     capsim plot 9                       a picture of one series: observed, expected, events
@@ -205,7 +211,7 @@ def main() -> None:
 def _measure(
     config: Path | None, chosen: dict[str, Any], dirt: float | None, *, with_dagster: bool
 ) -> "list[Measurement]":
-    from capsim_dagster.pipeline.bench import measure_command, measure_stages
+    from capsim_dagster.pipeline.bench import measure_command, measure_publication, measure_stages
 
     dirty = {} if dirt is None else {"defects": {"line_share": dirt}}
     with tempfile.TemporaryDirectory(prefix="capsim-bench-") as folder:
@@ -217,7 +223,7 @@ def _measure(
             # What dirt costs is asked, not whether a month would be let in.
             refinery={"max_rejected_share": 1.0} if dirt else {},
         )
-        measured = measure_stages(settings)
+        measured = [*measure_stages(settings), *measure_publication(settings)]
         if with_dagster:
             fleet, data_dir = settings.data_generation, ["--data-dir", str(Path(folder) / "run")]
             data_dir += ["--config", str(config)] if config else []
@@ -241,5 +247,5 @@ def _bench_table(hosts: int, rows: "list[Measurement]") -> Table:
     return table
 
 
-for _command in (run, status, backfill, refine, audit, panel, archive, tier3):
+for _command in (run, status, backfill, refine, audit, panel, archive, tier1, tier2, tier3, retention):
     capsim.add_command(_command)

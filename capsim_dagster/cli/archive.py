@@ -12,14 +12,16 @@ from rich.progress import Progress
 from rich.table import Table
 
 from capsim_dagster.cli.options import (
-    DATE,
     EXIT_FAILED,
     config_option,
     console,
     data_dir_option,
+    days_in,
+    days_option,
     fleet_options,
     read_settings,
     window,
+    yesterday,
 )
 from capsim_dagster.errors import PublicationError
 
@@ -30,12 +32,12 @@ _MEGA: Final = 1e6
 
 
 @click.command()
-@click.option("--date", "dates", type=DATE, multiple=True, help="Day, may be repeated. Default: yesterday, UTC.")
+@days_option("yesterday, UTC")
 @config_option
 @data_dir_option
 @fleet_options
 def archive(
-    dates: tuple[dt.datetime, ...],
+    dates: tuple[tuple[dt.date, ...], ...],
     config: Path | None,
     data_dir: Path | None,
     hosts: int | None,
@@ -49,14 +51,13 @@ def archive(
 
     \b
     capsim archive                                      yesterday
-    capsim archive --date 2025-12-30 --date 2025-12-31
+    capsim archive --date 2025-12-01..2025-12-31        a month
     """  # noqa: D301 click formats this text
     from capsim_dagster.pipeline.platform import Platform
 
     platform = Platform(read_settings(config, data_dir, generation=window(hosts, start, end)))
-    today = dt.datetime.now(dt.UTC).date()
-    days = sorted({date.date() for date in dates}) or [today - dt.timedelta(days=1)]
-    sys.exit(EXIT_FAILED if _archive(platform, days, today, console()) else 0)
+    days = days_in(dates) or [yesterday()]
+    sys.exit(EXIT_FAILED if _archive(platform, days, dt.datetime.now(dt.UTC).date(), console()) else 0)
 
 
 def _archive(platform: "Platform", days: list[dt.date], today: dt.date, terminal: Console) -> int:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +22,42 @@ EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
 PAGE_WIDTH: Final = 140
 DATE: Final = click.DateTime(formats=["%Y-%m-%d"])
+_RANGE_OF_DAYS: Final = ".."
+
+
+class DayRange(click.ParamType[tuple[dt.date, ...]]):
+    """A day, or the days from one to another, both inclusive: 2026-01-15 or 2026-01-01..2026-01-31."""
+
+    name = "day[..day]"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[dt.date, ...]:
+        """Return the days, ascending."""
+        first, separator, last = str(value).partition(_RANGE_OF_DAYS)
+        ends = [DATE.convert(text, param, ctx).date() for text in (first, last if separator else first)]
+        if ends[1] < ends[0]:
+            self.fail(f"the range {value} ends before it begins", param, ctx)
+        return tuple(ends[0] + dt.timedelta(days=offset) for offset in range((ends[1] - ends[0]).days + 1))
+
+
+def days_option(default: str) -> Callable[[Command], Command]:
+    """Return the option `--date`, whose values `days_in` puts together.
+
+    Args:
+        default: What is meant without it, in words.
+    """
+    help_ = f"Day, or range such as 2026-01-01..2026-01-31; may be repeated. Default: {default}."
+    return click.option("--date", "dates", type=DayRange(), multiple=True, help=help_)
+
+
+def days_in(dates: Iterable[Iterable[dt.date]]) -> list[dt.date]:
+    """Return the days that were asked for, each once, in order; none were = none."""
+    return sorted({day for days in dates for day in days})
+
+
+def yesterday() -> dt.date:
+    """Return the last day that is over, in UTC."""
+    return dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+
 
 config_option = click.option(
     "--config",

@@ -27,8 +27,16 @@ from capsim_dagster.cli.options import (
     read_settings,
     window,
 )
-from capsim_dagster.errors import FeedError
-from capsim_dagster.orchestration.states import AssetStatus, CheckStatus, RunStatus, State, Status, Verdict
+from capsim_dagster.errors import FeedError, listed
+from capsim_dagster.orchestration.states import (
+    AssetStatus,
+    CheckStatus,
+    DatedStatus,
+    RunStatus,
+    State,
+    Status,
+    Verdict,
+)
 from capsim_dagster.simulation.time_dimension import month_name, yearmonth
 
 if TYPE_CHECKING:
@@ -184,6 +192,7 @@ def _print(view: _View, terminal: Console, *, with_checks: bool) -> None:
     if not found.is_empty:
         terminal.print(_asset_table(view))
         _print_months(view, terminal)
+        _print_publication(found.publication, terminal)
         _print_checks(found, terminal, with_all=with_checks)
         _print_runs(found.runs, terminal)
     if not view.note and all(line.what in (AFTER_WINDOW, ON_DEMAND) for line in view.advice):
@@ -286,16 +295,35 @@ def _word(check: CheckStatus) -> str:
     return "" if check.verdict in (None, Verdict.PASSED) else str(check.verdict)
 
 
+def _print_publication(publication: Sequence[DatedStatus], terminal: Console) -> None:
+    """Print what is there of archive and datasets, where anything is."""
+    asked = [dated for dated in publication if not dated.is_empty]
+    if not asked:
+        return
+    terminal.print()
+    table = _table("publication", "there", "first", "last", "failed, running or refused", "materialized (UTC)")
+    for dated in asked:
+        latest = f"{dated.latest:%Y-%m-%d %H:%M}" if dated.latest else ""
+        table.add_row(dated.asset, f"{dated.there:,} {dated.unit}", dated.first, dated.last, _amiss(dated), latest)
+    terminal.print(table)
+
+
+def _amiss(dated: DatedStatus) -> str:
+    """Return the partitions that a person should look at."""
+    groups = (("red", "failed", dated.failed), ("red", "refused", dated.refused), ("yellow", "running", dated.running))
+    return "; ".join(f"[{colour}]{what}[/] {listed(keys)}" for colour, what, keys in groups if keys)
+
+
 def _print_runs(runs: Sequence[RunStatus], terminal: Console) -> None:
     terminal.print()
-    table = _table("last runs", "job", "months", "status", "started (UTC)", "took")
+    table = _table("last runs", "job", "asked for", "status", "started (UTC)", "took")
     table.columns[5].justify = "right"
     for run in runs:
-        months = " to ".join(dict.fromkeys(month_name(month) for month in run.months or ()))
+        asked = run.dates or tuple(month_name(month) for month in run.months or ())
         began = f"{run.started:%Y-%m-%d %H:%M}" if run.started else ""
         took = f"{run.seconds:,.0f} s" if run.seconds is not None else ""
         shown = f"[{_COLOURS.get(run.status, 'default')}]{run.status}[/]"
-        table.add_row(run.run_id[:8], run.job, months, shown, began, took)
+        table.add_row(run.run_id[:8], run.job, " to ".join(dict.fromkeys(asked)), shown, began, took)
     terminal.print(table)
     for run in runs[:1]:
         if run.reason:

@@ -12,30 +12,32 @@ from rich.markup import escape
 from rich.table import Table
 
 from capsim_dagster.cli.options import (
-    DATE,
     EXIT_FAILED,
     config_option,
     console,
     data_dir_option,
+    days_in,
+    days_option,
     fleet_options,
     read_settings,
     window,
+    yesterday,
 )
+from capsim_dagster.cli.verification import print_verification
 from capsim_dagster.errors import PublicationError
 
 if TYPE_CHECKING:
     from capsim_dagster.publication.export import Exported
     from capsim_dagster.publication.findings import Verification
+    from capsim_dagster.publication.manifest import Manifest
     from capsim_dagster.settings import Settings
     from capsim_dagster.storage import Store
 
 _MEGA: Final = 1e6
 _ENDPOINT: Final = r"https?://[^\s/@?#]+/?"
 _BUCKET: Final = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
-_COLOURS: Final = {"error": "red", "warning": "yellow", "info": "blue"}
-_dates_option = click.option(
-    "--date", "dates", type=DATE, multiple=True, help="Day, may be repeated. Default: yesterday, UTC."
-)
+_dates_option = days_option("yesterday, UTC")
+_Days = tuple[tuple[dt.date, ...], ...]
 
 
 @click.group()
@@ -61,7 +63,7 @@ def tier3() -> None:
 @data_dir_option
 @fleet_options
 def export(  # noqa: PLR0913 click hands over each option
-    dates: tuple[dt.datetime, ...],
+    dates: _Days,
     config: Path | None,
     data_dir: Path | None,
     hosts: int | None,
@@ -82,7 +84,7 @@ def export(  # noqa: PLR0913 click hands over each option
     job = _Export(settings, console(), dry_run=dry_run, allow_incomplete=allow_incomplete)
     if upload and not dry_run:
         job.prepare_upload(replace=replace)
-    refused = [error for day in _days(dates) if (error := job.publish(day)) is not None]
+    refused = [error for day in days_in(dates) or [yesterday()] if (error := job.publish(day)) is not None]
     job.print_table(refused)
     sys.exit(EXIT_FAILED if refused else 0)
 
@@ -160,65 +162,95 @@ class _Export:
 )
 @click.option("--remote", is_flag=True, help="Verify what the bucket holds.")
 @_dates_option
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Data directory with a master: each host's P95 is compared with it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print every finding as JSON, one object a day.")
 @config_option
 def verify(
-    local: Path | None, dates: tuple[dt.datetime, ...], config: Path | None, *, remote: bool, as_json: bool
+    local: Path | None,
+    dates: _Days,
+    data_dir: Path | None,
+    config: Path | None,
+    *,
+    remote: bool,
+    as_json: bool,
 ) -> None:
     """Verify published days: bytes, digests, manifest, columns and every row; exit code 1 if there is an error.
 
-    With --local nothing is needed but the folder: no settings, no archive, no bucket.
+    With --local nothing is needed but the folder: no settings, no archive, no bucket. With --data-dir the P95 of each
+    host and resource must be that of the master there, to 0.01.
     """
     if (local is None) != remote:
         raise click.UsageError("give either --local DIR or --remote")
-    results = _verified_remote(config, dates) if local is None else _verified_local(local, dates)
+    master = _master_of(data_dir) if data_dir else None
+    results = _verified_remote(config, dates, master) if local is None else _verified_local(local, dates, master)
     for result in results:
         if as_json:
             click.echo(result.as_json(), nl=False)
         else:
-            _print_verification(console(), result)
+            print_verification(console(), result)
     sys.exit(0 if all(result.passed for result in results) else EXIT_FAILED)
 
 
-def _verified_local(folder: Path, dates: tuple[dt.datetime, ...]) -> "list[Verification]":
-    from capsim_dagster.publication.verify import verify_dataset
+def _master_of(data_dir: Path) -> Path:
+    """Return the master of a data directory.
 
-    names = [str(date.date()) for date in dates]
+    Raises:
+        MasterError: If there is none.
+    """
+    from capsim_dagster.master import MasterFile
+    from capsim_dagster.storage import DataLayout
+
+    return MasterFile(DataLayout(data_dir.absolute()).master).path
+
+
+def _verified_local(folder: Path, dates: _Days, master: Path | None) -> "list[Verification]":
+    names = [str(day) for day in days_in(dates)]
     folders = [folder if name == folder.name else folder / name for name in names] or [folder]
-    return [verify_dataset(each) for each in folders]
+    return [_verified(each, master) for each in folders]
 
 
-def _verified_remote(config: Path | None, dates: tuple[dt.datetime, ...]) -> "list[Verification]":
+def _verified_remote(config: Path | None, dates: _Days, master: Path | None) -> "list[Verification]":
     from dataclasses import replace
 
     from capsim_dagster.publication.site import destination_of, fetched_day
-    from capsim_dagster.publication.verify import verify_dataset
 
     settings = read_settings(config, None)
     store, results = destination_of(settings), []
-    for day in _days(dates):
+    for day in days_in(dates) or [yesterday()]:
         prefix = f"{settings.publication.tier3_prefix}/{day}"
         with fetched_day(store, prefix) as folder:
-            found = verify_dataset(folder, max_null_share=settings.publication.max_null_share)
+            found = _verified(folder, master, settings.publication.max_null_share)
         results.append(replace(found, where=store.url(prefix)))
     return results
 
 
-def _print_verification(terminal: Console, result: "Verification") -> None:
-    if result.against:
-        table = Table("severity", "claim that does not hold", "count", "found", title="Findings", title_justify="left")
-        table.columns[2].justify = "right"
-        for finding in result.against:
-            colour = _COLOURS[finding.severity]
-            said = "\n".join(dict.fromkeys([*([finding.message] if finding.message else []), *finding.examples]))
-            table.add_row(f"[{colour}]{finding.severity}", finding.name, f"{finding.count:,}", escape(said))
-        terminal.print(table)
-    held = len(result.findings) - len(result.against)
-    verdict = "[green]passed[/]" if result.passed else "[red]failed[/]"
-    summary = (
-        f"{verdict} {escape(result.where)}: {held:,} of {len(result.findings):,} claims hold, {result.rows:,} rows"
-    )
-    terminal.print(summary, soft_wrap=True, highlight=False)
+def _verified(folder: Path, master: Path | None, max_null_share: float | None = None) -> "Verification":
+    """Return everything that can be said of a day, its P95 by the master included if there is one."""
+    from capsim_dagster.publication.parity import master_p95, unlike_master, with_finding
+    from capsim_dagster.publication.verify import MAX_NULL_SHARE, verify_dataset
+
+    share = MAX_NULL_SHARE if max_null_share is None else max_null_share
+    manifest = _manifest_in(folder) if master else None
+    if master is None or manifest is None:
+        return verify_dataset(folder, max_null_share=share)
+    unlike = unlike_master(master, manifest)
+    if unlike is None:
+        return verify_dataset(folder, max_null_share=share, p95=master_p95(master, manifest.day))
+    return with_finding(verify_dataset(folder, max_null_share=share), unlike)
+
+
+def _manifest_in(folder: Path) -> "Manifest | None":
+    """Return the manifest of a folder; None = there is none that can be read."""
+    from capsim_dagster.publication.manifest import MANIFEST_NAME, parse_manifest
+
+    try:
+        return parse_manifest((folder / MANIFEST_NAME).read_bytes(), MANIFEST_NAME)
+    except (OSError, PublicationError):
+        return None
 
 
 @tier3.command()
@@ -255,8 +287,3 @@ def _one_word(text: str) -> str:
     if not text.strip() or len(text.split()) > 1:
         raise click.BadParameter("expected one word")
     return text.strip()
-
-
-def _days(dates: tuple[dt.datetime, ...]) -> list[dt.date]:
-    """Return the days that were asked for, in order; yesterday if none was."""
-    return sorted({date.date() for date in dates}) or [dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)]

@@ -12,6 +12,7 @@ from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.gates import require_gates
 from capsim_dagster.orchestration.keys import (
+    DATED,
     HOST_INVENTORY,
     MASTER_PARQUET,
     MONTHLY,
@@ -21,7 +22,7 @@ from capsim_dagster.orchestration.keys import (
     WAREHOUSE_POOL,
 )
 from capsim_dagster.orchestration.monthly_assets import monthly_csv, processed_data
-from capsim_dagster.orchestration.partitions import forget_months, last_month_asked
+from capsim_dagster.orchestration.partitions import forget_dates, forget_months, last_month_asked
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.orchestration.status import is_of_other_fleet
 from capsim_dagster.orchestration.trends import check_trends
@@ -84,7 +85,11 @@ def host_inventory() -> dg.AssetsDefinition:
             inventory = stages.host_inventory(platform)
         if is_other:
             forgotten = forget_months(context.instance, MONTHLY, but=context.run.tags)
-            context.log.info(f"another fleet: the months of the one before are forgotten, {forgotten} in all")
+            dates = forget_dates(context.instance, DATED)
+            context.log.info(
+                f"another fleet: the months of the one before are forgotten, {forgotten} in all, and {dates} of its "
+                "days and hours"
+            )
         return dg.MaterializeResult(
             data_version=dg.DataVersion(fleet_hash(platform.generation)),
             metadata={

@@ -10,16 +10,21 @@ import dagster as dg
 from capsim_dagster.orchestration.keys import (
     GROUND_TRUTH,
     HOST_INVENTORY,
+    HOURLY_ARCHIVE,
     MASTER_PARQUET,
     MONTHLY_CSV,
     PROCESSED_DATA,
     REFINERY_AUDIT,
     SERVER_METRICS,
+    TIER2_HOURLY,
+    TIER3_DAILY,
     TIME_DIMENSION,
     VALIDATED_SERVER_METRICS,
 )
 
 Months = dg.PartitionsDefinition[str]
+Days = dg.PartitionsDefinition[str]
+Hours = dg.PartitionsDefinition[str]
 
 
 def _blocking(asset: dg.AssetKey, name: str, description: str, months: Months | None = None) -> dg.AssetCheckSpec:
@@ -130,6 +135,40 @@ _TABLE_CLAIMS: Final = {
     "keys_are_unique": "Each host, resource and day stands at most once.",
     "hosts_are_known": "Every row belongs to a host of the inventory.",
 }
+_ARCHIVE_CLAIMS: Final = {
+    "row_parity": "24 whole hour files hold one line for each host and interval, as they were written.",
+}
+_TIER3_CLAIMS: Final = {
+    "manifest_is_sound": "The manifest follows its schema, was not edited, is of this day and agrees with itself.",
+    "bytes_are_those_of_the_manifest": "Both files are there; the data have the size and SHA-256 of the manifest.",
+    "rows_are_those_of_the_manifest": "Columns, rows, hosts, hours and nulls are those that the manifest says.",
+    "rows_are_samples": "Keys are unique, values within bounds; network, traffic, time and number of a row agree.",
+    "null_ratios_are_within_bounds": "No column lacks more of its values than publication.max_null_share.",
+    "p95_is_that_of_the_master": "The P95 of each host's samples is the master's value of the day, gaps included.",
+    "agrees_with_tier2": "Computed from its rows, the hours that tier 2 has published are the same.",
+}
+_TIER2_CLAIMS: Final = {
+    "manifest_is_sound": "The manifest follows its schema, was not edited, is of this hour and agrees with itself.",
+    "bytes_are_those_of_the_manifest": "Both files are there; the data have the size and SHA-256 of the manifest.",
+    "rows_are_those_of_the_manifest": "Columns, rows, hosts and nulls are those that the manifest says.",
+    "rows_are_aggregates": "Each host has its four rows; mean, P50, P95 and maximum of a row are in order.",
+    "agrees_with_tier3": "Computed from the day in tier 3, where that is published, the hour is the same.",
+}
+
+
+def archive_checks(days: Days) -> tuple[dg.AssetCheckSpec, ...]:
+    """Return the checks of each day of the archive, which `tier3_daily` refuses where they fail."""
+    return tuple(_blocking(HOURLY_ARCHIVE, name, claim, days) for name, claim in _ARCHIVE_CLAIMS.items())
+
+
+def tier3_checks(days: Days) -> tuple[dg.AssetCheckSpec, ...]:
+    """Return the checks of each published day."""
+    return tuple(_blocking(TIER3_DAILY, name, claim, days) for name, claim in _TIER3_CLAIMS.items())
+
+
+def tier2_checks(hours: Hours) -> tuple[dg.AssetCheckSpec, ...]:
+    """Return the checks of each published hour."""
+    return tuple(_blocking(TIER2_HOURLY, name, claim, hours) for name, claim in _TIER2_CLAIMS.items())
 
 
 def feed_checks(months: Months) -> tuple[dg.AssetCheckSpec, ...]:
@@ -150,4 +189,6 @@ def every_check() -> list[dg.AssetCheckKey]:
     of_feed = [dg.AssetCheckKey(key, name) for key in MONTHLY_CSV.values() for name in _FEED_CLAIMS]
     of_table = [dg.AssetCheckKey(PROCESSED_DATA, name) for name in _TABLE_CLAIMS]
     of_panel = [spec.key for spec in (*PANEL_CHECKS, *VALIDATED_CHECKS)]
-    return [*before, *of_feed, *of_table, *(spec.key for spec in AUDIT_CHECKS), *of_panel]
+    published = ((HOURLY_ARCHIVE, _ARCHIVE_CLAIMS), (TIER3_DAILY, _TIER3_CLAIMS), (TIER2_HOURLY, _TIER2_CLAIMS))
+    of_publication = [dg.AssetCheckKey(key, name) for key, claims in published for name in claims]
+    return [*before, *of_feed, *of_table, *(spec.key for spec in AUDIT_CHECKS), *of_panel, *of_publication]

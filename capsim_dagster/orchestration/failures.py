@@ -23,16 +23,16 @@ def clear_failure() -> Iterator[None]:
     try:
         yield
     except CapsimError as error:
-        if _is_interrupted(error):
+        if is_interrupted(error):
             raise dg.DagsterExecutionInterruptedError from error
         raise dg.Failure(description=str(error), metadata={"remedy": error.remedy}, allow_retries=False) from error
     except (KeyboardInterrupt, RuntimeError) as error:
-        if _is_interrupted(error):
+        if is_interrupted(error):
             raise dg.DagsterExecutionInterruptedError from error
         raise
 
 
-def _is_interrupted(error: BaseException) -> bool:
+def is_interrupted(error: BaseException) -> bool:
     """Return whether an error, or one that it was made from, is an interrupt."""
     cause: BaseException | None = error
     while cause is not None:

@@ -4,7 +4,7 @@ A blocking check stops later assets within one run only: "Materialize all" is a 
 person who goes on by hand. So each asset looks at the gates of what it is made from, and refuses what failed them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import dagster as dg
@@ -21,14 +21,14 @@ from capsim_dagster.orchestration.check_specs import (
     MASTER_CHECKS,
     PANEL_CHECKS,
 )
-from capsim_dagster.orchestration.keys import MONTHLY_CSV
+from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE, MONTHLY_CSV
 from capsim_dagster.orchestration.partitions import key_of, month_of
 from capsim_dagster.simulation.time_dimension import month_name
 
 _GATES: Final = tuple(
     spec for spec in (*INVENTORY_CHECKS, *CALENDAR_CHECKS, *MASTER_CHECKS, *PANEL_CHECKS) if spec.blocking
 )
-_FEED_GATE: Final = "row_parity"
+_PARITY_GATE: Final = "row_parity"
 
 
 def require_gates(instance: dg.DagsterInstance, upstream: Iterable[dg.AssetKey]) -> None:
@@ -55,22 +55,41 @@ def require_gates(instance: dg.DagsterInstance, upstream: Iterable[dg.AssetKey])
 
 def barred_months(instance: dg.DagsterInstance, months: Iterable[int]) -> Mapping[int, GateError]:
     """Return the months whose feed files failed their check, as YYYYMM, and why they may not be loaded."""
-    keys = [key_of(month) for month in months]
-    checks = [dg.AssetCheckKey(asset, _FEED_GATE) for asset in MONTHLY_CSV.values()]
-    failed: dict[int, list[str]] = {}
+    failed = _failed_gates(instance, MONTHLY_CSV.values(), [key_of(month) for month in months])
+    return {
+        month_of(key): GateError(
+            f"{month_name(month_of(key))}: its feed did not pass its checks ({', '.join(names)}); "
+            "it keeps its previous rows",
+            remedy="materialize monthly_csv for that month again",
+        )
+        for key, names in failed.items()
+    }
+
+
+def barred_days(instance: dg.DagsterInstance, keys: Iterable[str]) -> Mapping[str, GateError]:
+    """Return the days, by partition key, whose archive failed its check, and why they may not be published."""
+    return {
+        key: GateError(
+            f"{key}: its archive did not pass its checks ({', '.join(names)}); what is published of it stays",
+            remedy="materialize hourly_archive for that day again",
+        )
+        for key, names in _failed_gates(instance, [HOURLY_ARCHIVE], list(keys)).items()
+    }
+
+
+def _failed_gates(
+    instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], keys: Sequence[str]
+) -> Mapping[str, Sequence[str]]:
+    """Return the partitions of some assets whose parity check failed, each with the names of those checks."""
+    checks = [dg.AssetCheckKey(asset, _PARITY_GATE) for asset in assets]
+    failed: dict[str, list[str]] = {}
     for found in instance.event_log_storage.get_asset_check_partition_info(checks, partition_keys=keys):
-        # A run that was killed before it judged the month again hides the verdict, but does not lift it.
+        # A run that was killed before it judged a partition again hides the verdict, but does not lift it.
         is_passed = found.latest_execution_status is AssetCheckExecutionRecordStatus.SUCCEEDED
         if not is_passed and _failure(instance, found.check_key, found.partition_key) is not None:
             name = f"{found.check_key.asset_key.to_user_string()} {found.check_key.name}"
-            failed.setdefault(month_of(str(found.partition_key)), []).append(name)
-    return {
-        month: GateError(
-            f"{month_name(month)}: its feed did not pass its checks ({', '.join(names)}); it keeps its previous rows",
-            remedy="materialize monthly_csv for that month again",
-        )
-        for month, names in failed.items()
-    }
+            failed.setdefault(str(found.partition_key), []).append(name)
+    return failed
 
 
 def _failure(instance: dg.DagsterInstance, check: dg.AssetCheckKey, partition: str | None = None) -> str | None:

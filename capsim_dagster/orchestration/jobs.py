@@ -10,12 +10,14 @@ from dagster._utils.schedules import is_valid_cron_schedule  # not exported
 
 from capsim_dagster.errors import SettingsError, listed
 from capsim_dagster.orchestration.keys import (
+    DATED,
     GROUND_TRUTH,
     MASTER_PARQUET,
     MONTHLY_CSV,
     ON_DEMAND,
     PROCESSED_DATA,
     REFINERY_AUDIT,
+    TIER1_REALTIME,
     TIME_DIMENSION,
 )
 from capsim_dagster.orchestration.partitions import (
@@ -36,13 +38,14 @@ PANEL_REFRESH: Final = "panel_refresh"
 LOADING_JOBS: Final = (FULL_REFRESH, MONTHLY_REFRESH, REFINE_FEED)
 """The jobs that load months into `processed_data`."""
 _PANEL: Final = dg.AssetSelection.assets(*ON_DEMAND)
+_PUBLICATION: Final = dg.AssetSelection.assets(*DATED, TIER1_REALTIME)
 
 
 def full_refresh() -> UnresolvedAssetJobDefinition:
     """Return the job from inventory to table: everything for the months chosen, as one ordered run."""
     return dg.define_asset_job(
         FULL_REFRESH,
-        selection=dg.AssetSelection.all() - _PANEL,
+        selection=dg.AssetSelection.all() - _PANEL - _PUBLICATION,
         description="Everything, for the months chosen, as one run: inventory, calendar, master, truth, feed, table.",
     )
 
@@ -117,6 +120,19 @@ def complete_months(generation: DataGeneration, *, today: dt.date) -> list[int]:
     return [yearmonth(month) for month in months_between(generation.start_date, last_complete)]
 
 
+def require_cron(name: str, cron: str) -> None:
+    """Make sure that a setting of `automation` is a cron schedule.
+
+    Raises:
+        SettingsError: If it is not: it could never tick.
+    """
+    if not is_valid_cron_schedule(cron):
+        raise SettingsError(
+            f"automation.{name}: found {cron!r}, which is no cron schedule",
+            remedy="five fields: minute, hour, day of month, month, day of week, e.g. '0 6 2 * *'",
+        )
+
+
 def monthly_schedule(settings: Settings, months: dg.PartitionsDefinition[str]) -> dg.ScheduleDefinition:
     """Return the schedule of `monthly_refresh`.
 
@@ -128,11 +144,7 @@ def monthly_schedule(settings: Settings, months: dg.PartitionsDefinition[str]) -
         SettingsError: If it could never tick.
     """
     generation, automation = settings.data_generation, settings.automation
-    if not is_valid_cron_schedule(automation.monthly_cron):
-        raise SettingsError(
-            f"automation.monthly_cron: found {automation.monthly_cron!r}, which is no cron schedule",
-            remedy="five fields: minute, hour, day of month, month, day of week, e.g. '0 6 2 * *'",
-        )
+    require_cron("monthly_cron", automation.monthly_cron)
 
     @dg.schedule(
         job_name=MONTHLY_REFRESH,

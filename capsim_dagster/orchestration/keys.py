@@ -17,11 +17,17 @@ PROCESSED_DATA: Final = dg.AssetKey("processed_data")
 REFINERY_AUDIT: Final = dg.AssetKey("refinery_audit")
 SERVER_METRICS: Final = dg.AssetKey("server_metrics")
 VALIDATED_SERVER_METRICS: Final = dg.AssetKey("validated_server_metrics")
+HOURLY_ARCHIVE: Final = dg.AssetKey("hourly_archive")
+TIER3_DAILY: Final = dg.AssetKey("tier3_daily")
+TIER2_HOURLY: Final = dg.AssetKey("tier2_hourly")
+TIER1_REALTIME: Final = dg.AssetKey("tier1_realtime")
 
 MONTHLY: Final = (*MONTHLY_CSV.values(), PROCESSED_DATA)
 """The assets with a partition a month."""
 ON_DEMAND: Final = (SERVER_METRICS, VALIDATED_SERVER_METRICS)
 """The assets that no refresh makes, and no backfill of months: the job `panel_refresh` does, when somebody asks."""
+DATED: Final = (HOURLY_ARCHIVE, TIER3_DAILY, TIER2_HOURLY)
+"""The assets of publication with a partition a day or an hour: jobs and schedules of their own make them."""
 
 WAREHOUSE_POOL: Final = "warehouse"
 """Steps that open the warehouse or write the master run one at a time, over all runs: DuckDB takes one writer, which

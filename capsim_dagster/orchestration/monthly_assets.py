@@ -8,14 +8,14 @@ import dagster as dg
 
 from capsim_dagster.errors import CapsimError, FeedError, GateError
 from capsim_dagster.legacy_feed.contract import FeedContract
-from capsim_dagster.orchestration import metadata, month_events
+from capsim_dagster.orchestration import metadata, partition_events
 from capsim_dagster.orchestration.check_specs import Months, feed_checks, table_checks
 from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.gates import barred_months, require_gates
 from capsim_dagster.orchestration.keys import MASTER_PARQUET, MONTHLY_CSV, OWNERS, PROCESSED_DATA, WAREHOUSE_POOL
-from capsim_dagster.orchestration.month_events import MonthEvent
-from capsim_dagster.orchestration.partitions import month_of
+from capsim_dagster.orchestration.partition_events import PartitionEvent
+from capsim_dagster.orchestration.partitions import key_of, month_of
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.pipeline import audit_page, refine, stages
 from capsim_dagster.pipeline.month_checks import FeedMonths
@@ -64,7 +64,7 @@ def monthly_csv(months: Months, contract: FeedContract, policy: dg.BackfillPolic
         context: dg.AssetExecutionContext,
         platform: dg.ResourceParam[Platform],
         progress: dg.ResourceParam[Progress],
-    ) -> Iterator[MonthEvent]:
+    ) -> Iterator[PartitionEvent]:
         keys = {r: key for r, key in MONTHLY_CSV.items() if key in context.selected_asset_keys}
         asked = [month_of(key) for key in context.partition_keys]
         # Where the table follows in this run, it refuses the months that failed, and only those.
@@ -78,12 +78,14 @@ def monthly_csv(months: Months, contract: FeedContract, policy: dg.BackfillPolic
             for file in stages.monthly_csv(platform, asked, list(keys)):
                 month, resource = file.piece.month, file.piece.resource
                 facts = metadata.feed_file(file)
-                yield month_events.materialized(context, keys[resource], month, facts, version=file.sha256 or "missing")
+                yield partition_events.materialized(
+                    context, keys[resource], key_of(month), facts, version=file.sha256 or "missing"
+                )
                 if resource == list(keys)[-1]:
                     reports = {keys[r]: found for r, found in audits.audit(month, keys).items()}
-                    yield from month_events.evaluated(context, checks, month, reports, stops_run=is_last)
+                    yield from partition_events.evaluated(context, checks, key_of(month), reports, stops_run=is_last)
                     advance(1, month_name(month))
-        yield from month_events.finished(context, keys.values(), checks)
+        yield from partition_events.finished(context, keys.values(), checks)
 
     return monthly_csv
 
@@ -127,7 +129,7 @@ def processed_data(months: Months, policy: dg.BackfillPolicy) -> dg.AssetsDefini
         platform: dg.ResourceParam[Platform],
         feed: FeedResource,
         progress: dg.ResourceParam[Progress],
-    ) -> Iterator[MonthEvent]:
+    ) -> Iterator[PartitionEvent]:
         refining = feed.refining(platform)
         asked = [month_of(key) for key in context.partition_keys]
         where = metadata.relation(platform.layout.warehouse, "processed_data")
@@ -140,12 +142,14 @@ def processed_data(months: Months, policy: dg.BackfillPolicy) -> dg.AssetsDefini
             for month in refine.refined_months(refining, asked, run=context.run.run_id, barred=barred):
                 if month.loaded:
                     facts = {**where, **metadata.loaded_month(month.loaded)}
-                    yield month_events.materialized(
-                        context, PROCESSED_DATA, month.month, facts, version=f"{month.loaded.checksum:x}"
+                    yield partition_events.materialized(
+                        context, PROCESSED_DATA, key_of(month.month), facts, version=f"{month.loaded.checksum:x}"
                     )
-                yield from month_events.evaluated(context, checks, month.month, {PROCESSED_DATA: month.reports})
+                yield from partition_events.evaluated(
+                    context, checks, key_of(month.month), {PROCESSED_DATA: month.reports}
+                )
                 advance(1, month_name(month.month))
-        yield from month_events.finished(context, [PROCESSED_DATA], checks)
+        yield from partition_events.finished(context, [PROCESSED_DATA], checks)
 
     return processed_data
 

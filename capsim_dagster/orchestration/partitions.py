@@ -17,6 +17,7 @@ PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 
+_DAY_LETTERS: Final = len("2026-01-15")
 _LONGEST_MONTH: Final = dt.timedelta(days=31)
 
 
@@ -35,6 +36,43 @@ def monthly_partitions(generation: DataGeneration, *, today: dt.date) -> dg.Mont
         len(months_between(month_start(today), generation.end_date)) if generation.end_date >= month_start(today) else 0
     )
     return dg.MonthlyPartitionsDefinition(start_date=start.isoformat(), end_offset=ahead)
+
+
+def daily_partitions(generation: DataGeneration) -> dg.DailyPartitionsDefinition:
+    """Return the days from the window's start on; each exists once it is over, in UTC."""
+    return dg.DailyPartitionsDefinition(start_date=generation.start_date.isoformat())
+
+
+def hourly_partitions(generation: DataGeneration) -> dg.HourlyPartitionsDefinition:
+    """Return the hours from the window's start on; each exists once it is over, in UTC."""
+    return dg.HourlyPartitionsDefinition(start_date=hour_key(generation.start_date, 0))
+
+
+def day_of(key: str) -> dt.date:
+    """Return the day of the partition key of a day or an hour.
+
+    >>> day_of("2026-01-15"), day_of("2026-01-15-07:00")
+    (datetime.date(2026, 1, 15), datetime.date(2026, 1, 15))
+    """
+    return dt.date.fromisoformat(key[:_DAY_LETTERS])
+
+
+def hour_of(key: str) -> int:
+    """Return the hour of the partition key of an hour.
+
+    >>> hour_of("2026-01-15-07:00")
+    7
+    """
+    return int(key[_DAY_LETTERS + 1 : _DAY_LETTERS + 3])
+
+
+def hour_key(day: dt.date, hour: int) -> str:
+    """Return the partition key of an hour.
+
+    >>> hour_key(dt.date(2026, 1, 15), 7)
+    '2026-01-15-07:00'
+    """
+    return f"{day}-{hour:02d}:00"
 
 
 def backfill_policy(automation: Automation) -> dg.BackfillPolicy:
@@ -126,6 +164,20 @@ def forget_months(instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], *
         with suppress(NotImplementedError):
             instance.wipe_asset_partitions(asset, [key_of(month) for month in lost])
             forgotten += len(lost)
+    return forgotten
+
+
+def forget_dates(instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey]) -> int:
+    """Forget what is recorded of the days and hours of a fleet that is replaced, and return how many were forgotten.
+
+    Files of theirs stay, each with a manifest that names their settings; to the new fleet they are not there.
+    """
+    forgotten = 0
+    for asset in assets:
+        there = sorted(instance.get_materialized_partitions(asset))
+        with suppress(NotImplementedError):
+            instance.wipe_asset_partitions(asset, there)
+            forgotten += len(there)
     return forgotten
 
 

@@ -77,6 +77,43 @@ class CheckStatus:
 
 
 @dataclass(frozen=True)
+class DatedStatus:
+    """What there is of an asset with a partition a day or an hour; what nobody asked for is not missing.
+
+    Attributes:
+        asset: The asset.
+        unit: What a partition is: days or hours.
+        there: Partitions that are there.
+        first: The earliest of them; empty = none.
+        last: The latest of them.
+        failed: Partitions that failed when they were last tried, ascending.
+        running: Partitions that an unfinished run is at, ascending.
+        refused: Partitions with a check that failed, ascending.
+        latest: When one was last materialized, in UTC; None = never.
+    """
+
+    asset: str
+    unit: str
+    there: int
+    first: str
+    last: str
+    failed: Sequence[str]
+    running: Sequence[str]
+    refused: Sequence[str]
+    latest: dt.datetime | None
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether a partition or a check of one failed."""
+        return bool(self.failed or self.refused)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody ever asked for any."""
+        return not (self.there or self.failed or self.running)
+
+
+@dataclass(frozen=True)
 class RunStatus:
     """One of the last runs.
 
@@ -84,6 +121,7 @@ class RunStatus:
         run_id: Its id.
         job: Its job; the assets, where it was launched from assets.
         months: First and last month asked for, as YYYYMM; None = none.
+        dates: First and last day or hour asked for, as partition keys; None = none.
         status: As Dagster names it, in lower case.
         started: When, in UTC; None = not yet.
         seconds: How long it took, or has been running; None = it has not started.
@@ -93,6 +131,7 @@ class RunStatus:
     run_id: str
     job: str
     months: tuple[int, int] | None
+    dates: tuple[str, str] | None
     status: str
     started: dt.datetime | None
     seconds: float | None
@@ -107,22 +146,26 @@ class Status:
         assets: In the order of the graph.
         checks: Likewise.
         runs: The last ones, latest first.
+        publication: The assets with a partition a day or an hour, with their checks.
     """
 
     assets: Sequence[AssetStatus]
     checks: Sequence[CheckStatus]
     runs: Sequence[RunStatus]
+    publication: Sequence[DatedStatus] = ()
 
     @property
     def has_failures(self) -> bool:
-        """Whether an asset, a month or a blocking check failed."""
+        """Whether an asset, one of its months, days or hours, or a blocking check failed."""
         failed = any(asset.state is State.FAILED for asset in self.assets)
+        failed = failed or any(dated.has_failures for dated in self.publication)
         return failed or any(check.verdict is Verdict.FAILED for check in self.checks if check.is_blocking)
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was ever made, or tried."""
-        return not self.runs and all(asset.state is State.MISSING for asset in self.assets)
+        missing = all(asset.state is State.MISSING for asset in self.assets)
+        return missing and not self.runs and all(dated.is_empty for dated in self.publication)
 
     @property
     def months(self) -> list[int]:

@@ -19,17 +19,11 @@ from dagster._core.storage.asset_check_execution_record import (  # not exported
 from dagster._core.storage.dagster_run import RunRecord  # not exported
 from dagster._core.storage.event_log.base import AssetEntry  # not exported
 
+from capsim_dagster.orchestration.dated_status import dates_asked, read_dated
 from capsim_dagster.orchestration.jobs import LOADING_JOBS
-from capsim_dagster.orchestration.keys import HOST_INVENTORY, ON_DEMAND, assets_in_order
-from capsim_dagster.orchestration.partitions import (
-    PARTITION_TAG,
-    RANGE_END_TAG,
-    RANGE_START_TAG,
-    Standing,
-    key_of,
-    month_of,
-    standing,
-)
+from capsim_dagster.orchestration.keys import DATED, HOST_INVENTORY, ON_DEMAND, TIER1_REALTIME, assets_in_order
+from capsim_dagster.orchestration.partitions import Standing, key_of, month_of, standing
+from capsim_dagster.orchestration.publication_jobs import PUBLICATION_JOBS
 from capsim_dagster.orchestration.states import AssetStatus, CheckStatus, RunStatus, State, Status, Verdict
 from capsim_dagster.settings import DataGeneration
 from capsim_dagster.simulation.telemetry import fleet_hash
@@ -57,7 +51,8 @@ def read_status(
         months: Which months, as YYYYMM; None = all that could be there.
     """
     graph = definitions.resolve_asset_graph()
-    keys = [key for key in assets_in_order(graph) if assets is None or key in assets]
+    by_month = [key for key in assets_in_order(graph) if key not in (*DATED, TIER1_REALTIME)]
+    keys = [key for key in by_month if assets is None or key in assets]
     reader = _Reader(instance, graph, keys, today, months)
     found = {key: reader.asset(key) for key in keys}
     return Status(
@@ -66,6 +61,7 @@ def read_status(
             reader.check(check, found[key]) for key in keys for check in sorted(graph.get_check_keys_for_assets({key}))
         ],
         runs=[_run(instance, record) for record in instance.get_run_records(limit=_RUNS)],
+        publication=read_dated(instance, graph) if assets is None else [],
     )
 
 
@@ -240,15 +236,16 @@ def _whole_asset(instance: dg.DagsterInstance, key: dg.AssetKey, entry: AssetEnt
 
 def _run(instance: dg.DagsterInstance, record: RunRecord) -> RunStatus:
     run, ended = record.dagster_run, record.end_time
-    single = run.tags.get(PARTITION_TAG)
-    first, last = run.tags.get(RANGE_START_TAG, single), run.tags.get(RANGE_END_TAG, single)
+    asked = dates_asked(run.tags)
+    is_dated = run.job_name in PUBLICATION_JOBS or bool(run.asset_selection and run.asset_selection <= {*DATED})
     began = record.start_time
     until = ended if ended is not None else dt.datetime.now(dt.UTC).timestamp()
     chosen = sorted(key.to_user_string() for key in run.asset_selection or ())
     return RunStatus(
         run_id=run.run_id,
         job=", ".join(chosen) if chosen and run.job_name.startswith("__") else run.job_name,
-        months=(month_of(first), month_of(last)) if first and last else None,
+        months=(month_of(asked[0]), month_of(asked[1])) if asked and not is_dated else None,
+        dates=asked if is_dated else None,
         status=run.status.value.lower(),
         started=_time(began) if began else None,
         seconds=until - began if began else None,

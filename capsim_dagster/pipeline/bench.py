@@ -1,9 +1,10 @@
-"""Measurement of the main job, stage by stage, without Dagster around it.
+"""Measurement of the main job and of the publication of a day, stage by stage, without Dagster around them.
 
-All stages run in one fresh process, as they do in `capsim run`. CPU seconds are user and system time of all threads;
-the peak of resident memory is reset before each stage where the kernel allows it (Linux).
+The stages of each run in one fresh process, as they do in `capsim run`. CPU seconds are user and system time of all
+threads; the peak of resident memory is reset before each stage where the kernel allows it (Linux).
 """
 
+import datetime as dt
 import json
 import multiprocessing
 import os
@@ -23,6 +24,12 @@ from capsim_dagster.pipeline import checks, pictures, refine, stages
 from capsim_dagster.pipeline.dirt import expected_content
 from capsim_dagster.pipeline.month_checks import FeedMonths, TableMonths
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.pipeline.publication import hourly_archive
+from capsim_dagster.publication.export import export_day
+from capsim_dagster.publication.findings import Verification
+from capsim_dagster.publication.parity import master_p95
+from capsim_dagster.publication.site import site_of
+from capsim_dagster.publication.verify import verify_dataset
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import Settings
 
@@ -77,9 +84,29 @@ def measure_stages(settings: Settings) -> list[Measurement]:
     Raises:
         RuntimeError: If the process ends before it has measured.
     """
+    return _measured_apart(settings, _measure_all)
+
+
+def measure_publication(settings: Settings) -> list[Measurement]:
+    """Archive, publish and verify the window's last day in one fresh process, and measure each; rows are samples.
+
+    Args:
+        settings: The settings; outputs go to their data directory, where the master is that `measure_stages` left.
+
+    Raises:
+        RuntimeError: If the process ends before it has measured.
+    """
+    return _measured_apart(settings, _measure_day)
+
+
+_Measure = Callable[[Mapping[str, object], Connection], None]
+"""Takes settings and where the measurements go to."""
+
+
+def _measured_apart(settings: Settings, measure: _Measure) -> list[Measurement]:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_measure_all, args=(settings.model_dump(mode="json"), sender))
+    process = context.Process(target=measure, args=(settings.model_dump(mode="json"), sender))
     process.start()
     sender.close()
     try:
@@ -122,6 +149,28 @@ def _measure_all(settings: Mapping[str, object], sender: Connection) -> None:
         max(m.rows for m in measured),
     )
     sender.send([*measured, total])
+
+
+def _measure_day(settings: Mapping[str, object], sender: Connection) -> None:
+    platform = Platform(Settings.model_validate(settings))
+    sender.send([_measure(name, run) for name, run in publication_stages(platform).items()])
+
+
+def publication_stages(platform: Platform) -> dict[str, Callable[[], int]]:
+    """Return the stages of publishing the window's last day, seen from the day after; each returns its samples."""
+    day = platform.generation.end_date
+    today, site = day + dt.timedelta(days=1), site_of(platform.settings)
+
+    def verify() -> int:
+        # A small fleet with a gap has more nulls than the bound of a large one.
+        found = verify_dataset(site.folder(day), max_null_share=1.0, p95=master_p95(platform.layout.master, day))
+        return _passed_rows(found)
+
+    return {
+        "hourly_archive, a day": lambda: hourly_archive(platform, day, today=today).lines,
+        "tier3_daily, a day": lambda: export_day(site, day, today=today).manifest.rows,
+        "tier3 verify, a day": verify,
+    }
 
 
 def _stages(platform: Platform) -> dict[str, Callable[[], int]]:
@@ -181,6 +230,20 @@ def _audited_rows(reports: Mapping[str, AuditReport]) -> int:
     if failed:
         raise GateError(listed(failed), remedy="the measurement is void: mend the data, or measure in an empty folder")
     return max(int(report.counts.get("rows", report.counts.get("hosts", 0))) for report in reports.values())
+
+
+def _passed_rows(found: Verification) -> int:
+    """Return the rows that were verified; likewise.
+
+    Raises:
+        GateError: If a claim did not hold.
+    """
+    if not found.passed:
+        raise GateError(
+            listed(f"{each.name}: {each.message}" for each in found.errors),
+            remedy="the measurement is void: measure in an empty folder",
+        )
+    return found.rows
 
 
 def _measure(stage: str, run: Callable[[], int]) -> Measurement:

@@ -1,13 +1,29 @@
-"""The stages of publication as plain functions from settings to files under the data directory, and their audits."""
+"""The stages of publication as plain functions from settings to files under the data directory, and their audits.
+
+Each day is made, looked at as it lies on disk, and only then goes to the bucket.
+"""
 
 import datetime as dt
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import polars as pl
+
+from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.errors import PublicationError
 from capsim_dagster.panel.generate import fleet_of
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.publication.archive import HourFile, SampledFleet, write_hour
+from capsim_dagster.pipeline.remote import own_master
+from capsim_dagster.publication.archive import HOSTS_AT_ONCE, HourFile, SampledFleet, write_hour
+from capsim_dagster.publication.export import Exported, export_day
+from capsim_dagster.publication.findings import Verification
+from capsim_dagster.publication.hours import inspect_day
+from capsim_dagster.publication.parity import master_p95
+from capsim_dagster.publication.site import destination_of, site_of
+from capsim_dagster.publication.upload import Uploaded, upload_day
+from capsim_dagster.publication.verify import verify_dataset
+from capsim_dagster.simulation import telemetry
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
 
 Advance = Callable[[int], None]
@@ -35,6 +51,11 @@ class ArchivedDay:
     def bytes(self) -> int:
         """Bytes of the day."""
         return sum(file.bytes for file in self.files)
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest over the digests of all files."""
+        return hashlib.sha256("".join(file.sha256 for file in self.files).encode()).hexdigest()
 
 
 def hourly_archive(
@@ -82,3 +103,107 @@ def require_day(platform: Platform, day: dt.date, *, today: dt.date) -> None:
         raise PublicationError(
             f"{day} is not over: today is {today} (UTC)", remedy="name a day before today, or wait until it is over"
         )
+
+
+def archive_parity(platform: Platform, archived: ArchivedDay) -> AuditReport:
+    """Return whether the hour files of a day are whole on disk, with one line for each host and interval.
+
+    Args:
+        platform: Settings and paths.
+        archived: The day as it was written.
+    """
+    a_file = platform.generation.num_servers * platform.settings.archive.samples_per_hour
+    found = inspect_day(platform.layout.archive, archived.day)
+    problems = [f"{hour.path.name} is {hour.state}" for hour in found if not hour.is_whole]
+    problems += [
+        f"{hour.path.name} holds {hour.lines:,} lines, not {a_file:,}"
+        for hour in found
+        if hour.is_whole and hour.lines != a_file
+    ]
+    problems += [
+        f"{hour.path.name} is not as it was written"
+        for hour, file in zip(found, archived.files, strict=True)
+        if hour.is_whole and hour.sha256 != file.sha256
+    ]
+    return AuditReport(
+        claim="24 whole hour files hold one line for each host and interval, as they were written",
+        problems=problems,
+        counts={
+            "hours": sum(hour.is_whole for hour in found),
+            "lines": sum(hour.lines for hour in found),
+            "expected_lines": a_file * HOURS_PER_DAY,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class ExpectedP95:
+    """The P95 that the samples of a day must have.
+
+    Attributes:
+        frame: host_id and a column a resource [%]; null = a gap.
+        source: Where it is from, in words.
+    """
+
+    frame: pl.DataFrame
+    source: str
+
+
+def expected_p95(platform: Platform, day: dt.date) -> ExpectedP95:
+    """Return the P95 of a day by the master, or where that does not reach the day, as the master will have it.
+
+    Raises:
+        MasterError: If the master is torn or made with other settings.
+    """
+    if platform.layout.master.is_file():
+        own_master(platform)
+        frame = master_p95(platform.layout.master, day)
+        if frame is not None:
+            return ExpectedP95(frame, "master_parquet")
+    hosts = fleet_of(platform.generation)
+    pieces = []
+    for some in hosts.iter_slices(HOSTS_AT_ONCE):
+        values = telemetry.utilization(telemetry.host_model(platform.generation, some), day, day)
+        columns = {r.value: pl.Series(column[:, 0]).fill_nan(None) for r, column in values.items()}
+        pieces.append(some.select("host_id").with_columns(**columns))
+    return ExpectedP95(pl.concat(pieces), "the simulation: master_parquet does not reach this day")
+
+
+@dataclass(frozen=True)
+class PublishedDay:
+    """A day of the daily dataset.
+
+    Attributes:
+        exported: What was written.
+        verification: What was found when it was read again.
+        source: With what its P95 was compared.
+        uploaded: What became of it in the bucket; None = there is no bucket, or it did not pass.
+    """
+
+    exported: Exported
+    verification: Verification
+    source: str
+    uploaded: Uploaded | None
+
+
+def tier3_daily(platform: Platform, day: dt.date, *, today: dt.date) -> PublishedDay:
+    """Publish a day of the archive, verify it as a consumer would, and put it into the bucket if there is one.
+
+    Args:
+        platform: Settings and paths.
+        day: The day.
+        today: Today's date, in UTC.
+
+    Raises:
+        PublicationError: If the day may not be published, or its P95 is not the master's; nothing was written then.
+        MasterError: If the master is torn or made with other settings.
+        StorageError: If disk or bucket refuse; what lies on disk stays.
+    """
+    publication = platform.settings.publication
+    expected = expected_p95(platform, day)
+    exported = export_day(site_of(platform.settings), day, today=today, p95=expected.frame)
+    verification = verify_dataset(exported.folder, max_null_share=publication.max_null_share, p95=expected.frame)
+    uploaded = None
+    if verification.passed and platform.settings.uses_s3:
+        uploaded = upload_day(exported.folder, destination_of(platform.settings), publication.tier3_prefix)
+    return PublishedDay(exported, verification, expected.source, uploaded)

@@ -1,10 +1,10 @@
 """The manifest of a day of the archive, from what was found, read and written."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from capsim_dagster.publication.columns import COLUMNS, KEY
+from capsim_dagster.publication.columns import COLUMNS, KEY, Column
 from capsim_dagster.publication.hours import ArchiveHour
 from capsim_dagster.publication.manifest import (
     DATA_NAME,
@@ -109,7 +109,7 @@ def describe(written: WrittenDay, provenance: Provenance, created: dt.datetime) 
         first_ts=tally.first_ts,
         last_ts=tally.last_ts,
         astray=tally.astray,
-        resources=(_data_file(written),),
+        resources=(data_file(table_schema(tally), tally.rows, bytes_=written.bytes, sha256=written.sha256),),
         sources=tuple(_source(hour, written) for hour in written.hours if hour.is_whole),
         producer=Producer(name=PRODUCER, version=provenance.version),
         settings_hash=provenance.settings_hash,
@@ -126,21 +126,41 @@ def _hours(written: WrittenDay) -> Hours:
     )
 
 
-def _data_file(written: WrittenDay) -> DataFile:
+def data_file(table: TableSchema, rows: int, *, bytes_: int, sha256: str) -> DataFile:
+    """Return what manifests say of the file with the rows.
+
+    Args:
+        table: Its columns.
+        rows: Its rows.
+        bytes_: Its size.
+        sha256: Its digest in hex.
+    """
     return DataFile(
         name="data",
         path=DATA_NAME,
         format="parquet",
         mediatype="application/vnd.apache.parquet",
-        bytes=written.bytes,
-        hash=f"sha256:{written.sha256}",
-        rows=written.tally.rows,
-        table=table_schema(written.tally),
+        bytes=bytes_,
+        hash=f"sha256:{sha256}",
+        rows=rows,
+        table=table,
     )
 
 
 def table_schema(tally: DayTally) -> TableSchema:
-    """Return the columns of the dataset with what was counted in them."""
+    """Return the columns of the daily dataset with what was counted in them."""
+    return described(COLUMNS, KEY, tally.nulls, tally.rows)
+
+
+def described(columns: Sequence[Column], key: Sequence[str], nulls: Mapping[str, int], rows: int) -> TableSchema:
+    """Return the columns of a dataset with what was counted in them.
+
+    Args:
+        columns: In the order of the file.
+        key: Columns that tell any two rows apart.
+        nulls: Missing values by column.
+        rows: Rows.
+    """
     return TableSchema(
         fields=tuple(
             FieldFacts(
@@ -149,12 +169,12 @@ def table_schema(tally: DayTally) -> TableSchema:
                 unit=column.unit,
                 description=column.description,
                 constraints=Constraints(required=not column.nullable, minimum=column.minimum, maximum=column.maximum),
-                nulls=tally.nulls[column.name],
-                null_ratio=round(tally.nulls[column.name] / max(tally.rows, 1), RATIO_DECIMALS),
+                nulls=nulls[column.name],
+                null_ratio=round(nulls[column.name] / max(rows, 1), RATIO_DECIMALS),
             )
-            for column in COLUMNS
+            for column in columns
         ),
-        primary_key=KEY,
+        primary_key=tuple(key),
     )
 
 

@@ -1,7 +1,7 @@
 """The rows of a published day, looked at once from the first to the last: counts, and rows that break a rule."""
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -155,27 +155,3 @@ def _numbers(rows: pa.Table, name: str) -> Float64Array:
 
 def _time(at: dt.datetime) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def columns_of(path: Path) -> Sequence[str]:
-    """Return in words how the columns of a file differ from those of the dataset; empty = they do not.
-
-    Raises:
-        ArrowException: If it is no Parquet file.
-    """
-    found = pq.read_schema(path)
-    if found.remove_metadata().equals(SCHEMA):
-        return []
-    differing = [f"{name} is missing" for name in SCHEMA.names if name not in found.names]
-    differing += [f"{name} is not one of the dataset's" for name in found.names if name not in SCHEMA.names]
-    shared = [name for name in SCHEMA.names if name in found.names]
-    differing += [
-        f"{name} is {_type(found.field(name))}, not {_type(SCHEMA.field(name))}"
-        for name in shared
-        if not found.field(name).equals(SCHEMA.field(name))
-    ]
-    return differing or ["they are in another order"]
-
-
-def _type(column: pa.Field) -> str:
-    return f"{column.type}{'' if column.nullable else ' not null'}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -22,6 +23,7 @@ from capsim_dagster.publication.folder import forget_manifest, read_local, sole_
 from capsim_dagster.publication.hours import ArchiveHour, HourState, inspect_day, look_whole, read_hour
 from capsim_dagster.publication.lines import LineRule, RejectedLine, parse_lines
 from capsim_dagster.publication.manifest import DATA_NAME, Manifest
+from capsim_dagster.publication.parity import p95_problems
 from capsim_dagster.publication.tally import DayTally
 from capsim_dagster.settings import Archive
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
@@ -130,7 +132,13 @@ class _Reading:
 
 
 def export_day(
-    site: DailySite, day: dt.date, *, today: dt.date, allow_incomplete: bool = False, dry_run: bool = False
+    site: DailySite,
+    day: dt.date,
+    *,
+    today: dt.date,
+    allow_incomplete: bool = False,
+    dry_run: bool = False,
+    p95: pl.DataFrame | None = None,
 ) -> Exported:
     """Publish a day of the archive on disk: its rows, and then its manifest.
 
@@ -141,6 +149,8 @@ def export_day(
         allow_incomplete: Whether to publish what is whole of a day that is not, today's too; the manifest then says
             what is missing, and lines that are no samples are counted as rejected.
         dry_run: Whether to go through everything but the writing.
+        p95: The P95 of each host that a complete day must have, or it is refused: see `parity.p95_problems`; None =
+            that is not looked at, nor is it in a dry run.
 
     Raises:
         PublicationError: If the day may not be published; nothing was written.
@@ -154,7 +164,7 @@ def export_day(
     if dry_run:
         return _rehearsed(reading, folder, allow_incomplete=allow_incomplete)
     with local_disk(folder, "written"), sole_writer(folder):
-        return _published(reading, folder, allow_incomplete=allow_incomplete)
+        return _published(reading, folder, p95, allow_incomplete=allow_incomplete)
 
 
 def _rehearsed(reading: _Reading, folder: Path, *, allow_incomplete: bool) -> Exported:
@@ -170,12 +180,14 @@ class _UnchangedError(Exception):
     """Leaves the temporary file behind: just its content is there already."""
 
 
-def _published(reading: _Reading, folder: Path, *, allow_incomplete: bool) -> Exported:
+def _published(reading: _Reading, folder: Path, p95: pl.DataFrame | None, *, allow_incomplete: bool) -> Exported:
     before = read_local(folder)
     try:
         with atomic_path(folder / DATA_NAME) as temporary:
             _write_rows(temporary, reading)
             manifest = _described(reading, temporary, allow_incomplete=allow_incomplete)
+            if p95 is not None and manifest.complete:
+                _require_parity(temporary, p95, reading.day)
             if before is not None and _is_same(before, manifest):
                 raise _UnchangedError
             _require_not_less(before, manifest, folder)
@@ -288,6 +300,15 @@ def _require_samples(reading: _Reading, written: WrittenDay) -> None:
             f"{len(written.partial):,} hours of {reading.day} have not {written.samples_per_hour:,} samples of each of"
             f" {reading.tally.hosts:,} hosts: hours {listed(written.partial)}; in hour {hour} those of {listed(hosts)}",
             remedy=f"write those hours of the archive again, {_PUBLISH_REST}",
+        )
+
+
+def _require_parity(path: Path, p95: pl.DataFrame, day: dt.date) -> None:
+    problems = p95_problems(path, p95)
+    if problems:
+        raise PublicationError(
+            f"the P95 of {len(problems):,} series of {day} is not that of the master: {listed(problems)}",
+            remedy="make the day's archive anew with these settings (capsim archive --date); nothing was published",
         )
 
 

@@ -4,9 +4,14 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
 
 from capsim_dagster.audits.finding import Finding, Severity
 from capsim_dagster.errors import MAX_EXAMPLES
+from capsim_dagster.publication.manifest import DATA_NAME, MANIFEST_NAME, DataFile
+from capsim_dagster.storage import sha256
 
 
 def claim(
@@ -30,6 +35,51 @@ def claim(
     number = len(found) if count is None else count
     said = (message or found[0] if found else message) if number else ""
     return Finding(name, severity, not number, number, said, tuple(islice(found, MAX_EXAMPLES)))
+
+
+def files_claim(folder: Path) -> Finding:
+    """Return whether both files of a dataset are there and hold something."""
+    missing = [name for name in (DATA_NAME, MANIFEST_NAME) if not (folder / name).is_file()]
+    empty = [name for name in (DATA_NAME, MANIFEST_NAME) if name not in missing and not (folder / name).stat().st_size]
+    return claim(
+        "files_are_there", [*(f"{name} is missing" for name in missing), *(f"{name} is empty" for name in empty)]
+    )
+
+
+def bytes_claims(path: Path, file: DataFile, *, message: str) -> list[Finding]:
+    """Return whether a file has the size and the digest of its manifest.
+
+    Args:
+        path: The file.
+        file: What the manifest says of it.
+        message: What it means if it has not.
+    """
+    size, digest = path.stat().st_size, f"sha256:{sha256(path)}"
+    of_size = [] if size == file.bytes else [f"{size:,} bytes, not {file.bytes:,}"]
+    of_digest = [] if digest == file.hash else [f"{digest}, not {file.hash}"]
+    return [
+        claim("data_has_its_size", of_size, message=message),
+        claim("data_has_its_sha256", of_digest, message=message),
+    ]
+
+
+def differing_columns(found: pa.Schema, expected: pa.Schema) -> Sequence[str]:
+    """Return in words how the columns of a file differ from those of its dataset; empty = they do not."""
+    if found.remove_metadata().equals(expected):
+        return []
+    differing = [f"{name} is missing" for name in expected.names if name not in found.names]
+    differing += [f"{name} is not one of the dataset's" for name in found.names if name not in expected.names]
+    differing += [
+        f"{name} is {_type(found.field(name))}, not {_type(expected.field(name))}"
+        for name in expected.names
+        if found.names.count(name) == 1 and not found.field(name).equals(expected.field(name))
+    ]
+    is_repeated = len(set(found.names)) < len(found.names)
+    return differing or ["one is there twice" if is_repeated else "they are in another order"]
+
+
+def _type(column: pa.Field) -> str:
+    return f"{column.type}{'' if column.nullable else ' not null'}"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The folder of a published day on disk: one writer at a time, and never a manifest without its data."""
+"""The folder of a published dataset on disk: one writer at a time, and never a manifest without its data."""
 
 import fcntl
 import os
@@ -7,7 +7,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from capsim_dagster.errors import PublicationError
-from capsim_dagster.publication.manifest import DATA_NAME, MANIFEST_NAME, Manifest, parse_manifest
+from capsim_dagster.publication.manifest import (
+    DATA_NAME,
+    MANIFEST_NAME,
+    AnyManifest,
+    Manifest,
+    SealedManifest,
+    parse_as,
+)
 from capsim_dagster.storage import atomic_path, sha256
 from capsim_dagster.storage.store import local_disk
 
@@ -47,15 +54,25 @@ def _hold(descriptor: int, folder: Path) -> None:
     if not is_held:
         raise PublicationError(
             f"another process is publishing into {folder}; this one wrote nothing",
-            remedy="wait until it is done; run this again if the day is not there then",
+            remedy="wait until it is done; run this again if nothing is published there then",
         )
 
 
 def read_local(folder: Path) -> Manifest | None:
-    """Return the manifest of a folder; None = there is none that its data file and its own hash bear out."""
+    """Return the manifest of a day's folder; None = there is none that its data file and its own hash bear out."""
+    return read_published(folder, Manifest)
+
+
+def read_published(folder: Path, model: type[AnyManifest]) -> AnyManifest | None:
+    """Return the manifest of a folder; None = there is none that its data file and its own hash bear out.
+
+    Args:
+        folder: Where data.parquet and manifest.json lie.
+        model: The form of its manifest.
+    """
     try:
         content = (folder / MANIFEST_NAME).read_bytes()
-        manifest = parse_manifest(content, str(folder / MANIFEST_NAME))
+        manifest = parse_as(model, content, str(folder / MANIFEST_NAME))
         is_whole = content == manifest.text.encode() and manifest.is_sealed
         digest = sha256(folder / DATA_NAME) if is_whole else ""
     except (OSError, PublicationError):
@@ -73,7 +90,7 @@ def forget_manifest(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
+def write_manifest(folder: Path, manifest: SealedManifest) -> None:
     """Write the manifest, whole or not at all."""
     with atomic_path(folder / MANIFEST_NAME) as temporary:
         temporary.write_bytes(manifest.text.encode())

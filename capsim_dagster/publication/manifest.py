@@ -8,7 +8,8 @@ here, but sources, time and digests of other systems need a copy of the manifest
 import datetime as dt
 import hashlib
 import json
-from typing import Annotated, Any, Final, Literal, Self
+from abc import abstractmethod
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -18,7 +19,7 @@ MANIFEST_NAME: Final = "manifest.json"
 DATA_NAME: Final = "data.parquet"
 PROFILE: Final = "https://datapackage.org/profiles/2.0/datapackage.json"
 _JSON_SCHEMA: Final = "https://json-schema.org/draft/2020-12/schema"
-_UNSEALED: Final = "sha256:" + "0" * 64
+UNSEALED: Final = "sha256:" + "0" * 64
 _NOT_CONTENT: Final = ("created", "supersedes", "hash")
 """What two manifests of the same content may differ in."""
 
@@ -113,8 +114,8 @@ class Producer(_Part):
     version: str = Field(description="Its version.")
 
 
-class Manifest(_Part):
-    """Everything that is said of a published dataset."""
+class SealedManifest(_Part):
+    """What manifests of all datasets have in common: one form of the text, and a hash that covers it."""
 
     profile: Literal["https://datapackage.org/profiles/2.0/datapackage.json"] = Field(
         alias="$schema", description="The profile whose names are used."
@@ -123,6 +124,36 @@ class Manifest(_Part):
     name: str = Field(pattern=r"^[a-z0-9._-]+$", description="Name of the dataset with its day.")
     dataset: str = Field(pattern=r"^[a-z0-9_]+$", description="Which dataset, e.g. tier3_daily.")
     day: dt.date = Field(description="Day of the archive's folder, UTC.")
+
+    @property
+    @abstractmethod
+    def data(self) -> DataFile:
+        """The file with the rows."""
+
+    @property
+    def text(self) -> str:
+        """The one form in which it is written."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What it says of the dataset itself: equal for equal content, whenever it was made."""
+        return self.model_dump(mode="json", exclude=set(_NOT_CONTENT))
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the hash is that of the rest."""
+        return self == self.sealed()
+
+    def sealed(self) -> Self:
+        """Return it with the hash of the rest."""
+        open_ = self.model_copy(update={"hash": UNSEALED})
+        return open_.model_copy(update={"hash": digest_of(open_.text.encode())})
+
+
+class Manifest(SealedManifest):
+    """Everything that is said of a published dataset."""
+
     complete: bool = Field(description="Whether all hours are there, with one row a host and interval.")
     hours: Hours = Field(description="Which hours are in it.")
     rows: Count = Field(description="Rows of the dataset.")
@@ -141,32 +172,12 @@ class Manifest(_Part):
     supersedes: Digest | None = Field(
         default=None, description="SHA-256 of the manifest that was published before with other content."
     )
-    hash: Digest = Field(default=_UNSEALED, description="SHA-256 of this text with 64 zeros in this place.")
+    hash: Digest = Field(default=UNSEALED, description="SHA-256 of this text with 64 zeros in this place.")
 
     @property
     def data(self) -> DataFile:
         """The file with the rows."""
         return self.resources[0]
-
-    @property
-    def text(self) -> str:
-        """The one form in which it is written."""
-        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """What it says of the dataset itself: equal for equal content, whenever it was made."""
-        return self.model_dump(mode="json", exclude=set(_NOT_CONTENT))
-
-    @property
-    def is_sealed(self) -> bool:
-        """Whether the hash is that of the rest."""
-        return self.hash == self.sealed().hash
-
-    def sealed(self) -> Self:
-        """Return it with the hash of the rest."""
-        open_ = self.model_copy(update={"hash": _UNSEALED})
-        return open_.model_copy(update={"hash": digest_of(open_.text.encode())})
 
 
 def digest_of(content: bytes) -> str:
@@ -178,8 +189,11 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
+AnyManifest = TypeVar("AnyManifest", bound=SealedManifest)
+
+
 def parse_manifest(content: bytes, where: str) -> Manifest:
-    """Return what a manifest says; whether it is sealed is not looked at.
+    """Return what the manifest of a day says; whether it is sealed is not looked at.
 
     Args:
         content: Its text.
@@ -188,8 +202,22 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
     Raises:
         PublicationError: If it does not follow its schema.
     """
+    return parse_as(Manifest, content, where)
+
+
+def parse_as(model: type[AnyManifest], content: bytes, where: str) -> AnyManifest:
+    """Return what the manifest of any dataset says; whether it is sealed is not looked at.
+
+    Args:
+        model: Its form.
+        content: Its text.
+        where: Where it was found, for the message.
+
+    Raises:
+        PublicationError: If it does not follow its schema.
+    """
     try:
-        return Manifest.model_validate_json(content)
+        return model.model_validate_json(content)
     except ValidationError as error:
         reasons = [
             f"{'.'.join(str(part) for part in each['loc']) or 'text'}: {each['msg']}"
@@ -197,11 +225,11 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
         ]
         raise PublicationError(
             f"{where} does not follow the schema of manifests in {len(reasons):,} places: {'; '.join(reasons[:5])}",
-            remedy="publish the day again; data without a good manifest are not to be used",
+            remedy="publish it again; data without a good manifest are not to be used",
         ) from None
 
 
-def manifest_schema() -> str:
-    """Return the JSON Schema of manifests, as shipped in manifest.schema.json."""
-    schema = {"$schema": _JSON_SCHEMA, **Manifest.model_json_schema(mode="serialization")}
+def manifest_schema(model: type[SealedManifest] = Manifest) -> str:
+    """Return the JSON Schema of manifests, as shipped in the manifest.schema.json beside each."""
+    schema = {"$schema": _JSON_SCHEMA, **model.model_json_schema(mode="serialization")}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

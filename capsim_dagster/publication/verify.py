@@ -17,13 +17,13 @@ import pyarrow.parquet as pq
 
 from capsim_dagster.audits.finding import Finding, Severity
 from capsim_dagster.errors import PublicationError
+from capsim_dagster.publication.columns import SCHEMA
 from capsim_dagster.publication.describe import DATASET, PRODUCER, table_schema
-from capsim_dagster.publication.examine import Broken, Examination, columns_of, examine
-from capsim_dagster.publication.findings import Verification, claim
+from capsim_dagster.publication.examine import Broken, Examination, examine
+from capsim_dagster.publication.findings import Verification, bytes_claims, claim, differing_columns, files_claim
 from capsim_dagster.publication.manifest import DATA_NAME, MANIFEST_NAME, Manifest, parse_manifest
 from capsim_dagster.publication.parity import p95_problems
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
-from capsim_dagster.storage import sha256
 
 MAX_NULL_SHARE: Final = 0.05
 """Share of a column's values that may be missing, unless told otherwise."""
@@ -73,7 +73,7 @@ def verify_dataset(
         manifest, about = _manifest(folder, content)
         findings += about
     if manifest is not None and (folder / DATA_NAME).is_file():
-        bytes_ = _bytes(folder / DATA_NAME, manifest)
+        bytes_ = bytes_claims(folder / DATA_NAME, manifest.data, message=_MIXED)
         findings += bytes_
         if all(each.passed for each in bytes_):
             return _rows(_Dataset(folder / DATA_NAME, manifest), findings, max_null_share, p95, folder)
@@ -82,11 +82,8 @@ def verify_dataset(
 
 def _files(folder: Path) -> tuple[bytes | None, list[Finding]]:
     """Return the manifest's text, and whether both files are there."""
-    missing = [name for name in (DATA_NAME, MANIFEST_NAME) if not (folder / name).is_file()]
-    empty = [name for name in (DATA_NAME, MANIFEST_NAME) if name not in missing and not (folder / name).stat().st_size]
-    said = [*(f"{name} is missing" for name in missing), *(f"{name} is empty" for name in empty)]
-    content = None if MANIFEST_NAME in missing else (folder / MANIFEST_NAME).read_bytes()
-    return content, [claim("files_are_there", said)]
+    content = (folder / MANIFEST_NAME).read_bytes() if (folder / MANIFEST_NAME).is_file() else None
+    return content, [files_claim(folder)]
 
 
 def _manifest(folder: Path, content: bytes) -> tuple[Manifest | None, list[Finding]]:
@@ -136,21 +133,11 @@ def _contradictions(manifest: Manifest) -> list[str]:
     return [f"not true: {text}" for text, holds in claims.items() if not holds]
 
 
-def _bytes(path: Path, manifest: Manifest) -> list[Finding]:
-    size, digest = path.stat().st_size, f"sha256:{sha256(path)}"
-    of_size = [] if size == manifest.data.bytes else [f"{size:,} bytes, not {manifest.data.bytes:,}"]
-    of_digest = [] if digest == manifest.data.hash else [f"{digest}, not {manifest.data.hash}"]
-    return [
-        claim("data_has_its_size", of_size, message=_MIXED),
-        claim("data_has_its_sha256", of_digest, message=_MIXED),
-    ]
-
-
 def _rows(
     dataset: _Dataset, findings: list[Finding], max_null_share: float, p95: pl.DataFrame | None, folder: Path
 ) -> Verification:
     try:
-        differing = columns_of(dataset.data)
+        differing = differing_columns(pq.read_schema(dataset.data), SCHEMA)
         findings += [
             claim("columns_are_those_of_the_dataset", differing),
             claim("footer_agrees_with_the_manifest", _footer_differs(dataset)),

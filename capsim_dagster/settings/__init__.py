@@ -32,7 +32,7 @@ from capsim_dagster.settings.model import (
     settings_hash,
 )
 from capsim_dagster.settings.panel import IDENTITY, Flag, Panel, PanelMetric, PanelQuality, PanelValidation
-from capsim_dagster.settings.publication import Archive, Publication, Workload
+from capsim_dagster.settings.publication import Archive, Live, Publication, Retention, Workload
 from capsim_dagster.settings.sections import Weighted
 from capsim_dagster.settings.telemetry import (
     ANOMALY_SLOT_DAYS,
@@ -68,6 +68,7 @@ __all__ = [
     "Flag",
     "Gaps",
     "LegacyFeed",
+    "Live",
     "LoadShift",
     "Metadata",
     "Metric",
@@ -79,6 +80,7 @@ __all__ = [
     "Publication",
     "Refinery",
     "Region",
+    "Retention",
     "ServerType",
     "Settings",
     "Storage",

@@ -19,7 +19,7 @@ from capsim_dagster.schemas import VARIETIES, Resource, Scenario
 from capsim_dagster.settings.feed import LegacyFeed, Refinery
 from capsim_dagster.settings.fleet import Metadata
 from capsim_dagster.settings.panel import Panel
-from capsim_dagster.settings.publication import Archive, Publication
+from capsim_dagster.settings.publication import Archive, Live, Publication
 from capsim_dagster.settings.sections import Section, require_all
 from capsim_dagster.settings.telemetry import Anomalies, Bursts, Calendar, Gaps, Metric, Noise
 
@@ -156,6 +156,11 @@ class Automation(Section):
     max_months_per_run: int | None = Field(
         default=None, ge=1, le=120, description="Months in a row that one run does at most; null = any number."
     )
+    daily_cron: str = Field(description="When the schedule of the daily dataset ticks, in UTC.")
+    hourly_cron: str = Field(description="When the schedule of the hourly dataset ticks, in UTC.")
+    late_hours_days: int = Field(
+        ge=1, le=31, description="Days, the one of the tick included, in whose archive late hours are looked for."
+    )
 
 
 class Settings(BaseSettings):
@@ -178,6 +183,7 @@ class Settings(BaseSettings):
     panel: Panel
     archive: Archive
     publication: Publication
+    live: Live
 
     @property
     def uses_s3(self) -> bool:

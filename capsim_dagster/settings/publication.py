@@ -40,8 +40,25 @@ class Archive(Section):
         return _MINUTES_PER_HOUR // self.interval_minutes
 
 
+class Retention(Section):
+    """For how long files are kept by `capsim retention`; none = for ever."""
+
+    archive_days: int | None = Field(ge=2, description="Days of the archive that are kept, today's included.")
+    tier2_days: int | None = Field(ge=2, description="Days of hourly datasets that are kept.")
+    tier3_days: int | None = Field(ge=2, description="Days of daily datasets that are kept, on disk.")
+
+
 class Publication(Section):
     """The published datasets."""
 
     tier3_prefix: str = Field(pattern=r"^[\w.=-]+(/[\w.=-]+)*$", description="Where daily datasets lie in the bucket.")
     max_null_share: float = Field(ge=0, le=1, description="Share of a column's values that may be missing.")
+    retention: Retention = Field(description="For how long files on disk are kept.")
+
+
+class Live(Section):
+    """The fleet as it is now, served by `capsim tier1 serve`."""
+
+    port: int = Field(ge=0, le=65_535, description="Port that it is served at; 0 = any that is free.")
+    max_backlog: int = Field(ge=1, le=1_000, description="Intervals that a client may lag behind before it is dropped.")
+    hot_percent: float = Field(gt=0, le=100, description="Utilization from which the live page lists a host.")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
-from capsim_dagster.orchestration.keys import HOST_INVENTORY, MONTHLY, PROCESSED_DATA
+from capsim_dagster.orchestration.keys import DATED, HOST_INVENTORY, MONTHLY, PROCESSED_DATA, TIER1_REALTIME
 from capsim_dagster.orchestration.partitions import key_of, range_tags
 from capsim_dagster.settings import Settings
 from capsim_dagster.simulation.telemetry import fleet_hash
@@ -43,12 +43,12 @@ def report_verdict(
     check: dg.AssetCheckKey,
     *,
     passed: bool = True,
-    month: int | None = None,
+    month: int | str | None = None,
     detail: str = "",
     blocking: bool = True,
 ) -> None:
-    """Report how a check judged what is there now."""
-    partition = None if month is None else key_of(month)
+    """Report how a check judged what is there now, of a month, or of another partition by its key, if one is given."""
+    partition = key_of(month) if isinstance(month, int) else month
     wanted = dg.AssetRecordsFilter(
         asset_key=check.asset_key, asset_partitions=None if partition is None else [partition]
     )
@@ -96,7 +96,7 @@ def report_all(
     but: Iterable[dg.AssetKey] = (),
 ) -> None:
     """Report that all assets but some are there, with some months, and that every check of theirs passed."""
-    made = definitions.resolve_asset_graph().get_all_asset_keys() - {*but}
+    made = definitions.resolve_asset_graph().get_all_asset_keys() - {*but, *DATED, TIER1_REALTIME}
     for asset in made - {*MONTHLY}:
         version = fleet_hash(settings.data_generation) if asset == HOST_INVENTORY else None
         report_asset(instance, asset, version=version)

@@ -104,8 +104,12 @@ class Server:
         return self.launch("__ASSET_JOB", range_tags(months) if months else {}, assets)
 
     def backfill(self, months: Sequence[int], assets: Sequence[str] = (), job: str = "") -> str:
-        """Launch a backfill over assets or of a job, and return its id."""
-        params: dict[str, object] = {"partitionNames": [key_of(month) for month in months]}
+        """Launch a backfill of months over assets or of a job, and return its id."""
+        return self.backfill_keys([key_of(month) for month in months], assets, job)
+
+    def backfill_keys(self, keys: Sequence[str], assets: Sequence[str] = (), job: str = "") -> str:
+        """Launch a backfill of partitions over assets or of a job, and return its id."""
+        params: dict[str, object] = {"partitionNames": list(keys)}
         if job:
             params["selector"] = {"partitionSetName": f"{job}_partition_set", "repositorySelector": _REPOSITORY}
         else:
@@ -149,6 +153,15 @@ class Server:
         """Return the state of each month of an asset that the UI does not show as missing."""
         statuses = self.ask(_ASSET, key=_path(asset))["assetNodeOrError"]["assetPartitionStatuses"]
         return _by_month(statuses["ranges"])
+
+    def ranges(self, asset: str) -> list[tuple[str, str, str]]:
+        """Return first and last key and state of each range of partitions that the UI does not show as missing."""
+        return _ranges(self.ask(_ASSET, key=_path(asset))["assetNodeOrError"]["assetPartitionStatuses"])
+
+    def check_ranges(self, asset: str) -> dict[str, list[tuple[str, str, str]]]:
+        """Return the same of each check of an asset, by its name."""
+        checks = self.ask(_ASSET, key=_path(asset))["assetNodeOrError"]["assetChecksOrError"]["checks"]
+        return {check["name"]: _ranges(check["partitionStatuses"]) for check in checks}
 
     def checks(self, asset: str) -> dict[str, dict[int, str]]:
         """Return by check the state of each month that the UI does not show as missing; month 0 is the whole asset."""
@@ -229,6 +242,10 @@ def _free_port() -> int:
 
 def _path(asset: str) -> dict[str, list[str]]:
     return {"path": asset.split("/")}
+
+
+def _ranges(statuses: Mapping[str, Sequence[Mapping[str, str]]]) -> list[tuple[str, str, str]]:
+    return [(part["startKey"], part["endKey"], part["status"]) for part in statuses["ranges"]]
 
 
 def _by_month(ranges: Sequence[Mapping[str, str]]) -> dict[int, str]:

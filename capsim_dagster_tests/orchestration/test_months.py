@@ -194,7 +194,7 @@ def test_checks_of_whole_assets_run_alone_as_by_their_button(platform: Platform,
 
 def test_the_trends_show_every_check_that_there_is(platform: Platform) -> None:
     graph = build_definitions(platform.settings, today=TODAY).resolve_asset_graph()
-    assert len(every_check()) == 26 + 5 + 15
+    assert len(every_check()) == 26 + 5 + 15 + 13
     assert set(every_check()) == set(graph.asset_check_keys)
 
 

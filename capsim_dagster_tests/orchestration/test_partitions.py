@@ -19,8 +19,8 @@ from capsim_dagster.orchestration.partitions import (
     ranges_named,
     standing,
 )
-from capsim_dagster.settings import Automation
-from capsim_dagster_tests.conftest import MakeSettings
+from capsim_dagster.settings import load_settings
+from capsim_dagster_tests.conftest import CONFIG, MakeSettings
 
 TODAY = dt.date(2023, 8, 15)
 FIVE = [202301, 202302, 202303, 202304, 202305]
@@ -124,7 +124,7 @@ def test_last_month_asked_reads_a_single_partition_and_knows_when_there_is_none(
 @pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 @pytest.mark.parametrize("longest", [None, 1, 6])
 def test_backfill_is_one_run_or_runs_of_so_many_months(longest: int | None) -> None:
-    automation = Automation(monthly_cron="0 6 2 * *", max_months_per_tick=12, max_months_per_run=longest)
+    automation = load_settings(CONFIG, {"automation": {"max_months_per_run": longest}}).automation
 
     assert backfill_policy(automation).max_partitions_per_run == longest
 

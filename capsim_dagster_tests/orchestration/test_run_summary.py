@@ -6,11 +6,11 @@ import dagster as dg
 import pytest
 
 from capsim_dagster.audits.report import AuditReport
-from capsim_dagster.orchestration import month_events
+from capsim_dagster.orchestration import partition_events
 from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.metadata import Metadata
-from capsim_dagster.orchestration.month_events import MonthEvent
-from capsim_dagster.orchestration.partitions import month_of, range_tags
+from capsim_dagster.orchestration.partition_events import PartitionEvent
+from capsim_dagster.orchestration.partitions import key_of, month_of, range_tags
 from capsim_dagster.orchestration.run_summary import AssetSummary, CheckSummary, RunSummary, summary_of
 from capsim_dagster_tests.conftest import MONTHS
 from capsim_dagster_tests.orchestration.conftest import QUIET
@@ -44,18 +44,18 @@ def ran(reports: Reports, *, end: Callable[[], None] = nothing, stops_run: bool 
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-    def table(context: dg.AssetExecutionContext) -> Iterator[MonthEvent]:
+    def table(context: dg.AssetExecutionContext) -> Iterator[PartitionEvent]:
         for number, month in enumerate(map(month_of, context.partition_keys), start=1):
             facts: Metadata = {
                 "dagster/partition_row_count": dg.IntMetadataValue(number),
                 "bytes": dg.IntMetadataValue(100),
             }
-            yield month_events.materialized(context, TABLE, month, facts, version=str(month))
+            yield partition_events.materialized(context, TABLE, key_of(month), facts, version=str(month))
             report = {TABLE: {spec.name: reports[month]}} if month in reports else {}
-            yield from month_events.evaluated(context, [spec], month, report, stops_run=stops_run)
+            yield from partition_events.evaluated(context, [spec], key_of(month), report, stops_run=stops_run)
         with clear_failure():
             end()
-        yield from month_events.finished(context, [TABLE], [spec])
+        yield from partition_events.finished(context, [TABLE], [spec])
 
     @dg.asset_check(asset=NAMES, description="Names differ.")
     def names_differ() -> dg.AssetCheckResult:

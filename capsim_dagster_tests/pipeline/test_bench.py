@@ -1,9 +1,19 @@
 import subprocess
 
+import polars as pl
 import pytest
 
-from capsim_dagster.pipeline.bench import Measurement, measure_command, measure_stages
+from capsim_dagster.errors import GateError
+from capsim_dagster.pipeline.bench import (
+    Measurement,
+    measure_command,
+    measure_publication,
+    measure_stages,
+    publication_stages,
+)
+from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MakeSettings
+from capsim_dagster_tests.sabotage import rewrite_master
 
 STAGES = [
     "host_inventory",
@@ -23,6 +33,7 @@ STAGES = [
     "all stages",
 ]
 ROWS = 10 * 4 * 31
+SAMPLES = 10 * 24 * 12
 
 
 @pytest.mark.slow
@@ -41,6 +52,23 @@ def test_all_stages_are_measured_with_their_rows(make_settings: MakeSettings) ->
     assert total.wall_s == pytest.approx(sum(part.wall_s for part in parts))
     assert total.peak_rss_mib == max(part.peak_rss_mib for part in parts)
     assert (settings.data_dir / "master" / "master_daily.parquet").is_file()
+
+    day = measure_publication(settings)
+    assert {measurement.stage: measurement.rows for measurement in day} == dict.fromkeys(
+        ["hourly_archive, a day", "tier3_daily, a day", "tier3 verify, a day"], SAMPLES
+    )
+    assert all(part.cpu_s > 0 and part.wall_s > 0 and part.peak_rss_mib > 10 for part in day)
+    assert (settings.data_dir / "output" / "tier3_daily" / "2023-01-31" / "manifest.json").is_file()
+
+
+def test_a_day_whose_p95_is_not_the_masters_is_no_measurement(platform: Platform) -> None:
+    rewrite_master(platform, lambda frame: frame.with_columns(p95_util=pl.lit(1.0, pl.Float32)))
+    archive, publish, verify = publication_stages(platform).values()
+    archive()
+    publish()
+
+    with pytest.raises(GateError, match="p95_is_that_of_the_master: 48 of 48 values differ"):
+        verify()
 
 
 def test_rate_is_rows_a_wall_second() -> None:

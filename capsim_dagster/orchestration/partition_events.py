@@ -1,8 +1,8 @@
-"""What is recorded of each month: its materialization and its checks, at once and one by one.
+"""What is recorded of each partition, a month, a day or an hour: its materialization and its checks, one by one.
 
-Dagster itself records a range of months when the step ends: a failure half-way marks all of them as failed though files
-are there, a kill likewise, and checks of partitions show as skipped. So a step over months yields an event for each as
-soon as it is whole, and its outputs in the end only unlock the steps that follow.
+Dagster itself records a range when the step ends: a failure half-way marks all of it as failed though files are there,
+a kill likewise, and checks of partitions show as skipped. So a step over partitions yields an event for each as soon as
+it is whole, and its outputs in the end only unlock the steps that follow.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,21 +18,20 @@ from dagster._utils.warnings import disable_dagster_warnings  # not exported
 
 from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.orchestration.metadata import Metadata, report_metadata, severity_of
-from capsim_dagster.orchestration.partitions import key_of
 
-MonthEvent = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.MaterializeResult[None] | dg.Output[None]
-"""What a step over months yields."""
+PartitionEvent = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.MaterializeResult[None] | dg.Output[None]
+"""What a step over partitions yields."""
 
 
 def materialized(
-    context: dg.AssetExecutionContext, asset: dg.AssetKey, month: int, metadata: Metadata, *, version: str
+    context: dg.AssetExecutionContext, asset: dg.AssetKey, partition: str, metadata: Metadata, *, version: str
 ) -> dg.AssetMaterialization:
-    """Return the event that one month of an asset is there, with the tags by which Dagster sees what is outdated.
+    """Return the event that one partition of an asset is there, with the tags by which Dagster sees what is outdated.
 
     Args:
         context: Context of the step.
         asset: The asset.
-        month: The month as YYYYMM.
+        partition: Its key.
         metadata: What a person sees beside it.
         version: Digest of the content: where it stays the same, nothing that depends on it is outdated.
     """
@@ -41,7 +40,7 @@ def materialized(
     with disable_dagster_warnings():  # data versions are beta in name; the UI's "outdated" rests on them
         output = dg.Output(None, output_name=name, metadata=metadata, data_version=dg.DataVersion(version))
     (event,) = _get_output_asset_events(
-        asset, [key_of(month)], output, step.op_def.output_def_named(name), {}, step, AssetExecutionType.MATERIALIZATION
+        asset, [partition], output, step.op_def.output_def_named(name), {}, step, AssetExecutionType.MATERIALIZATION
     )
     assert isinstance(event, dg.AssetMaterialization)  # noqa: S101 what was asked for
     return event
@@ -50,19 +49,19 @@ def materialized(
 def evaluated(
     context: dg.AssetExecutionContext,
     specs: Iterable[dg.AssetCheckSpec],
-    month: int,
+    partition: str,
     reports: Mapping[dg.AssetKey, Mapping[str, AuditReport]],
     *,
     stops_run: bool = True,
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """Yield how the selected checks of one month ended.
+    """Yield how the selected checks of one partition ended.
 
     Args:
         context: Context of the step.
         specs: The checks.
-        month: The month as YYYYMM, whose materialization was yielded before.
+        partition: Its key; its materialization was yielded before.
         reports: Audits by asset and name.
-        stops_run: Whether a failure ends the run after this step; else what follows refuses that month alone.
+        stops_run: Whether a failure ends the run after this step; else what follows refuses that partition alone.
     """
     targets: dict[dg.AssetKey, AssetCheckEvaluationTargetMaterializationData | None] = {}
     for spec in specs:
@@ -70,7 +69,7 @@ def evaluated(
         if report is None or spec.key not in context.selected_asset_check_keys:
             continue
         if spec.asset_key not in targets:
-            targets[spec.asset_key] = _latest(context.instance, spec.asset_key, month)
+            targets[spec.asset_key] = _latest(context.instance, spec.asset_key, partition)
         yield dg.AssetCheckEvaluation(
             asset_key=spec.asset_key,
             check_name=spec.name,
@@ -80,14 +79,14 @@ def evaluated(
             severity=severity_of(spec),
             description=report.verdict,
             blocking=spec.blocking and stops_run,
-            partition=key_of(month),
+            partition=partition,
         )
 
 
 def finished(
     context: dg.AssetExecutionContext, assets: Iterable[dg.AssetKey], specs: Iterable[dg.AssetCheckSpec]
 ) -> Iterator[dg.MaterializeResult[None] | dg.Output[None]]:
-    """Yield the outputs of a step whose months are all recorded, without recording them again."""
+    """Yield the outputs of a step whose partitions are all recorded, without recording them again."""
     for asset in assets:
         yield dg.MaterializeResult(asset_key=asset, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
     for spec in specs:
@@ -96,10 +95,10 @@ def finished(
 
 
 def _latest(
-    instance: dg.DagsterInstance, asset: dg.AssetKey, month: int
+    instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str
 ) -> AssetCheckEvaluationTargetMaterializationData | None:
-    """Return which materialization of a month a check looked at: the latest."""
-    chosen = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[key_of(month)])
+    """Return which materialization of a partition a check looked at: the latest."""
+    chosen = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition])
     records = instance.fetch_materializations(chosen, limit=1).records
     if not records:
         return None

@@ -1,0 +1,107 @@
+"""`capsim retention`: removes the days that are older than the settings keep them."""
+
+import sys
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from capsim_dagster.cli.options import EXIT_FAILED, config_option, console, data_dir_option, read_settings
+from capsim_dagster.errors import MAX_EXAMPLES
+
+if TYPE_CHECKING:
+    from capsim_dagster.publication.retention import Dataset, DayFolder, LeftDay, RetentionPlan
+
+_MEGA: Final = 1e6
+_COLUMNS: Final = ("dataset", "days", "oldest", "newest", "files", "MB", "")
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@click.option(
+    "--unpublished",
+    is_flag=True,
+    help="Let days of the archive go although tier 3 is kept longer and does not hold all of their samples.",
+)
+@config_option
+@data_dir_option
+def retention(config: Path | None, data_dir: Path | None, *, dry_run: bool, unpublished: bool) -> None:
+    """Remove days of the archive and of the published datasets that are older than they are kept.
+
+    publication.retention says for how many days, today's UTC day included: archive_days, tier2_days and tier3_days;
+    null = for ever. A day of the archive stays while tier 3 would be kept longer and was not made of it. Nothing is
+    removed in a bucket. Exit code 1 if a day stays that is older than it is kept.
+
+    \b
+    capsim retention --dry-run                  what is there, and what would be removed
+    capsim retention
+    """  # noqa: D301 click formats this text
+    from capsim_dagster.publication.export import now_utc
+    from capsim_dagster.publication.retention import expired
+    from capsim_dagster.storage import DataLayout
+
+    settings = read_settings(config, data_dir)
+    layout, limits, terminal = DataLayout(settings.data_dir.absolute()), settings.publication.retention, console()
+    plan = expired(layout, limits, today=now_utc().date(), unpublished=unpublished)
+    left = [each for dataset in plan.datasets for each in dataset.left]
+    left += [] if dry_run else _removed(plan, terminal)
+    terminal.print(_table(plan, left, dry_run=dry_run))
+    _print_left(left, terminal)
+    if not plan.has_limit:
+        names = ", ".join(dataset.dataset.setting for dataset in plan.datasets)
+        terminal.print(f"nothing is ever removed: publication.retention ({names}) sets no limit", soft_wrap=True)
+    terminal.print(escape(f"in {layout.root}"), soft_wrap=True, highlight=False)
+    sys.exit(EXIT_FAILED if left else 0)
+
+
+def _removed(plan: "RetentionPlan", terminal: Console) -> "list[LeftDay]":
+    """Remove what is to be removed, with a bar in a terminal; return the days that stayed."""
+    from capsim_dagster.publication.retention import remove
+
+    with Progress(console=terminal, disable=not terminal.is_terminal, transient=True) as progress:
+        task = progress.add_task("removing", total=sum(len(folder.files) for folder in plan.expired))
+        return [*remove(plan, advance=lambda files: progress.advance(task, files))]
+
+
+def _table(plan: "RetentionPlan", left: "Sequence[LeftDay]", *, dry_run: bool) -> Table:
+    """Return what became of the days: a row a dataset and outcome."""
+    table = Table(*_COLUMNS, title="Retention", title_justify="left")
+    for column in table.columns[1:6]:
+        column.justify = "right"
+    stayed = [each.folder for each in left]
+    done = "[yellow]would be removed" if dry_run else "[green]removed"
+    for of in plan.datasets:
+        left_here = [folder for folder in stayed if folder.dataset == of.dataset]
+        rows = {
+            done: [folder for folder in of.expired if folder not in left_here],
+            "[red]left, see below": left_here,
+            _kept(of.dataset): of.kept,
+        }
+        shown = {outcome: folders for outcome, folders in rows.items() if folders} or {_kept(of.dataset): []}
+        for outcome, folders in shown.items():
+            table.add_row(of.dataset.name, *_facts(folders), outcome)
+    return table
+
+
+def _kept(dataset: "Dataset") -> str:
+    return "kept for ever" if dataset.keep_days is None else f"kept: younger than {dataset.keep_days:,} days"
+
+
+def _facts(folders: "Sequence[DayFolder]") -> tuple[str, ...]:
+    days = sorted(folder.day for folder in folders)
+    bounds = (str(days[0]), str(days[-1])) if days else ("", "")
+    files, size = sum(len(folder.files) for folder in folders), sum(folder.bytes for folder in folders)
+    return f"{len(days):,}", *bounds, f"{files:,}", f"{size / _MEGA:,.1f}"
+
+
+def _print_left(left: "Sequence[LeftDay]", terminal: Console) -> None:
+    for each in islice(left, MAX_EXAMPLES):
+        terminal.print(f"[red]left[/] {escape(str(each.reason))}", soft_wrap=True, highlight=False)
+    if len(left) > MAX_EXAMPLES:
+        terminal.print(f"and {len(left) - MAX_EXAMPLES:,} more days that were left")

@@ -1,0 +1,90 @@
+"""`capsim tier1`: the fleet as it is now, or as it was, live over HTTP and into the archive."""
+
+import datetime as dt
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from capsim_dagster.cli.options import DATE, config_option, data_dir_option, layout_of, read_settings, window
+
+if TYPE_CHECKING:
+    from capsim_dagster.publication.live.interval import LiveFleet
+    from capsim_dagster.settings import Settings
+
+_INSTANT: Final = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
+_MAX_SPEED: Final = 100_000.0
+
+
+@click.group()
+def tier1() -> None:
+    """The live fleet: every interval archived when it begins, and served as metrics, streams and a page.
+
+    \b
+    capsim tier1 serve                                           the present
+    capsim tier1 serve --start 2026-01-15T00:00 --speed 60       a day in 24 minutes
+    """  # noqa: D301 click formats this text
+
+
+@tier1.command()
+@click.option("--speed", type=click.FloatRange(1, _MAX_SPEED), default=1.0, help="Simulated seconds in a second.")
+@click.option("--start", type=_INSTANT, help="Simulated time to start from, UTC. Default: the present.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind to.")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Port; 0 = any that is free. Default: live.port.")
+@config_option
+@data_dir_option
+@click.option("--hosts", type=int, help="Hosts in the fleet, 10 or more (data_generation.num_servers).")
+@click.option("--first-day", type=DATE, help="First day of the fleet's window (data_generation.start_date).")
+@click.option("--last-day", type=DATE, help="Last day of it, inclusive (data_generation.end_date).")
+def serve(  # noqa: PLR0913 click hands over each option
+    speed: float,
+    start: dt.datetime | None,
+    host: str,
+    port: int | None,
+    config: Path | None,
+    data_dir: Path | None,
+    hosts: int | None,
+    first_day: dt.datetime | None,
+    last_day: dt.datetime | None,
+) -> None:
+    """Make the fleet live. Ctrl-C ends it; started again, it goes on where it stopped.
+
+    \b
+    /metrics   the current interval for Prometheus, as OpenMetrics or text
+    /latest    the current interval as one JSON object
+    /stream    every interval as JSON lines, or as server-sent events (Accept: text/event-stream);
+               ?after=SEQ or Last-Event-ID goes on after an interval, as long as it is held
+    /summary   by region and resource, and the hosts that run hot; the stream of it likewise
+    /healthz   200 while intervals come
+    /          a page that shows the summary
+
+    Each interval is appended to archive/YYYYMMDD/HH.jsonl.gz.part when it begins; the file of an hour that is over has
+    the bytes of capsim archive. Intervals of less than a day that were missed are written first.
+
+    Bound to anything but loopback it needs a token of 16 characters or more in CAPSIM_LIVE_TOKEN, and every caller must
+    show it: Authorization: Bearer TOKEN. On loopback a token that is set is asked for too.
+    """  # noqa: D301 click formats this text
+    from capsim_dagster.publication.live import serve as live
+    from capsim_dagster.publication.live.guard import TOKEN_VARIABLE
+
+    settings = read_settings(config, data_dir, generation=window(hosts, first_day, last_day))
+    options = live.LiveOptions(
+        archive_root=layout_of(settings).archive,
+        host=host,
+        port=settings.live.port if port is None else port,
+        max_backlog=settings.live.max_backlog,
+        hot_percent=settings.live.hot_percent,
+        token=os.environ.get(TOKEN_VARIABLE),
+        start=start and start.replace(tzinfo=dt.UTC),
+        speed=speed,
+    )
+    live.serve(_fleet(settings), options, lambda line: click.echo(f"capsim: {line}"))
+
+
+def _fleet(settings: "Settings") -> "LiveFleet":
+    from capsim_dagster.panel.generate import fleet_of
+    from capsim_dagster.publication.live.interval import LiveFleet
+
+    generation = settings.data_generation
+    return LiveFleet(generation, settings.archive, settings.panel.inbound_share, fleet_of(generation))

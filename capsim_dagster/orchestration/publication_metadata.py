@@ -1,0 +1,93 @@
+"""What a person sees beside a day or an hour of publication."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import dagster as dg
+
+from capsim_dagster.orchestration.metadata import Metadata, table
+from capsim_dagster.pipeline.publication import ArchivedDay, PublishedDay
+from capsim_dagster.pipeline.publication_hours import PublishedHour
+from capsim_dagster.publication.archive import hour_path
+from capsim_dagster.publication.columns import Column
+
+
+def dataset_schema(columns: Sequence[Column]) -> dg.TableSchema:
+    """Return columns with types, units and bounds."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                column.name,
+                str(column.arrow),
+                description=f"{column.description} Unit: {column.unit}." if column.unit else column.description,
+                constraints=dg.TableColumnConstraints(nullable=column.nullable),
+            )
+            for column in columns
+        ]
+    )
+
+
+def archived_day(root: Path, made: ArchivedDay) -> Metadata:
+    """Return the files of a day of the archive, its lines and size.
+
+    Args:
+        root: Root of the archive.
+        made: The day.
+    """
+    return {
+        "path": dg.MetadataValue.path(hour_path(root, made.day, 0).parent),
+        "dagster/partition_row_count": dg.MetadataValue.int(made.lines),
+        "bytes": dg.MetadataValue.int(made.bytes),
+        "sha256": dg.MetadataValue.text(made.sha256),
+        "hours_written": dg.MetadataValue.int(sum(not file.is_unchanged for file in made.files)),
+        "files": table(
+            [
+                {"hour": file.hour, "lines": file.lines, "bytes": file.bytes, "sha256": file.sha256}
+                for file in made.files
+            ]
+        ),
+    }
+
+
+def published_day(made: PublishedDay) -> Metadata:
+    """Return where a published day lies, its size and digests, the nulls of its columns, and what was verified."""
+    manifest, folder = made.exported.manifest, made.exported.folder
+    return {
+        "path": dg.MetadataValue.path(folder),
+        "dagster/partition_row_count": dg.MetadataValue.int(manifest.rows),
+        "bytes": dg.MetadataValue.int(manifest.data.bytes),
+        "sha256": dg.MetadataValue.text(manifest.data.hash),
+        "manifest_sha256": dg.MetadataValue.text(manifest.hash),
+        "hosts": dg.MetadataValue.int(manifest.hosts),
+        "is_unchanged": dg.MetadataValue.bool(made.exported.is_unchanged),
+        "first_ts": dg.MetadataValue.text(str(manifest.first_ts)),
+        "last_ts": dg.MetadataValue.text(str(manifest.last_ts)),
+        "p95_compared_with": dg.MetadataValue.text(made.source),
+        "bucket": dg.MetadataValue.text(
+            f"{made.uploaded.url}: {made.uploaded.outcome}" if made.uploaded else "not uploaded"
+        ),
+        "columns": table(
+            [
+                {"column": field.name, "nulls": field.nulls, "null_percent": round(100 * field.null_ratio, 4)}
+                for field in manifest.data.table.fields
+            ]
+        ),
+        "verify": dg.MetadataValue.text(f"capsim tier3 verify --local {folder}"),
+    }
+
+
+def published_hour(made: PublishedHour) -> Metadata:
+    """Return where a published hour lies, its size and digests."""
+    manifest, folder = made.exported.manifest, made.exported.folder
+    return {
+        "path": dg.MetadataValue.path(folder),
+        "dagster/partition_row_count": dg.MetadataValue.int(manifest.rows),
+        "bytes": dg.MetadataValue.int(manifest.data.bytes),
+        "sha256": dg.MetadataValue.text(manifest.data.hash),
+        "manifest_sha256": dg.MetadataValue.text(manifest.hash),
+        "hosts": dg.MetadataValue.int(manifest.hosts),
+        "samples": dg.MetadataValue.int(manifest.samples),
+        "gaps": dg.MetadataValue.int(manifest.gaps),
+        "is_unchanged": dg.MetadataValue.bool(made.exported.is_unchanged),
+        "verify": dg.MetadataValue.text(f"capsim tier2 verify --local {folder}"),
+    }

@@ -1,0 +1,101 @@
+"""What is claimed of published datasets in the UI: the findings of the verifier, a few of them to a check."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from capsim_dagster.audits.finding import Finding, Severity
+from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.pipeline.month_checks import Reports
+from capsim_dagster.publication.findings import Verification
+
+Claims = Mapping[str, Sequence[str]]
+"""The claims of a verifier by the check that shows them."""
+
+DAILY_CLAIMS: Final[Claims] = {
+    "manifest_is_sound": (
+        "manifest_follows_its_schema",
+        "manifest_is_as_it_was_written",
+        "manifest_is_of_this_dataset",
+        "manifest_agrees_with_itself",
+    ),
+    "bytes_are_those_of_the_manifest": ("files_are_there", "data_has_its_size", "data_has_its_sha256"),
+    "rows_are_those_of_the_manifest": (
+        "data_are_readable",
+        "columns_are_those_of_the_dataset",
+        "footer_agrees_with_the_manifest",
+        "counts_are_those_of_the_manifest",
+        "columns_are_described_as_they_are",
+        "hours_are_those_of_the_manifest",
+        "each_host_has_every_interval",
+        "the_day_is_complete",
+    ),
+    "rows_are_samples": (
+        "keys_are_unique",
+        "percent_is_within_bounds",
+        "traffic_is_not_negative",
+        "traffic_is_null_where_network_is",
+        "interval_is_that_of_the_day",
+        "seq_follows_the_time",
+        "timestamps_are_of_the_hour",
+        "sampled_rows_are_samples",
+    ),
+    "null_ratios_are_within_bounds": ("null_ratios_are_within_bounds",),
+    "p95_is_that_of_the_master": ("p95_is_that_of_the_master",),
+}
+"""Of `tier3_daily`."""
+HOURLY_CLAIMS: Final[Claims] = {
+    "manifest_is_sound": DAILY_CLAIMS["manifest_is_sound"],
+    "bytes_are_those_of_the_manifest": DAILY_CLAIMS["bytes_are_those_of_the_manifest"],
+    "rows_are_those_of_the_manifest": (
+        "data_are_readable",
+        "columns_are_those_of_the_dataset",
+        "footer_agrees_with_the_manifest",
+        "counts_are_those_of_the_manifest",
+        "columns_are_described_as_they_are",
+    ),
+    "rows_are_aggregates": (
+        "keys_are_unique",
+        "timestamps_are_the_start_of_the_hour",
+        "percent_is_within_bounds",
+        "samples_are_at_most_the_intervals",
+        "values_are_null_just_where_no_sample_is",
+        "percentiles_are_in_order",
+        "mean_is_what_the_percentiles_allow",
+        "each_host_has_one_row_a_resource",
+        "rows_are_sorted",
+    ),
+}
+"""Of `tier2_hourly`."""
+
+
+def reports_of(verification: Verification, claims: Claims) -> Reports:
+    """Return what a verification found as a report a check; a claim that could not be judged does not hold.
+
+    Args:
+        verification: All findings on a dataset.
+        claims: Which of them each check shows.
+    """
+    found = {finding.name: finding for finding in verification.findings}
+    return {check: _report(check, [(name, found.get(name)) for name in names]) for check, names in claims.items()}
+
+
+def _report(check: str, judged: Sequence[tuple[str, Finding | None]]) -> AuditReport:
+    problems: list[str] = []
+    notes: list[str] = []
+    for name, finding in judged:
+        if finding is None:
+            problems.append(f"{name}: not judged, see the other checks")
+        elif finding.fails(strict=False):
+            problems += [f"{name}: {example}" for example in finding.examples or [finding.message]]
+        elif not finding.passed or (finding.severity is Severity.INFO and finding.message):
+            notes.append(f"{name}: {finding.message}")
+    return AuditReport(
+        claim=check.replace("_", " "),
+        problems=problems,
+        counts={
+            "claims": len(judged),
+            "claims_that_hold": sum(finding is not None and finding.passed for _, finding in judged),
+            "found_against_them": sum(finding.count for _, finding in judged if finding is not None),
+        },
+        note="; ".join(notes),
+    )

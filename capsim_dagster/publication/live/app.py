@@ -1,0 +1,175 @@
+"""The paths of the live server."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from capsim_dagster.publication.live.clock import Clock
+from capsim_dagster.publication.live.feed import Feed
+from capsim_dagster.publication.live.guard import Guard
+from capsim_dagster.publication.live.interval import Interval, as_event
+from capsim_dagster.publication.live.openmetrics import Renderer, ServerFacts
+from capsim_dagster.publication.live.stream import EVENTS_TYPE, LINES_TYPE, Abort, Encode, Stream
+from capsim_dagster.publication.live.summary import summary_of
+from capsim_dagster.publication.live.timeline import Timeline
+
+_PAGE: Final = {
+    "/": ("live.html", "text/html"),
+    "/live.css": ("live.css", "text/css"),
+    "/live.js": ("live.js", "text/javascript"),
+}
+PUBLIC: Final = frozenset({*_PAGE, "/healthz"})
+"""Paths that hold nothing of the fleet."""
+_PAGE_HEADERS: Final = {
+    "content-security-policy": "default-src 'none'; img-src data:; style-src 'self'; script-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",
+}
+_NUMBER: Final = re.compile(r"\d{1,18}", re.ASCII)
+
+
+@dataclass
+class LiveState:
+    """What the server shows.
+
+    Attributes:
+        feed: The last intervals.
+        clock: Tells simulated time.
+        timeline: Which interval is when.
+        hosts: Hosts of the fleet.
+        hot_percent: Utilization from which a host is listed [%].
+        archived: Tells how many intervals this process wrote.
+        abort: Cuts the connection of a request.
+        summaries: The summaries that were made last, by number of their interval.
+        renderer: Renders metrics.
+    """
+
+    feed: Feed
+    clock: Clock
+    timeline: Timeline
+    hosts: int
+    hot_percent: float
+    archived: Callable[[], int]
+    abort: Abort = lambda _scope: None
+    summaries: dict[int, bytes] = field(default_factory=dict)
+    renderer: Renderer = field(default_factory=Renderer)
+
+    @property
+    def lag(self) -> int:
+        """Intervals that are due and were not emitted yet."""
+        newest = self.feed.newest
+        return max(self.timeline.number_at(self.clock.now()) - newest.number, 0) if newest else 0
+
+    def summary(self, interval: Interval) -> bytes:
+        """Return the summary of an interval; it is made once."""
+        if interval.number not in self.summaries:
+            oldest = interval.number - self.feed.max_backlog
+            self.summaries = {number: text for number, text in self.summaries.items() if number > oldest}
+            facts = summary_of(interval, self.hot_percent)
+            facts |= {"interval_s": self.timeline.interval_s, "speed": self.clock.speed}
+            self.summaries[interval.number] = json.dumps(facts, separators=(",", ":")).encode() + b"\n"
+        return self.summaries[interval.number]
+
+    def facts(self, interval: Interval) -> ServerFacts:
+        """Return how the server fares."""
+        return ServerFacts(
+            interval_s=self.timeline.interval_s,
+            sample_s=interval.begin.timestamp(),
+            speed=self.clock.speed,
+            lag=self.lag,
+            hosts=self.hosts,
+            clients=self.feed.clients,
+            dropped=self.feed.dropped,
+            archived=self.archived(),
+        )
+
+
+def live_app(state: LiveState, *, host: str, token: str | None) -> ASGIApp:
+    """Return the application.
+
+    Args:
+        state: What it shows.
+        host: Address that it is bound to.
+        token: What callers must show; None = nothing.
+    """
+    paths = _Paths(state)
+    routes = [Route(path, paths.page) for path in _PAGE]
+    endpoints = (paths.metrics, paths.latest, paths.stream, paths.summary, paths.healthz)
+    routes += [Route(f"/{endpoint.__name__}", endpoint) for endpoint in endpoints]
+    return Guard(Starlette(routes=routes), host, token, PUBLIC)
+
+
+class _Paths:
+    """What each path answers."""
+
+    def __init__(self, state: LiveState) -> None:
+        self._state = state
+
+    async def page(self, request: Request) -> Response:
+        """Answer with a file of the page."""
+        name, kind = _PAGE[request.url.path]
+        return Response(files(__package__).joinpath("page", name).read_bytes(), media_type=kind, headers=_PAGE_HEADERS)
+
+    async def healthz(self, _request: Request) -> Response:
+        """Answer whether intervals come as they should."""
+        is_well = self._state.feed.newest is not None and not self._state.feed.is_closed
+        return JSONResponse({"status": "ok" if is_well else "starting"}, 200 if is_well else 503)
+
+    async def metrics(self, request: Request) -> Response:
+        """Answer with the current interval and how the server fares, as metrics."""
+        interval = self._state.feed.newest
+        if interval is None:
+            return _nothing_yet()
+        accept, facts = request.headers.get("accept", ""), self._state.facts(interval)
+        content, kind = await run_in_threadpool(self._state.renderer.render, accept, interval, facts)
+        return Response(content, headers={"content-type": kind})
+
+    async def latest(self, _request: Request) -> Response:
+        """Answer with the current interval."""
+        interval = self._state.feed.newest
+        return Response(interval.as_json, media_type="application/json") if interval else _nothing_yet()
+
+    async def stream(self, request: Request) -> ASGIApp:
+        """Answer with every interval from now on."""
+        return self._stream(request, lambda each: each.lines, lambda each: each.event)
+
+    async def summary(self, request: Request) -> ASGIApp:
+        """Answer with the summary of the current interval; to who wants events, with that of every interval."""
+        if _wants_events(request):
+            return self._stream(request, self._state.summary, self._summary_event)
+        interval = self._state.feed.newest
+        return Response(self._state.summary(interval), media_type="application/json") if interval else _nothing_yet()
+
+    def _summary_event(self, interval: Interval) -> bytes:
+        return as_event(interval.number, self._state.summary(interval))
+
+    def _stream(self, request: Request, lines: Encode, event: Encode) -> ASGIApp:
+        is_events = _wants_events(request)
+        if request.method == "HEAD":
+            return Response(media_type=EVENTS_TYPE if is_events else LINES_TYPE)
+        # The header is what a browser sends by itself when it connects again: it is newer than the query.
+        after = request.headers.get("last-event-id") or request.query_params.get("after")
+        if after is not None and not _NUMBER.fullmatch(after):
+            return JSONResponse({"error": "after and Last-Event-ID are the seq of an interval, 0 and up"}, 400)
+        number = None if after is None else int(after)
+        return Stream(self._state.feed, event if is_events else lines, self._state.abort, is_events, number)
+
+
+def _wants_events(request: Request) -> bool:
+    return EVENTS_TYPE in request.headers.get("accept", "")
+
+
+def _nothing_yet() -> Response:
+    return JSONResponse({"error": "no interval was emitted yet"}, 503)

@@ -1,0 +1,60 @@
+"""What the live page shows of an interval: utilization by region and resource, and the hosts that run hot."""
+
+from typing import Any, Final
+
+import polars as pl
+
+from capsim_dagster.publication.columns import UTILIZATIONS
+from capsim_dagster.publication.live.interval import Interval
+from capsim_dagster.publication.live.timeline import TIME_FORMAT
+
+MAX_LISTED: Final = 100
+"""Hot series that are listed, the hottest first; all are counted."""
+_DECIMALS: Final = 2
+
+
+def summary_of(interval: Interval, hot_percent: float) -> dict[str, Any]:
+    """Return the summary of an interval, for JSON.
+
+    Args:
+        interval: The interval.
+        hot_percent: Utilization from which a host is listed [%], above 0 to 100.
+    """
+    long = interval.frame.select("host_id", "region", *UTILIZATIONS).unpivot(
+        on=list(UTILIZATIONS), index=["host_id", "region"], variable_name="resource", value_name="value"
+    )
+    hot = long.filter(pl.col("value") >= hot_percent).sort(
+        ["value", "host_id", "resource"], descending=[True, False, False]
+    )
+    reporting = long.drop_nulls("value").get_column("host_id").n_unique()
+    return {
+        "seq": interval.number,
+        "ts": f"{interval.begin:{TIME_FORMAT}}",
+        "hosts": interval.frame.height,
+        "reporting": reporting,
+        "hot_percent": hot_percent,
+        "hot_hosts": hot.get_column("host_id").n_unique(),
+        "hot_series": hot.height,
+        "hot": hot.head(MAX_LISTED).to_dicts(),
+        "regions": _by_region(interval.frame, long),
+    }
+
+
+def _by_region(frame: pl.DataFrame, long: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return each region with its hosts, and mean and highest utilization of each resource; None = no host reports."""
+    hosts = frame.group_by("region").len("hosts").sort("region")
+    cells = long.group_by("region", "resource").agg(
+        pl.col("value").mean().round(_DECIMALS).alias("mean"),
+        pl.col("value").max().alias("max"),
+        pl.col("value").count().alias("reporting"),
+    )
+    found = {(cell["region"], cell["resource"]): cell for cell in cells.to_dicts()}
+    names = ("mean", "max", "reporting")
+    return [
+        {
+            "region": region,
+            "hosts": count,
+            "resources": {r: {name: found[region, r][name] for name in names} for r in UTILIZATIONS},
+        }
+        for region, count in hosts.iter_rows()
+    ]

@@ -1,0 +1,103 @@
+"""Which interval is when: pure arithmetic between the numbers of intervals and time, all UTC.
+
+Intervals are counted from midnight of the first day of the fleet's window, as `meta.seq` of a line does. An interval is
+emitted when it begins, which is the time that its samples are stamped with; so an hour's file is complete when its last
+interval was emitted, and closed when the next hour begins.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from capsim_dagster.publication.archive import hour_path
+from capsim_dagster.simulation.samples import HOURS_PER_DAY
+
+_SECONDS_PER_MINUTE: Final = 60
+_OPEN_SUFFIX: Final = ".part"
+TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
+"""Of instants in what is served: as in the lines."""
+
+
+@dataclass(frozen=True, order=True)
+class HourKey:
+    """An hour of the archive.
+
+    Attributes:
+        day: Its day.
+        hour: 0 to 23.
+    """
+
+    day: dt.date
+    hour: int
+
+    def whole_path(self, root: Path) -> Path:
+        """Return where the hour's file lies once it is complete."""
+        return hour_path(root, self.day, self.hour)
+
+    def open_path(self, root: Path) -> Path:
+        """Return where the hour's file lies while it is open."""
+        whole = self.whole_path(root)
+        return whole.with_name(whole.name + _OPEN_SUFFIX)
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The intervals of a fleet.
+
+    Attributes:
+        start: First day of the fleet's window.
+        interval_minutes: Length of an interval [min]; divides an hour.
+    """
+
+    start: dt.date
+    interval_minutes: int
+
+    @property
+    def interval_s(self) -> int:
+        """Length of an interval [s]."""
+        return self.interval_minutes * _SECONDS_PER_MINUTE
+
+    @property
+    def per_hour(self) -> int:
+        """Intervals in an hour."""
+        return _SECONDS_PER_MINUTE // self.interval_minutes
+
+    @property
+    def per_day(self) -> int:
+        """Intervals in a day."""
+        return self.per_hour * HOURS_PER_DAY
+
+    def number_at(self, instant: dt.datetime) -> int:
+        """Return the number of the interval that an instant lies in; below 0 before the window.
+
+        >>> Timeline(dt.date(2026, 1, 1), 5).number_at(dt.datetime(2026, 1, 2, 0, 9, 59, tzinfo=dt.UTC))
+        289
+        """
+        return int((instant - self._origin).total_seconds() // self.interval_s)
+
+    def begin(self, number: int) -> dt.datetime:
+        """Return when an interval begins."""
+        return self._origin + dt.timedelta(seconds=number * self.interval_s)
+
+    def hour_of(self, number: int) -> HourKey:
+        """Return the hour that an interval belongs to."""
+        begin = self.begin(number)
+        return HourKey(begin.date(), begin.hour)
+
+    def place_in_hour(self, number: int) -> int:
+        """Return how many intervals of its hour come before one."""
+        return number % self.per_hour
+
+    def first_of(self, hour: HourKey) -> int:
+        """Return the number of an hour's first interval."""
+        return (hour.day - self.start).days * self.per_day + hour.hour * self.per_hour
+
+    def first_of_hour_at(self, instant: dt.datetime) -> int:
+        """Return the number of the first interval of the hour that an instant lies in."""
+        number = self.number_at(instant)
+        return number - self.place_in_hour(number)
+
+    @property
+    def _origin(self) -> dt.datetime:
+        return dt.datetime.combine(self.start, dt.time(), tzinfo=dt.UTC)

@@ -1,0 +1,100 @@
+"""The manifest and the footer of an hour, from what was read and aggregated."""
+
+import datetime as dt
+import hashlib
+import json
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from capsim_dagster.publication.describe import PRODUCER, Provenance, data_file, described
+from capsim_dagster.publication.hours import ArchiveHour
+from capsim_dagster.publication.manifest import PROFILE, Producer, SourceFile, TableSchema
+from capsim_dagster.publication.tier2.columns import COLUMNS, DATASET, KEY, RESOURCES
+from capsim_dagster.publication.tier2.manifest import HourManifest
+from capsim_dagster.publication.tier2.site import DayHour
+
+
+@dataclass(frozen=True)
+class AggregatedHour:
+    """What was read and aggregated of an hour.
+
+    Attributes:
+        hour: The hour.
+        source: Its file of the archive, of which every line is a sample.
+        astray: Lines whose timestamp lies in another hour.
+        interval_s: Time between two samples of a host [s].
+        rows: The aggregates, by `columns.SCHEMA`.
+    """
+
+    hour: DayHour
+    source: ArchiveHour
+    astray: int
+    interval_s: int
+    rows: pa.Table
+
+
+def describe_hour(
+    aggregated: AggregatedHour, content: bytes, provenance: Provenance, created: dt.datetime
+) -> HourManifest:
+    """Return the sealed manifest of an hour.
+
+    Args:
+        aggregated: What was read and aggregated.
+        content: The file with the rows.
+        provenance: What decides its values.
+        created: Now, UTC.
+    """
+    rows, hour, lines = aggregated.rows, aggregated.hour, aggregated.source.lines
+    samples = pc.sum(rows["samples"]).as_py()
+    digest = hashlib.sha256(content).hexdigest()
+    return HourManifest(
+        profile=PROFILE,
+        manifest_version=1,
+        name=name_of(hour),
+        dataset=DATASET,
+        day=hour.day,
+        hour=hour.hour,
+        rows=rows.num_rows,
+        hosts=rows.num_rows // len(RESOURCES),
+        interval_s=aggregated.interval_s,
+        samples=samples,
+        gaps=lines * len(RESOURCES) - samples,
+        astray=aggregated.astray,
+        resources=(data_file(described_rows(rows), rows.num_rows, bytes_=len(content), sha256=digest),),
+        sources=(_source(aggregated.source),),
+        producer=Producer(name=PRODUCER, version=provenance.version),
+        settings_hash=provenance.settings_hash,
+        seed=provenance.seed,
+        created=created.replace(microsecond=0),
+    ).sealed()
+
+
+def name_of(hour: DayHour) -> str:
+    """Return the name that an hour's manifest has."""
+    return f"{PRODUCER}-{DATASET}-{hour.day}-{hour.hour:02d}"
+
+
+def described_rows(rows: pa.Table) -> TableSchema:
+    """Return the columns of the dataset with what is counted in them."""
+    return described(COLUMNS, KEY, {name: rows[name].null_count for name in rows.schema.names}, rows.num_rows)
+
+
+def footer_of(hour: DayHour, provenance: Provenance) -> str:
+    """Return what the footer of the file with the rows says of an hour."""
+    facts = {"dataset": DATASET, "day": str(hour.day), "hour": hour.hour, "seed": provenance.seed}
+    facts |= {"producer": PRODUCER, "version": provenance.version, "settings_hash": provenance.settings_hash}
+    return json.dumps(facts, sort_keys=True)
+
+
+def _source(found: ArchiveHour) -> SourceFile:
+    return SourceFile(
+        path="/".join(found.path.parts[-2:]),
+        hour=found.hour,
+        bytes=found.bytes,
+        hash=f"sha256:{found.sha256}",
+        lines=found.lines,
+        rows=found.lines,
+        rejected=0,
+    )
