@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import polars as pl
@@ -14,6 +14,9 @@ from capsim_dagster.pipeline import refine, stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.settings import DataGeneration, Settings, load_settings
 from capsim_dagster.simulation import fleet
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 CONFIG = Path(__file__).parents[1] / "config" / "config.yaml"
 SMALL: dict[str, Any] = {"num_servers": 12, "start_date": "2023-01-01", "end_date": "2023-03-31"}
@@ -96,3 +99,12 @@ def _without_pictures() -> Iterator[None]:
 
     with without_pictures():
         yield
+
+
+@pytest.fixture
+def page() -> "Iterator[Page]":
+    """Return an empty page of the distribution's browser."""
+    from capsim_dagster_tests.browsing import opened_page
+
+    with opened_page() as opened:
+        yield opened

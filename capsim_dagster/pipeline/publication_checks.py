@@ -7,6 +7,7 @@ from capsim_dagster.audits.finding import Finding, Severity
 from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.pipeline.month_checks import Reports
 from capsim_dagster.publication.findings import Verification
+from capsim_dagster.publication.verify import ROW_CLAIMS
 
 Claims = Mapping[str, Sequence[str]]
 """The claims of a verifier by the check that shows them."""
@@ -29,16 +30,7 @@ DAILY_CLAIMS: Final[Claims] = {
         "each_host_has_every_interval",
         "the_day_is_complete",
     ),
-    "rows_are_samples": (
-        "keys_are_unique",
-        "percent_is_within_bounds",
-        "traffic_is_not_negative",
-        "traffic_is_null_where_network_is",
-        "interval_is_that_of_the_day",
-        "seq_follows_the_time",
-        "timestamps_are_of_the_hour",
-        "sampled_rows_are_samples",
-    ),
+    "rows_are_samples": ROW_CLAIMS,
     "null_ratios_are_within_bounds": ("null_ratios_are_within_bounds",),
     "p95_is_that_of_the_master": ("p95_is_that_of_the_master",),
 }

@@ -28,7 +28,7 @@ from capsim_dagster.simulation.samples import HOURS_PER_DAY
 MAX_NULL_SHARE: Final = 0.05
 """Share of a column's values that may be missing, unless told otherwise."""
 _WARNINGS: Final = ("timestamps_are_of_the_hour",)
-_ROW_CLAIMS: Final = (
+ROW_CLAIMS: Final = (
     "keys_are_unique",
     "percent_is_within_bounds",
     "traffic_is_not_negative",
@@ -38,6 +38,7 @@ _ROW_CLAIMS: Final = (
     "timestamps_are_of_the_hour",
     "sampled_rows_are_samples",
 )
+"""What is claimed of every row."""
 _MIXED: Final = (
     "the data are not those of the manifest: either file is damaged or changed, or the day is being replaced at this"
     " moment; fetch both again, and publish the day again if that does not help"
@@ -149,7 +150,7 @@ def _rows(
         unread = claim("data_are_readable", [str(error).splitlines()[0]])
         return Verification(str(folder), [*findings, unread, _not_judged()])
     findings += [claim("data_are_readable", []), *_counted(dataset.manifest, seen)]
-    findings += [_row_claim(name, seen.broken.get(name, Broken())) for name in _ROW_CLAIMS]
+    findings += [_row_claim(name, seen.broken.get(name, Broken())) for name in ROW_CLAIMS]
     findings += [_nulls(seen, max_null_share), _parity(dataset, p95)]
     return Verification(str(folder), findings, seen.tally.rows)
 

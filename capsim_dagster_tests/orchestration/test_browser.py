@@ -1,8 +1,6 @@
 """A person clicks through the UI in a browser; what they saw is kept under `data/screenshots`."""
 
 import datetime as dt
-import os
-import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -13,29 +11,18 @@ from capsim_dagster.orchestration.instance import open_instance
 from capsim_dagster.orchestration.keys import GROUND_TRUTH, HOST_INVENTORY, MASTER_PARQUET, MONTHLY_CSV, TIME_DIMENSION
 from capsim_dagster.orchestration.partitions import range_tags
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster_tests.browsing import keep
 from capsim_dagster_tests.conftest import MONTHS
 from capsim_dagster_tests.orchestration.conftest import QUIET
-from capsim_dagster_tests.orchestration.server import ROOT, Server, serving, wait
+from capsim_dagster_tests.orchestration.server import Server, serving, wait
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
 
-BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
-SCREENSHOTS: Final = ROOT / "data" / "screenshots"
 MINUTE: Final = 60_000
 """Patience with runs and with the daemon, which looks for backfills every half minute [ms]."""
-
-
-@pytest.fixture
-def browser() -> str:
-    """Return the distribution's browser."""
-    pytest.importorskip("playwright", reason="the dependency group ui is not installed: uv sync --group ui")
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip(f"no browser is installed: none of {', '.join(BROWSERS)} is on the path")
-    return found
 
 
 @pytest.fixture
@@ -55,17 +42,6 @@ def fed(empty_platform: Platform) -> Platform:
 def ui(fed: Platform) -> Iterator[Server]:
     with serving(fed.layout.root, num_servers=12, end_date="2023-03-31") as server:
         yield server
-
-
-@pytest.fixture
-def page(browser: str) -> "Iterator[Page]":
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        # A container's root may not use the sandbox; the pages are our own.
-        started = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"] if os.getuid() == 0 else [])
-        yield started.new_page(viewport={"width": 1500, "height": 1000})
-        started.close()
 
 
 def test_a_person_materializes_launches_a_backfill_and_sees_three_green_months(ui: Server, page: "Page") -> None:
@@ -123,9 +99,3 @@ def launch_backfill(page: "Page", months: str) -> None:
 def open_page(ui: Server, page: "Page", path: str) -> None:
     page.goto(ui.address + path)
     page.wait_for_load_state("networkidle")
-
-
-def keep(page: "Page", name: str) -> None:
-    """Keep what the page shows as an artifact."""
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}.png")

@@ -18,6 +18,8 @@ from capsim_dagster_tests.orchestration.published_days import (
     publishing_platform,
 )
 
+pytestmark = pytest.mark.slow
+
 DAILY, HOURLY = "daily_publication_schedule", "hourly_publication_schedule"
 
 

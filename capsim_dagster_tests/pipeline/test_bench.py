@@ -92,6 +92,7 @@ def test_whole_command_is_measured_start_up_included() -> None:
     assert measured.peak_rss_mib > 10
 
 
+@pytest.mark.slow
 def test_memory_of_the_process_that_measures_is_not_counted() -> None:
     held = bytes(400 << 20).replace(b"\0", b"1")
     assert measure_command(options=["--help"]).peak_rss_mib < len(held) >> 20

@@ -1,0 +1,38 @@
+"""The distribution's browser, as a person uses it, and pictures of what it showed."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
+SCREENSHOTS: Final = Path(__file__).parents[1] / "data" / "screenshots"
+
+
+@contextmanager
+def opened_page() -> "Iterator[Page]":
+    """Yield an empty page of a browser; without one the test is skipped."""
+    pytest.importorskip("playwright", reason="the dependency group ui is not installed: uv sync --group ui")
+    browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if browser is None:
+        pytest.skip(f"no browser is installed: none of {', '.join(BROWSERS)} is on the path")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # A container's root may not use the sandbox; the pages are our own.
+        started = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"] if os.getuid() == 0 else [])
+        yield started.new_page(viewport={"width": 1500, "height": 1000})
+        started.close()
+
+
+def keep(page: "Page", name: str) -> None:
+    """Keep what a page shows as an artifact."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png")
