@@ -14,7 +14,7 @@ from capsim_dagster.orchestration.partitions import backfill_policy, monthly_par
 from capsim_dagster.orchestration.publication_jobs import daily_schedule, hourly_schedule
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.publication_hours import late_hours
-from capsim_dagster.publication.archive import hour_path
+from capsim_dagster.publication.hour_files import hour_path
 from capsim_dagster.settings import Automation, Settings, load_settings
 from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.foreign_feed import foreign_platform, write_feed

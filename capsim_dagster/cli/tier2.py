@@ -27,8 +27,9 @@ from capsim_dagster.errors import MAX_EXAMPLES, PublicationError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from capsim_dagster.publication.hour_files import DayHour
     from capsim_dagster.publication.tier2.export import ExportedHour
-    from capsim_dagster.publication.tier2.site import DayHour, HourlySite
+    from capsim_dagster.publication.tier2.site import HourlySite
 
 _KILO: Final = 1e3
 _LAST_HOUR: Final = 23
@@ -117,7 +118,8 @@ class _Export:
 
     def _of_day(self, day: dt.date, hours: "Sequence[int]") -> "list[DayHour]":
         """Return the hours of a day that are asked for; if none is, those that are over, or the first to refuse."""
-        from capsim_dagster.publication.tier2.site import DayHour, hours_of
+        from capsim_dagster.publication.hour_files import DayHour
+        from capsim_dagster.publication.tier2.site import hours_of
 
         if hours:
             return [DayHour(day, hour) for hour in sorted(set(hours))]

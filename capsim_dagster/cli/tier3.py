@@ -230,13 +230,14 @@ def _verified_remote(config: Path | None, dates: _Days, master: Path | None) -> 
 
 def _verified(folder: Path, master: Path | None, max_null_share: float | None = None) -> "Verification":
     """Return everything that can be said of a day, its P95 by the master included if there is one."""
-    from capsim_dagster.publication.parity import master_p95, unlike_master, with_finding
     from capsim_dagster.publication.verify import MAX_NULL_SHARE, verify_dataset
 
     share = MAX_NULL_SHARE if max_null_share is None else max_null_share
     manifest = _manifest_in(folder) if master else None
     if master is None or manifest is None:
         return verify_dataset(folder, max_null_share=share)
+    from capsim_dagster.publication.parity import master_p95, unlike_master, with_finding
+
     unlike = unlike_master(master, manifest)
     if unlike is None:
         return verify_dataset(folder, max_null_share=share, p95=master_p95(master, manifest.day))

@@ -31,8 +31,8 @@ from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.publication_checks import DAILY_CLAIMS, HOURLY_CLAIMS, reports_of
 from capsim_dagster.publication.columns import COLUMNS, Column
 from capsim_dagster.publication.export import now_utc
+from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.tier2.columns import COLUMNS as HOUR_COLUMNS
-from capsim_dagster.publication.tier2.site import DayHour
 from capsim_dagster.simulation.telemetry import MODEL_VERSION
 
 _ARCHIVE: Final = (

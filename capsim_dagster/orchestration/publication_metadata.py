@@ -8,8 +8,8 @@ import dagster as dg
 from capsim_dagster.orchestration.metadata import Metadata, table
 from capsim_dagster.pipeline.publication import ArchivedDay, PublishedDay
 from capsim_dagster.pipeline.publication_hours import PublishedHour
-from capsim_dagster.publication.archive import hour_path
 from capsim_dagster.publication.columns import Column
+from capsim_dagster.publication.hour_files import hour_path
 
 
 def dataset_schema(columns: Sequence[Column]) -> dg.TableSchema:

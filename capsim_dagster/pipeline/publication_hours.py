@@ -10,13 +10,14 @@ from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.publication.findings import Verification
 from capsim_dagster.publication.folder import read_local, read_published
+from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.manifest import Manifest
 from capsim_dagster.publication.site import site_of
 from capsim_dagster.publication.tier2.agree import agreement
 from capsim_dagster.publication.tier2.export import ExportedHour, export_hour
 from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier2.pending import pending_hours
-from capsim_dagster.publication.tier2.site import DayHour, hourly_site_of
+from capsim_dagster.publication.tier2.site import hourly_site_of
 from capsim_dagster.publication.tier2.verify import hour_folders, verify_hour
 
 _VALUES_AGREE: Final = "hours_are_what_the_samples_of_the_day_come_to"

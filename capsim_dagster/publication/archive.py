@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from capsim_dagster.publication.hour_files import hour_path
 from capsim_dagster.schemas import CAPACITY_COLUMNS, FULL_UTILIZATION, Resource
 from capsim_dagster.seeding import Float64Array, streams
 from capsim_dagster.settings import Archive, DataGeneration
@@ -56,11 +57,6 @@ class HourFile:
     bytes: int
     sha256: str
     is_unchanged: bool
-
-
-def hour_path(root: Path, day: dt.date, hour: int) -> Path:
-    """Return where the file of an hour lies, e.g. archive/20260115/07.jsonl.gz."""
-    return root / f"{day:%Y%m%d}" / f"{hour:02d}.jsonl.gz"
 
 
 class SampledFleet:

@@ -8,14 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
 
 from capsim_dagster.errors import PublicationError
-from capsim_dagster.publication.archive import hour_path
+from capsim_dagster.publication.hour_files import OPEN_SUFFIX, hour_path
 from capsim_dagster.publication.lines import count_lines
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
-
-_OPEN_SUFFIX: Final = ".part"
 
 
 class HourState(StrEnum):
@@ -85,7 +82,7 @@ def read_hour(root: Path, day: dt.date, hour: int) -> tuple[ArchiveHour, bytes]:
     try:
         packed = path.read_bytes()
     except FileNotFoundError:
-        is_open = path.with_name(path.name + _OPEN_SUFFIX).exists()
+        is_open = path.with_name(path.name + OPEN_SUFFIX).exists()
         return (replace(found, state=HourState.OPEN) if is_open else found), b""
     except OSError as error:
         raise PublicationError(

@@ -20,14 +20,14 @@ import psutil
 from capsim_dagster.errors import CapsimError, PublicationError, StorageError, listed
 from capsim_dagster.publication.describe import DATASET
 from capsim_dagster.publication.folder import forget_manifest, read_local, sole_writer
+from capsim_dagster.publication.hour_files import OPEN_SUFFIX
 from capsim_dagster.publication.manifest import DATA_NAME, MANIFEST_NAME
 from capsim_dagster.settings import Retention
 from capsim_dagster.storage import DataLayout, sha256
 from capsim_dagster.storage.store import local_disk
 
 _HOUR: Final = r"(?:[01][0-9]|2[0-3])"
-_OPEN: Final = ".part"
-_HOUR_FILE: Final = rf"{_HOUR}\.jsonl\.gz(?:{re.escape(_OPEN)})?"
+_HOUR_FILE: Final = rf"{_HOUR}\.jsonl\.gz(?:{re.escape(OPEN_SUFFIX)})?"
 _DATASET_FILE: Final = rf"(?:{re.escape(DATA_NAME)}|{re.escape(MANIFEST_NAME)})"
 _WRITER: Final = re.compile(r"\.([0-9]+)\.tmp$")
 """Ends the name of a file that is being written, with the process that does it; as `storage.files` has it."""
@@ -175,7 +175,7 @@ class _Rules:
         """Yield what is held by those who read or write a day of the archive: its export, and who has an hour open."""
         if folder.dataset == self.archive:
             yield self.tier3.folder(folder.day)
-            if any(name.endswith(_OPEN) for name in folder.files):
+            if any(name.endswith(OPEN_SUFFIX) for name in folder.files):
                 yield self.archive.root
 
 

@@ -9,9 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -22,8 +21,10 @@ from capsim_dagster.publication.describe import DATASET, PRODUCER, table_schema
 from capsim_dagster.publication.examine import Broken, Examination, examine
 from capsim_dagster.publication.findings import Verification, bytes_claims, claim, differing_columns, files_claim
 from capsim_dagster.publication.manifest import DATA_NAME, MANIFEST_NAME, Manifest, parse_manifest
-from capsim_dagster.publication.parity import p95_problems
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
+
+if TYPE_CHECKING:
+    import polars as pl
 
 MAX_NULL_SHARE: Final = 0.05
 """Share of a column's values that may be missing, unless told otherwise."""
@@ -59,7 +60,7 @@ class _Dataset:
 
 
 def verify_dataset(
-    folder: Path, *, max_null_share: float = MAX_NULL_SHARE, p95: pl.DataFrame | None = None
+    folder: Path, *, max_null_share: float = MAX_NULL_SHARE, p95: "pl.DataFrame | None" = None
 ) -> Verification:
     """Return everything that can be said of a published day.
 
@@ -135,7 +136,7 @@ def _contradictions(manifest: Manifest) -> list[str]:
 
 
 def _rows(
-    dataset: _Dataset, findings: list[Finding], max_null_share: float, p95: pl.DataFrame | None, folder: Path
+    dataset: _Dataset, findings: list[Finding], max_null_share: float, p95: "pl.DataFrame | None", folder: Path
 ) -> Verification:
     try:
         differing = differing_columns(pq.read_schema(dataset.data), SCHEMA)
@@ -229,12 +230,15 @@ def _nulls(seen: Examination, max_null_share: float) -> Finding:
     )
 
 
-def _parity(dataset: _Dataset, p95: pl.DataFrame | None) -> Finding:
+def _parity(dataset: _Dataset, p95: "pl.DataFrame | None") -> Finding:
     name = "p95_is_that_of_the_master"
     if p95 is None:
         return Finding(name, Severity.INFO, passed=True, message="not judged: no master was given")
     if not dataset.manifest.complete:
         return Finding(name, Severity.INFO, passed=False, message="not judged: the day is not complete")
+    # Loaded with polars, which takes a quarter of the time of verifying a day.
+    from capsim_dagster.publication.parity import p95_problems
+
     problems: Sequence[str] = p95_problems(dataset.data, p95)
     return claim(name, problems)
 

@@ -16,8 +16,8 @@ from capsim_dagster.orchestration.partitions import day_of, hour_of
 from capsim_dagster.orchestration.status import read_status
 from capsim_dagster.pipeline import publication, publication_hours
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.publication.archive import hour_path
 from capsim_dagster.publication.findings import Verification
+from capsim_dagster.publication.hour_files import hour_path
 from capsim_dagster.publication.hours import ArchiveHour, inspect_day
 from capsim_dagster.publication.manifest import Manifest
 from capsim_dagster.publication.tier2.manifest import HourManifest

@@ -18,7 +18,8 @@ import polars as pl
 
 from capsim_dagster.publication.archive import SampledFleet
 from capsim_dagster.publication.columns import TRAFFIC, UTILIZATIONS
-from capsim_dagster.publication.live.timeline import TIME_FORMAT, HourKey, Timeline
+from capsim_dagster.publication.hour_files import DayHour
+from capsim_dagster.publication.live.timeline import TIME_FORMAT, Timeline
 from capsim_dagster.settings import Archive, DataGeneration
 
 PLACES: Final = ("region", "server_type")
@@ -109,7 +110,7 @@ class Simulator:
         self._places = fleet.hosts.select(PLACES)
         self._in_advance = ThreadPoolExecutor(1, thread_name_prefix="next-day")
         self._days: dict[dt.date, Future[SampledFleet]] = {}
-        self._hour: HourKey | None = None
+        self._hour: DayHour | None = None
         self._place = 0
         self._members: Iterator[bytes] = iter(())
 

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from capsim_dagster.publication.hour_files import OPEN_SUFFIX
 from capsim_dagster.publication.live.open_hour import whole_members
 from capsim_dagster.storage.store import local_disk
 
@@ -45,7 +46,7 @@ def latest_interval(root: Path) -> LatestInterval | None:
             if texts and texts[-1]:
                 lines = texts[-1].splitlines()
                 ts = dt.datetime.fromisoformat(json.loads(lines[-1])["ts"])
-                return LatestInterval(path, ts, len(lines), len(texts), path.suffix == ".part")
+                return LatestInterval(path, ts, len(lines), len(texts), path.suffix == OPEN_SUFFIX)
     return None
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from capsim_dagster.errors import PublicationError
+from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.live.interval import Interval, Simulator
-from capsim_dagster.publication.live.timeline import HourKey
 from capsim_dagster.storage.store import local_disk
 
 _GZIP: Final = 31
@@ -27,7 +27,7 @@ class OpenArchive:
         appended: Intervals written so far.
     """
 
-    def __init__(self, root: Path, simulator: Simulator, hour: HourKey | None = None) -> None:
+    def __init__(self, root: Path, simulator: Simulator, hour: DayHour | None = None) -> None:
         """Open no file yet.
 
         Args:
@@ -53,7 +53,7 @@ class OpenArchive:
             if before is not None and before != hour:
                 close_hour(self._root, before)
 
-    def finish(self, hour: HourKey, kept: int) -> None:
+    def finish(self, hour: DayHour, kept: int) -> None:
         """Write what an hour that is over lacks, and give its file its final name.
 
         Args:
@@ -72,7 +72,7 @@ class OpenArchive:
             close_hour(self._root, hour)
 
 
-def close_hour(root: Path, hour: HourKey) -> None:
+def close_hour(root: Path, hour: DayHour) -> None:
     """Give the open file of an hour its final name; one beside a whole hour goes."""
     opened, whole = hour.open_path(root), hour.whole_path(root)
     with suppress(FileNotFoundError):
@@ -83,7 +83,7 @@ def close_hour(root: Path, hour: HourKey) -> None:
         _sync(whole.parent)
 
 
-def mend(root: Path, simulator: Simulator, hour: HourKey) -> int:
+def mend(root: Path, simulator: Simulator, hour: DayHour) -> int:
     """Cut what a kill or a crash left at the end of an open hour; return how many intervals it holds.
 
     Args:

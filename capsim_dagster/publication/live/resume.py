@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from capsim_dagster.errors import PublicationError
+from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.live.interval import Simulator
 from capsim_dagster.publication.live.open_hour import OpenArchive, mend
-from capsim_dagster.publication.live.timeline import HourKey, Timeline
+from capsim_dagster.publication.live.timeline import Timeline
 from capsim_dagster.storage.store import local_disk
 
 _HOUR_FILE: Final = re.compile(r"(?P<day>\d{8})/(?P<hour>[01]\d|2[0-3])\.jsonl\.gz(?P<open>\.part)?")
@@ -50,7 +51,7 @@ class _Mended:
         next: Number of the first interval after those.
     """
 
-    hour: HourKey
+    hour: DayHour
     kept: int
     next: int
 
@@ -103,7 +104,7 @@ def _in_the_present(root: Path, simulator: Simulator, now: dt.datetime, newest: 
     return Resumption(writer, midnight, now, is_continued=False, skipped=skipped)
 
 
-def _mend(root: Path, simulator: Simulator, hour: HourKey) -> _Mended:
+def _mend(root: Path, simulator: Simulator, hour: DayHour) -> _Mended:
     kept = mend(root, simulator, hour)
     return _Mended(hour, kept, simulator.timeline.first_of(hour) + kept)
 
@@ -114,7 +115,7 @@ def _whole_ends(root: Path, timeline: Timeline) -> list[int]:
     return [timeline.first_of(hour) + timeline.per_hour for hour in whole]
 
 
-def _hours(root: Path, *, is_open: bool) -> list[HourKey]:
+def _hours(root: Path, *, is_open: bool) -> list[DayHour]:
     """Return the hours of an archive that are open, or those that are whole, in order."""
     with local_disk(root, "read"):
         names = [path.relative_to(root).as_posix() for path in root.glob("*/*")]
@@ -122,9 +123,9 @@ def _hours(root: Path, *, is_open: bool) -> list[HourKey]:
     return sorted(_hour(match) for match in found if bool(match["open"]) == is_open)
 
 
-def _hour(match: re.Match[str]) -> HourKey:
+def _hour(match: re.Match[str]) -> DayHour:
     day = dt.datetime.strptime(match["day"], _DAY_FORMAT).replace(tzinfo=dt.UTC).date()
-    return HourKey(day, int(match["hour"]))
+    return DayHour(day, int(match["hour"]))
 
 
 def _days(first: dt.date, end: dt.date) -> tuple[dt.date, ...]:

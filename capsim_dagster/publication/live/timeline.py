@@ -7,38 +7,14 @@ interval was emitted, and closed when the next hour begins.
 
 import datetime as dt
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from capsim_dagster.publication.archive import hour_path
+from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
 
 _SECONDS_PER_MINUTE: Final = 60
-_OPEN_SUFFIX: Final = ".part"
 TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 """Of instants in what is served: as in the lines."""
-
-
-@dataclass(frozen=True, order=True)
-class HourKey:
-    """An hour of the archive.
-
-    Attributes:
-        day: Its day.
-        hour: 0 to 23.
-    """
-
-    day: dt.date
-    hour: int
-
-    def whole_path(self, root: Path) -> Path:
-        """Return where the hour's file lies once it is complete."""
-        return hour_path(root, self.day, self.hour)
-
-    def open_path(self, root: Path) -> Path:
-        """Return where the hour's file lies while it is open."""
-        whole = self.whole_path(root)
-        return whole.with_name(whole.name + _OPEN_SUFFIX)
 
 
 @dataclass(frozen=True)
@@ -80,16 +56,16 @@ class Timeline:
         """Return when an interval begins."""
         return self._origin + dt.timedelta(seconds=number * self.interval_s)
 
-    def hour_of(self, number: int) -> HourKey:
+    def hour_of(self, number: int) -> DayHour:
         """Return the hour that an interval belongs to."""
         begin = self.begin(number)
-        return HourKey(begin.date(), begin.hour)
+        return DayHour(begin.date(), begin.hour)
 
     def place_in_hour(self, number: int) -> int:
         """Return how many intervals of its hour come before one."""
         return number % self.per_hour
 
-    def first_of(self, hour: HourKey) -> int:
+    def first_of(self, hour: DayHour) -> int:
         """Return the number of an hour's first interval."""
         return (hour.day - self.start).days * self.per_day + hour.hour * self.per_hour
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from capsim_dagster.errors import PublicationError, listed
 from capsim_dagster.publication.describe import PRODUCER
 from capsim_dagster.publication.folder import forget_manifest, read_published, sole_writer, write_manifest
+from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.hours import ArchiveHour, HourState, read_hour
 from capsim_dagster.publication.lines import ParsedHour, RejectedLine, parse_lines
 from capsim_dagster.publication.manifest import DATA_NAME
@@ -26,7 +27,7 @@ from capsim_dagster.publication.tier2.aggregate import aggregate_hour
 from capsim_dagster.publication.tier2.columns import SCHEMA
 from capsim_dagster.publication.tier2.describe import AggregatedHour, describe_hour, footer_of
 from capsim_dagster.publication.tier2.manifest import HourManifest
-from capsim_dagster.publication.tier2.site import DayHour, HourlySite
+from capsim_dagster.publication.tier2.site import HourlySite
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
 from capsim_dagster.storage import atomic_path
 from capsim_dagster.storage.store import local_disk

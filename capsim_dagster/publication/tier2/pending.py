@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from capsim_dagster.publication.folder import read_published
+from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.manifest import SourceFile
 from capsim_dagster.publication.tier2.manifest import HourManifest
-from capsim_dagster.publication.tier2.site import DayHour, HourlySite, hours_of
+from capsim_dagster.publication.tier2.site import HourlySite, hours_of
 from capsim_dagster.storage import sha256
 from capsim_dagster.storage.store import local_disk
 

@@ -18,13 +18,13 @@ from capsim_dagster.audits.finding import Finding, Severity
 from capsim_dagster.errors import PublicationError
 from capsim_dagster.publication.describe import PRODUCER, Provenance
 from capsim_dagster.publication.findings import Verification, bytes_claims, claim, differing_columns, files_claim
+from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.manifest import DATA_NAME, MANIFEST_NAME, parse_as
 from capsim_dagster.publication.tally import SECONDS_PER_HOUR
 from capsim_dagster.publication.tier2.columns import DATASET, RESOURCES, SCHEMA
 from capsim_dagster.publication.tier2.describe import described_rows, footer_of, name_of
 from capsim_dagster.publication.tier2.examine import examine_rows
 from capsim_dagster.publication.tier2.manifest import HourManifest
-from capsim_dagster.publication.tier2.site import DayHour
 
 _HOUR_FOLDER: Final = re.compile(r"[01]\d|2[0-3]")
 _MIXED: Final = (

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from capsim_dagster.panel.generate import fleet_of
-from capsim_dagster.publication.archive import hour_path, write_hour
+from capsim_dagster.publication.archive import write_hour
+from capsim_dagster.publication.hour_files import DayHour, hour_path
 from capsim_dagster.publication.live.interval import LiveFleet, Simulator
 from capsim_dagster.publication.live.resume import Resumption, resume
 from capsim_dagster.publication.live.serve import LiveOptions, serve
-from capsim_dagster.publication.live.timeline import HourKey
 from capsim_dagster.settings import Archive, load_settings
 from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.panel.generated import generation_of
@@ -69,7 +69,7 @@ def numbers_in(root: Path, fleet: LiveFleet) -> list[int]:
 
 
 def open_path(root: Path, hour: int, day: dt.date = DAY) -> Path:
-    return HourKey(day, hour).open_path(root)
+    return DayHour(day, hour).open_path(root)
 
 
 def whole_path(root: Path, hour: int, day: dt.date = DAY) -> Path:

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capsim_dagster.errors import PublicationError, StorageError
+from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.live import open_hour
 from capsim_dagster.publication.live.interval import LiveFleet, Simulator
 from capsim_dagster.publication.live.open_hour import OpenArchive, mend, whole_members
-from capsim_dagster.publication.live.timeline import HourKey
 from capsim_dagster_tests.publication.live.fleets import (
     DAY,
     FIRST,
@@ -65,7 +65,7 @@ def test_an_hour_stays_open_until_the_next_one_begins(tmp_path: Path, fleet: Liv
 def test_the_next_hour_is_begun_before_the_last_one_gets_its_name(
     tmp_path: Path, fleet: LiveFleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def kill(_root: Path, _hour: HourKey) -> None:
+    def kill(_root: Path, _hour: DayHour) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(open_hour, "close_hour", kill)
@@ -92,7 +92,7 @@ def test_an_hour_that_is_whole_is_left_alone(tmp_path: Path, fleet: LiveFleet) -
 def test_an_open_hour_that_is_torn_anywhere_is_completed_to_the_same_bytes(
     simulator: Simulator, share: float, garbage: bytes
 ) -> None:
-    hour = HourKey(DAY, 3)
+    hour = DayHour(DAY, 3)
     members = [simulator.interval(FIRST + 36 + place).member for place in range(12)]
     content = b"".join(members)
     size = round(share * len(content))
@@ -117,7 +117,7 @@ def test_an_open_hour_with_samples_of_another_fleet_is_refused_and_not_touched(
     before = open_path(tmp_path, 3).read_bytes()
 
     with pytest.raises(PublicationError, match="holds other samples than this fleet's, from its interval 1 on"):
-        mend(tmp_path, simulator, HourKey(DAY, 3))
+        mend(tmp_path, simulator, DayHour(DAY, 3))
 
     assert open_path(tmp_path, 3).read_bytes() == before
 
@@ -128,7 +128,7 @@ def test_an_open_hour_with_more_than_an_hour_in_it_is_refused(tmp_path: Path, si
     open_path(tmp_path, 3).write_bytes(b"".join([*members, members[0]]))
 
     with pytest.raises(PublicationError, match="from its interval 13 on"):
-        mend(tmp_path, simulator, HourKey(DAY, 3))
+        mend(tmp_path, simulator, DayHour(DAY, 3))
 
 
 def test_a_disk_that_refuses_is_an_error_that_says_so(tmp_path: Path, simulator: Simulator) -> None:

@@ -5,7 +5,8 @@ import datetime as dt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capsim_dagster.publication.live.timeline import HourKey, Timeline
+from capsim_dagster.publication.hour_files import DayHour
+from capsim_dagster.publication.live.timeline import Timeline
 
 STARTS = st.dates(dt.date(2000, 1, 1), dt.date(2090, 1, 1))
 MINUTES = st.sampled_from([1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30])
@@ -31,4 +32,4 @@ def test_the_numbers_are_those_of_the_lines() -> None:
     # Two days of 288, seven hours of 12, and the third of the hour.
     assert line.number_at(dt.datetime(2026, 1, 3, 7, 14, 59, tzinfo=dt.UTC)) == 2 * 288 + 7 * 12 + 2
     assert line.number_at(dt.datetime(2025, 12, 31, 23, 59, tzinfo=dt.UTC)) == -1
-    assert line.hour_of(2 * 288 + 7 * 12 + 2) == HourKey(dt.date(2026, 1, 3), 7)
+    assert line.hour_of(2 * 288 + 7 * 12 + 2) == DayHour(dt.date(2026, 1, 3), 7)
