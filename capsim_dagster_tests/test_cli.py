@@ -188,9 +188,11 @@ def test_bench_measures_every_stage_and_the_whole_process() -> None:
     assert finished.returncode == 0, finished.stderr
     measured = {row["stage"]: row for row in json.loads(finished.stdout)["10"]}
     commands = [f"capsim {name}, whole process" for name in ("run", "panel generate", "panel load")]
-    assert list(measured)[-4:] == ["all stages", *commands]
+    days = ["hourly_archive, a day", "tier3_daily, a day", "tier3 verify, a day"]
+    assert list(measured)[-7:] == ["all stages", *days, *commands]
+    assert {measured[name]["rows"] for name in days} == {10 * 288}
     assert measured["processed_data"]["rows"] == 10 * 4 * 31
-    stages = [row["cpu_s"] for name, row in measured.items() if name not in ("all stages", *commands)]
+    stages = [row["cpu_s"] for name, row in measured.items() if name not in ("all stages", *days, *commands)]
     assert measured["all stages"]["cpu_s"] == pytest.approx(sum(stages))
     assert all(measured[name]["peak_rss_mib"] > 100 for name in commands)
 

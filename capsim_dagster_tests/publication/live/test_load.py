@@ -27,14 +27,14 @@ TICK_S: Final = 5.0
 """Five minutes at 60 times the speed."""
 BACKLOG: Final = 3
 SERVE: Final = """
-import sys, resource
+import sys, time
 from pathlib import Path
+from capsim_dagster.pipeline.bench import peak_rss_mib
 from capsim_dagster.publication.live.serve import serve
 from capsim_dagster_tests.publication.live.fleets import live_fleet, options_for
 options = options_for(Path(sys.argv[1]), speed=float(sys.argv[3]), max_backlog=int(sys.argv[4]))
 serve(live_fleet(num_servers=int(sys.argv[2])), options, lambda line: print(line, flush=True))
-used = resource.getrusage(resource.RUSAGE_SELF)
-print("used", used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+print("used", time.process_time(), peak_rss_mib())
 """
 
 
