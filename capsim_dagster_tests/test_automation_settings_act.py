@@ -18,6 +18,7 @@ from capsim_dagster.publication.hour_files import hour_path
 from capsim_dagster.settings import Automation, Settings, load_settings
 from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.foreign_feed import foreign_platform, write_feed
+from capsim_dagster_tests.orchestration.published_days import DAY, NEXT_DAY, publishing, publishing_platform
 
 TODAY: Final = dt.date(2024, 2, 2)
 CASES: Final[dict[str, tuple[Any, dict[str, Any], dict[str, Any]]]] = {
@@ -34,6 +35,7 @@ CASES: Final[dict[str, tuple[Any, dict[str, Any], dict[str, Any]]]] = {
     ),
     "daily_cron": ("10 1 * * *", {"cron of days": "5 0 * * *"}, {"cron of days": "10 1 * * *"}),
     "hourly_cron": ("20 * * * *", {"cron of hours": "5 * * * *"}, {"cron of hours": "20 * * * *"}),
+    "max_days_per_run": (1, {"days of a run": 2}, {"days of a run": 0}),
     "late_hours_days": (4, {"days of late hours": [13, 14]}, {"days of late hours": [11, 12, 13, 14]}),
 }
 """New value by setting, and what is seen before and after the change."""
@@ -97,6 +99,13 @@ def days_of_late_hours(settings: Settings, folder: Path) -> object:
     return [hour.day.day for hour in late_hours(platform, now=now)]
 
 
+def days_of_a_run(settings: Settings, folder: Path) -> object:
+    platform = publishing_platform(folder, automation=settings.automation.model_dump())
+    with publishing(platform) as place:
+        place.run("daily_publication", DAY, NEXT_DAY, "hourly_archive")
+        return len(place.there("hourly_archive"))
+
+
 SEEN: Final[dict[str, Callable[[Settings, Path], object]]] = {
     "cron": cron,
     "runs of a tick": runs_of_a_tick,
@@ -105,6 +114,7 @@ SEEN: Final[dict[str, Callable[[Settings, Path], object]]] = {
     "cron of days": cron_of_days,
     "cron of hours": cron_of_hours,
     "days of late hours": days_of_late_hours,
+    "days of a run": days_of_a_run,
 }
 
 

@@ -33,6 +33,7 @@ from capsim_dagster.publication.columns import COLUMNS, Column
 from capsim_dagster.publication.export import now_utc
 from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.tier2.columns import COLUMNS as HOUR_COLUMNS
+from capsim_dagster.settings import Automation
 from capsim_dagster.simulation.telemetry import MODEL_VERSION
 
 _ARCHIVE: Final = (
@@ -140,6 +141,7 @@ def _asset(dated: _Dated) -> dg.AssetsDefinition:
         wanted, refused, name = context.partition_keys, Refusals(), key.to_user_string()
         is_last = dated.follower not in context.job_def.asset_layer.selected_asset_keys
         with clear_failure(), progress.stage(context, name=name, total=len(wanted), unit=dated.unit) as advance:
+            _require_few(wanted, platform.settings.automation)
             barred = dated.bar(context.instance, wanted)
             for each in wanted:
                 try:
@@ -158,6 +160,20 @@ def _asset(dated: _Dated) -> dg.AssetsDefinition:
         yield from partition_events.finished(context, [key], dated.checks)
 
     return make_partitions
+
+
+def _require_few(keys: Sequence[str], automation: Automation) -> None:
+    """Make sure that a run does not fill the disk with days that nobody meant: "Materialize all" asks for them all.
+
+    Raises:
+        PublicationError: If it asks for more days than one run may make.
+    """
+    days, most = len({day_of(key) for key in keys}), automation.max_days_per_run
+    if days > most:
+        raise PublicationError(
+            f"this run asks for {days:,} days, {keys[0]} to {keys[-1]}; one makes at most {most:,}, so it made none",
+            remedy="choose a shorter range of partitions, or raise automation.max_days_per_run",
+        )
 
 
 class Refusals:

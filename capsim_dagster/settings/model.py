@@ -158,6 +158,9 @@ class Automation(Section):
     )
     daily_cron: str = Field(description="When the schedule of the daily dataset ticks, in UTC.")
     hourly_cron: str = Field(description="When the schedule of the hourly dataset ticks, in UTC.")
+    max_days_per_run: int = Field(
+        ge=1, le=10_000, description="Days of archive and datasets that one run makes at most."
+    )
     late_hours_days: int = Field(
         ge=1, le=31, description="Days, the one of the tick included, in whose archive late hours are looked for."
     )

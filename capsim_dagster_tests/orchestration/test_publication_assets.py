@@ -158,6 +158,17 @@ def test_a_day_that_is_refused_keeps_none_of_the_others_from_being_published(pla
     assert (status.asset, status.failed, status.there) == ("tier3_daily", [DAY], 1)
 
 
+@pytest.mark.parametrize(("most", "made"), [(2, True), (1, False)])
+def test_a_run_that_asks_for_more_days_than_it_may_make_makes_none(tmp_path: Path, most: int, made: bool) -> None:
+    platform = publishing_platform(tmp_path / "data", automation={"max_days_per_run": most})
+    with publishing(platform) as place:
+        result = place.run("daily_publication", DAY, NEXT_DAY)
+
+    assert result.success is made
+    assert platform.layout.archive.exists() is made
+    assert made or "raise automation.max_days_per_run" in failure_texts(result)[0]
+
+
 def test_samples_whose_p95_is_not_the_masters_are_refused_before_anything_is_written(place: Publishing) -> None:
     assert place.run("daily_publication", DAY, "", "hourly_archive").success
     settings = place.platform.settings
