@@ -101,9 +101,9 @@ def build_publication_assets(days: Days, hours: Hours) -> list[dg.AssetsDefiniti
     daily = _spec(TIER3_DAILY, HOURLY_ARCHIVE, _TIER3, "parquet", COLUMNS)
     hourly = _spec(TIER2_HOURLY, HOURLY_ARCHIVE, _TIER2, "parquet", HOUR_COLUMNS)
     return [
-        _asset(_Dated(archive, archive_checks(days), days, "days", _archived, _all_or_none, TIER3_DAILY)),
+        _asset(_Dated(archive, archive_checks(days), days, "days", _archived, _master_gate, TIER3_DAILY)),
         _asset(_Dated(daily, tier3_checks(days), days, "days", _published_day, barred_days)),
-        _asset(_Dated(hourly, tier2_checks(hours), hours, "hours", _published_hour, _none_barred)),
+        _asset(_Dated(hourly, tier2_checks(hours), hours, "hours", _published_hour, _no_gate)),
     ]
 
 
@@ -229,7 +229,7 @@ def _published_hour(platform: Platform, key: str) -> _Made:
     return _Made(published_hour(made), made.exported.manifest.data.hash, reports)
 
 
-def _all_or_none(instance: dg.DagsterInstance, _keys: Sequence[str]) -> Mapping[str, GateError]:
+def _master_gate(instance: dg.DagsterInstance, _keys: Sequence[str]) -> Mapping[str, GateError]:
     """Bar no day alone: a master that failed its gates bars them all.
 
     Raises:
@@ -239,6 +239,6 @@ def _all_or_none(instance: dg.DagsterInstance, _keys: Sequence[str]) -> Mapping[
     return {}
 
 
-def _none_barred(_instance: dg.DagsterInstance, _keys: Sequence[str]) -> Mapping[str, GateError]:
+def _no_gate(_instance: dg.DagsterInstance, _keys: Sequence[str]) -> Mapping[str, GateError]:
     """Bar no hour: each is made of its file alone, and refuses one that is not whole."""
     return {}

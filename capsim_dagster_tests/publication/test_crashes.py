@@ -15,29 +15,13 @@ from capsim_dagster.publication.verify import verify_dataset
 from capsim_dagster.storage.bucket import Bucket
 from capsim_dagster_tests.child_process import READY, kill, let_go, started
 from capsim_dagster_tests.publication.days import DAY, change_hour, export, files_in, names_in
+from capsim_dagster_tests.publication.dying import export_code, export_until_code
 
 pytestmark = pytest.mark.slow
 
 KILLS: Final = 20
-EXPORT: Final = f"""
-from pathlib import Path
-from capsim_dagster_tests.publication.days import export
-{READY}
-export(Path(sys.argv[1]))
-print("done", flush=True)
-"""
-EXPORT_UNTIL: Final = f"""
-from pathlib import Path
-from capsim_dagster.publication import export as module
-from capsim_dagster_tests.publication.days import export
-step, is_done = getattr(module, sys.argv[2]), int(sys.argv[3])
-def stop(*arguments):
-    if is_done:
-        step(*arguments)
-    {READY}
-setattr(module, sys.argv[2], stop)
-export(Path(sys.argv[1]))
-"""
+EXPORT: Final = export_code("capsim_dagster_tests.publication.days")
+EXPORT_UNTIL: Final = export_until_code("capsim_dagster_tests.publication.days", "capsim_dagster.publication.export")
 UPLOAD: Final = f"""
 from pathlib import Path
 from capsim_dagster.publication.upload import upload_day

@@ -13,32 +13,18 @@ from capsim_dagster.publication.folder import read_published
 from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier2.pending import pending_hours
 from capsim_dagster.publication.tier2.verify import verify_hour
-from capsim_dagster_tests.child_process import READY, kill, let_go, started
+from capsim_dagster_tests.child_process import kill, let_go, started
 from capsim_dagster_tests.publication.days import DAY, NOW, change_hour, files_in, names_in
+from capsim_dagster_tests.publication.dying import export_code, export_until_code
 from capsim_dagster_tests.publication.tier2.hours import HOUR, export, site
 
 pytestmark = pytest.mark.slow
 
 KILLS: Final = 20
-EXPORT: Final = f"""
-from pathlib import Path
-from capsim_dagster_tests.publication.tier2.hours import export
-{READY}
-export(Path(sys.argv[1]))
-print("done", flush=True)
-"""
-EXPORT_UNTIL: Final = f"""
-from pathlib import Path
-from capsim_dagster.publication.tier2 import export as module
-from capsim_dagster_tests.publication.tier2.hours import export
-step, is_done = getattr(module, sys.argv[2]), int(sys.argv[3])
-def stop(*arguments):
-    if is_done:
-        step(*arguments)
-    {READY}
-setattr(module, sys.argv[2], stop)
-export(Path(sys.argv[1]))
-"""
+EXPORT: Final = export_code("capsim_dagster_tests.publication.tier2.hours")
+EXPORT_UNTIL: Final = export_until_code(
+    "capsim_dagster_tests.publication.tier2.hours", "capsim_dagster.publication.tier2.export"
+)
 
 
 def correct(root: Path) -> None:

@@ -2,37 +2,20 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from capsim_dagster.errors import PublicationError
 from capsim_dagster.publication.manifest import parse_as
 from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier2.verify import verify_hour
-from capsim_dagster_tests.publication.test_mutations import MUTATIONS
-
-FILES = ("data.parquet", "manifest.json")
+from capsim_dagster_tests.publication.mutating import FILES, MUTATIONS, mutations_missed
 
 
 @pytest.mark.parametrize("tries", [8, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("kind", MUTATIONS)
 def test_every_one_of_many_random_mutations_is_an_error(kind: str, name: str, tries: int, hour: Path) -> None:
-    path = hour / name
-    whole = path.read_bytes()
-    draw = np.random.default_rng([tries, list(MUTATIONS).index(kind), FILES.index(name)])
-    tried, missed = 0, []
-    while tried < tries:
-        mutated = MUTATIONS[kind](whole, draw)
-        if mutated == whole:
-            continue
-        tried += 1
-        path.write_bytes(mutated)
-        if verify_hour(hour).passed:
-            missed.append(mutated)
-
-    assert missed == []
-    path.write_bytes(whole)
+    assert mutations_missed(hour / name, kind, tries, lambda: verify_hour(hour).passed) == []
     assert verify_hour(hour).passed
 
 
