@@ -8,6 +8,8 @@ from capsim_dagster.publication.columns import COLUMNS, KEY, Column
 from capsim_dagster.publication.hours import ArchiveHour
 from capsim_dagster.publication.manifest import (
     DATA_NAME,
+    DATA_RESOURCE,
+    PRODUCER,
     PROFILE,
     AbsentHour,
     Constraints,
@@ -23,7 +25,6 @@ from capsim_dagster.publication.tally import DayTally
 
 DATASET = "tier3_daily"
 """Name of the daily dataset, and of its folder."""
-PRODUCER = "capsim"
 RATIO_DECIMALS = 6
 """Of null ratios in manifests."""
 
@@ -97,7 +98,7 @@ def describe(written: WrittenDay, provenance: Provenance, created: dt.datetime) 
     return Manifest(
         profile=PROFILE,
         manifest_version=1,
-        name=f"{PRODUCER}-{DATASET}-{written.day}",
+        name=name_of(written.day),
         dataset=DATASET,
         day=written.day,
         complete=written.is_complete,
@@ -118,6 +119,11 @@ def describe(written: WrittenDay, provenance: Provenance, created: dt.datetime) 
     ).sealed()
 
 
+def name_of(day: dt.date) -> str:
+    """Return the name that a day's manifest has."""
+    return f"{PRODUCER}-{DATASET}-{day}"
+
+
 def _hours(written: WrittenDay) -> Hours:
     return Hours(
         present=tuple(hour.hour for hour in written.hours if hour.is_whole),
@@ -136,7 +142,7 @@ def data_file(table: TableSchema, rows: int, *, bytes_: int, sha256: str) -> Dat
         sha256: Its digest in hex.
     """
     return DataFile(
-        name="data",
+        name=DATA_RESOURCE,
         path=DATA_NAME,
         format="parquet",
         mediatype="application/vnd.apache.parquet",
@@ -168,13 +174,20 @@ def described(columns: Sequence[Column], key: Sequence[str], nulls: Mapping[str,
                 type=column.kind,
                 unit=column.unit,
                 description=column.description,
-                constraints=Constraints(required=not column.nullable, minimum=column.minimum, maximum=column.maximum),
+                constraints=_constraints(column),
                 nulls=nulls[column.name],
                 null_ratio=round(nulls[column.name] / max(rows, 1), RATIO_DECIMALS),
             )
             for column in columns
         ),
         primary_key=tuple(key),
+    )
+
+
+def _constraints(column: Column) -> Constraints:
+    bounds = {"minimum": column.minimum, "maximum": column.maximum}
+    return Constraints(
+        required=not column.nullable, **{name: bound for name, bound in bounds.items() if bound is not None}
     )
 
 

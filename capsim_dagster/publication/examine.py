@@ -3,7 +3,6 @@
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -18,11 +17,13 @@ from capsim_dagster.publication.columns import KEY, SCHEMA, TRAFFIC, UTILIZATION
 from capsim_dagster.publication.lines import LineRule, Sample, reason
 from capsim_dagster.publication.manifest import Manifest
 from capsim_dagster.publication.tally import BoolArray, DayTally, seconds_of
+from capsim_dagster.publication.untrusted import row_groups
 from capsim_dagster.schemas import FULL_UTILIZATION
 
 SAMPLED_ROWS: Final = 1_000
 """Rows that are judged one by one, evenly over the file."""
-_TEXTS: Final = [field.name for field in SCHEMA if pa.types.is_string(field.type)]
+TEXTS: Final = tuple(field.name for field in SCHEMA if pa.types.is_string(field.type))
+"""Columns that are read as dictionaries."""
 
 Float64Array = NDArray[np.float64]
 
@@ -71,20 +72,21 @@ class Examination:
         return self.broken.setdefault(name, Broken())
 
 
-def examine(path: Path, manifest: Manifest) -> Examination:
+def examine(file: pq.ParquetFile, manifest: Manifest) -> Examination:
     """Look at every row of a file that has the columns of the dataset.
 
     Args:
-        path: The file.
+        file: The file, opened by `untrusted.opened`.
         manifest: What its manifest says.
 
     Raises:
+        UnreadableDataError: If a value is none that can be judged.
         ArrowException: If a page is not what its checksum says, or cannot be read.
     """
     seen = Examination(DayTally(manifest.day))
     origin_s: int | None = None
     step = max(manifest.rows // SAMPLED_ROWS, 1)
-    for hour, rows in _pieces(path):
+    for hour, rows in _pieces(file):
         if not rows.num_rows:
             continue
         if origin_s is None:
@@ -98,14 +100,12 @@ def examine(path: Path, manifest: Manifest) -> Examination:
     return seen
 
 
-def _pieces(path: Path) -> Iterator[tuple[int, pa.Table]]:
+def _pieces(file: pq.ParquetFile) -> Iterator[tuple[int, pa.Table]]:
     """Yield the rows of each hour file, texts as dictionaries."""
-    with pq.ParquetFile(path, read_dictionary=_TEXTS, page_checksum_verification=True) as file:
-        for index in range(file.num_row_groups):
-            rows = file.read_row_group(index, use_threads=False)
-            hours = pc.unique(rows["archive_hour"]).to_pylist()
-            for hour in hours:
-                yield hour, rows if len(hours) == 1 else rows.filter(pc.equal(rows["archive_hour"], hour))
+    for rows in row_groups(file):
+        hours = pc.unique(rows["archive_hour"]).to_pylist()
+        for hour in hours:
+            yield hour, rows if len(hours) == 1 else rows.filter(pc.equal(rows["archive_hour"], hour))
 
 
 def _judge_values(seen: Examination, rows: pa.Table) -> None:

@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 
 from capsim_dagster.errors import PublicationError, listed
 from capsim_dagster.publication.columns import SCHEMA
-from capsim_dagster.publication.describe import DATASET, PRODUCER, Provenance, WrittenDay, describe
+from capsim_dagster.publication.describe import DATASET, Provenance, WrittenDay, describe
 from capsim_dagster.publication.folder import forget_manifest, read_local, sole_writer, write_manifest
 from capsim_dagster.publication.hours import ArchiveHour, HourState, inspect_day, look_whole, read_hour
 from capsim_dagster.publication.lines import LineRule, RejectedLine, parse_lines
-from capsim_dagster.publication.manifest import DATA_NAME, Manifest
+from capsim_dagster.publication.manifest import DATA_NAME, PRODUCER, Manifest
 from capsim_dagster.publication.parity import p95_problems
 from capsim_dagster.publication.tally import DayTally
 from capsim_dagster.settings import Archive

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from capsim_dagster.audits.finding import Finding, Severity
 from capsim_dagster.errors import MAX_EXAMPLES
-from capsim_dagster.publication.manifest import DATA_NAME, MANIFEST_NAME, DataFile
+from capsim_dagster.publication.manifest import DATA_NAME, DATA_RESOURCE, MANIFEST_NAME, DataFile, SealedManifest
 from capsim_dagster.storage import sha256
 
 
@@ -54,13 +54,28 @@ def bytes_claims(path: Path, file: DataFile, *, message: str) -> list[Finding]:
         file: What the manifest says of it.
         message: What it means if it has not.
     """
-    size, digest = path.stat().st_size, f"sha256:{sha256(path)}"
+    size = path.stat().st_size
     of_size = [] if size == file.bytes else [f"{size:,} bytes, not {file.bytes:,}"]
+    # What has another size has another digest, and may be too long to be read.
+    digest = "another" if of_size else f"sha256:{sha256(path)}"
     of_digest = [] if digest == file.hash else [f"{digest}, not {file.hash}"]
     return [
         claim("data_has_its_size", of_size, message=message),
         claim("data_has_its_sha256", of_digest, message=message),
     ]
+
+
+def foreign_names(manifest: SealedManifest, dataset: str) -> list[str]:
+    """Return in words where a manifest speaks of another dataset or file than those of `dataset`."""
+    said = [] if manifest.dataset == dataset else [f"it is of dataset {manifest.dataset}, not {dataset}"]
+    if (manifest.data.name, manifest.data.path) != (DATA_RESOURCE, DATA_NAME):
+        said.append(f"its data are {manifest.data.name} in {manifest.data.path}, not {DATA_RESOURCE} in {DATA_NAME}")
+    return said
+
+
+def unreadable(error: BaseException) -> Finding:
+    """Return the finding that the rows of a file cannot be read."""
+    return claim("data_are_readable", [(str(error).splitlines() or [type(error).__name__])[0]])
 
 
 def differing_columns(found: pa.Schema, expected: pa.Schema) -> Sequence[str]:

@@ -10,7 +10,9 @@ from capsim_dagster.errors import PublicationError
 from capsim_dagster.publication.manifest import (
     DATA_NAME,
     MANIFEST_NAME,
+    MOST_BYTES,
     AnyManifest,
+    DataFile,
     Manifest,
     SealedManifest,
     parse_as,
@@ -71,13 +73,32 @@ def read_published(folder: Path, model: type[AnyManifest]) -> AnyManifest | None
         model: The form of its manifest.
     """
     try:
-        content = (folder / MANIFEST_NAME).read_bytes()
+        content = manifest_text(folder) or b""
         manifest = parse_as(model, content, str(folder / MANIFEST_NAME))
         is_whole = content == manifest.text.encode() and manifest.is_sealed
+        is_whole = is_whole and has_size(folder / DATA_NAME, manifest.data)
         digest = sha256(folder / DATA_NAME) if is_whole else ""
     except (OSError, PublicationError):
         return None
     return manifest if manifest.data.hash == f"sha256:{digest}" else None
+
+
+def has_size(path: Path, promised: DataFile) -> bool:
+    """Return whether a path is a file of the size that its manifest says: a pipe or a device would be read for ever."""
+    return path.is_file() and path.stat().st_size == promised.bytes
+
+
+def manifest_text(folder: Path) -> bytes | None:
+    """Return the text of the manifest in a folder, or as much of it as shows that it is none; None = there is no file.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    path = folder / MANIFEST_NAME
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return file.read(MOST_BYTES + 1)
 
 
 def forget_manifest(folder: Path) -> None:

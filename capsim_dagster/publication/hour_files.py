@@ -12,7 +12,12 @@ _AN_HOUR: Final = dt.timedelta(hours=1)
 
 def hour_path(root: Path, day: dt.date, hour: int) -> Path:
     """Return where the file of an hour lies, e.g. archive/20260115/07.jsonl.gz."""
-    return root / f"{day:%Y%m%d}" / f"{hour:02d}.jsonl.gz"
+    return root / source_path(day, hour)
+
+
+def source_path(day: dt.date, hour: int) -> str:
+    """Return where the file of an hour lies below the root, e.g. 20260115/07.jsonl.gz."""
+    return f"{day:%Y%m%d}/{hour:02d}.jsonl.gz"
 
 
 @dataclass(frozen=True, order=True)

@@ -11,21 +11,35 @@ import json
 from abc import abstractmethod
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from capsim_dagster.errors import PublicationError
 
 MANIFEST_NAME: Final = "manifest.json"
 DATA_NAME: Final = "data.parquet"
+DATA_RESOURCE: Final = "data"
+"""Name of that file as a resource of the package."""
+PRODUCER: Final = "capsim"
 PROFILE: Final = "https://datapackage.org/profiles/2.0/datapackage.json"
 _JSON_SCHEMA: Final = "https://json-schema.org/draft/2020-12/schema"
 UNSEALED: Final = "sha256:" + "0" * 64
+MOST_BYTES: Final = 4 << 20
+"""Of the text of a manifest; one of 24 hours has 14 KB."""
+_REMEDY: Final = "publish it again; data without a good manifest are not to be used"
 _NOT_CONTENT: Final = ("created", "supersedes", "hash")
 """What two manifests of the same content may differ in."""
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", description="SHA-256, after `sha256:` in hex.")]
 Hour = Annotated[int, Field(ge=0, le=23, description="Hour of the day, UTC.")]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class _Part(BaseModel):
@@ -44,8 +58,13 @@ class Constraints(_Part):
     """What every value of a column keeps to."""
 
     required: bool = Field(description="Whether no value is missing.")
-    minimum: float | None = Field(description="Lowest value, inclusive; null = no bound.")
-    maximum: float | None = Field(description="Highest value, inclusive; null = no bound.")
+    minimum: float | None = Field(default=None, description="Lowest value, inclusive; absent = no bound.")
+    maximum: float | None = Field(default=None, description="Highest value, inclusive; absent = no bound.")
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return what was said: Data Package knows no bounds of texts, but manifests of before have them as null."""
+        return {name: value for name, value in serialize(self).items() if name in self.model_fields_set}
 
 
 class FieldFacts(_Part):
@@ -138,7 +157,7 @@ class SealedManifest(_Part):
     @property
     def content(self) -> dict[str, Any]:
         """What it says of the dataset itself: equal for equal content, whenever it was made."""
-        return self.model_dump(mode="json", exclude=set(_NOT_CONTENT))
+        return {name: _said(value) for name, value in self.model_dump(mode="json", exclude=set(_NOT_CONTENT)).items()}
 
     @property
     def is_sealed(self) -> bool:
@@ -160,15 +179,15 @@ class Manifest(SealedManifest):
     rejected: Count = Field(description="Lines of the sources that became no rows.")
     hosts: Count = Field(description="Hosts with at least one row.")
     interval_s: int = Field(ge=60, le=3600, description="Time between two samples of a host [s].")
-    first_ts: dt.datetime | None = Field(description="Earliest timestamp; null = no row.")
-    last_ts: dt.datetime | None = Field(description="Latest timestamp; null = no row.")
+    first_ts: AwareDatetime | None = Field(description="Earliest timestamp; null = no row.")
+    last_ts: AwareDatetime | None = Field(description="Latest timestamp; null = no row.")
     astray: Count = Field(description="Rows whose timestamp lies in another hour than that of their file: a warning.")
     resources: tuple[DataFile, ...] = Field(min_length=1, max_length=1, description="The files of the dataset.")
     sources: tuple[SourceFile, ...] = Field(description="The files of the archive that it was made of, by hour.")
     producer: Producer = Field(description="What made it.")
     settings_hash: str = Field(pattern=r"^[0-9a-f]{16}$", description="Hash of every setting that decides a value.")
     seed: Count = Field(description="Seed of the simulated fleet.")
-    created: dt.datetime = Field(description="When it was made, UTC.")
+    created: AwareDatetime = Field(description="When it was made, UTC.")
     supersedes: Digest | None = Field(
         default=None, description="SHA-256 of the manifest that was published before with other content."
     )
@@ -178,6 +197,13 @@ class Manifest(SealedManifest):
     def data(self) -> DataFile:
         """The file with the rows."""
         return self.resources[0]
+
+
+def _said(value: Any) -> Any:  # noqa: ANN401 whatever JSON holds
+    """Return a value without what is null in it: a bound that is null says as much as one that is absent."""
+    if isinstance(value, dict):
+        return {name: _said(item) for name, item in value.items() if item is not None}
+    return [_said(item) for item in value] if isinstance(value, list) else value
 
 
 def digest_of(content: bytes) -> str:
@@ -216,6 +242,8 @@ def parse_as(model: type[AnyManifest], content: bytes, where: str) -> AnyManifes
     Raises:
         PublicationError: If it does not follow its schema.
     """
+    if len(content) > MOST_BYTES:
+        raise PublicationError(f"{where} has more than {MOST_BYTES:,} bytes, so it is no manifest", remedy=_REMEDY)
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
@@ -225,11 +253,11 @@ def parse_as(model: type[AnyManifest], content: bytes, where: str) -> AnyManifes
         ]
         raise PublicationError(
             f"{where} does not follow the schema of manifests in {len(reasons):,} places: {'; '.join(reasons[:5])}",
-            remedy="publish it again; data without a good manifest are not to be used",
+            remedy=_REMEDY,
         ) from None
 
 
 def manifest_schema(model: type[SealedManifest] = Manifest) -> str:
     """Return the JSON Schema of manifests, as shipped in the manifest.schema.json beside each."""
-    schema = {"$schema": _JSON_SCHEMA, **model.model_json_schema(mode="serialization")}
+    schema = {"$schema": _JSON_SCHEMA, **model.model_json_schema()}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

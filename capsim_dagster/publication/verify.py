@@ -4,23 +4,33 @@ The bytes come first: the rows of a file that is not the one of the manifest are
 """
 
 import datetime as dt
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from capsim_dagster.audits.finding import Finding, Severity
 from capsim_dagster.errors import PublicationError
 from capsim_dagster.publication.columns import SCHEMA
-from capsim_dagster.publication.describe import DATASET, PRODUCER, table_schema
-from capsim_dagster.publication.examine import Broken, Examination, examine
-from capsim_dagster.publication.findings import Verification, bytes_claims, claim, differing_columns, files_claim
+from capsim_dagster.publication.describe import DATASET, name_of, table_schema
+from capsim_dagster.publication.examine import TEXTS, Broken, Examination, examine
+from capsim_dagster.publication.findings import (
+    Verification,
+    bytes_claims,
+    claim,
+    differing_columns,
+    files_claim,
+    foreign_names,
+    unreadable,
+)
+from capsim_dagster.publication.folder import manifest_text
+from capsim_dagster.publication.hour_files import source_path
+from capsim_dagster.publication.lines import HOUR_SCHEMA
 from capsim_dagster.publication.manifest import DATA_NAME, MANIFEST_NAME, Manifest, parse_manifest
+from capsim_dagster.publication.untrusted import UNREADABLE, footer_facts, opened
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
 
 if TYPE_CHECKING:
@@ -84,8 +94,7 @@ def verify_dataset(
 
 def _files(folder: Path) -> tuple[bytes | None, list[Finding]]:
     """Return the manifest's text, and whether both files are there."""
-    content = (folder / MANIFEST_NAME).read_bytes() if (folder / MANIFEST_NAME).is_file() else None
-    return content, [files_claim(folder)]
+    return manifest_text(folder), [files_claim(folder)]
 
 
 def _manifest(folder: Path, content: bytes) -> tuple[Manifest | None, list[Finding]]:
@@ -106,9 +115,7 @@ def _manifest(folder: Path, content: bytes) -> tuple[Manifest | None, list[Findi
 
 def _strangers(folder: Path, manifest: Manifest) -> list[str]:
     """Return in words where the manifest speaks of another dataset, file or day."""
-    said = [] if manifest.dataset == DATASET else [f"it is of dataset {manifest.dataset}, not {DATASET}"]
-    if manifest.data.path != DATA_NAME:
-        said.append(f"its data are in {manifest.data.path}, not {DATA_NAME}")
+    said = foreign_names(manifest, DATASET)
     try:
         day = dt.date.fromisoformat(folder.name)
     except ValueError:
@@ -122,6 +129,9 @@ def _contradictions(manifest: Manifest) -> list[str]:
     named = sorted([*hours.present, *(absent.hour for absent in hours.missing)])
     is_whole = not (hours.missing or hours.partial or manifest.rejected) and manifest.rows > 0
     claims = {
+        "the name is that of the day": manifest.name == name_of(manifest.day),
+        "each source is the file of its hour": all(s.path == source_path(manifest.day, s.hour) for s in sources),
+        "sources with lines have bytes": all(s.bytes > 0 for s in sources if s.lines),
         "lines of each source are its rows and its rejected lines": all(
             s.lines == s.rows + s.rejected for s in sources
         ),
@@ -139,26 +149,26 @@ def _rows(
     dataset: _Dataset, findings: list[Finding], max_null_share: float, p95: "pl.DataFrame | None", folder: Path
 ) -> Verification:
     try:
-        differing = differing_columns(pq.read_schema(dataset.data), SCHEMA)
-        findings += [
-            claim("columns_are_those_of_the_dataset", differing),
-            claim("footer_agrees_with_the_manifest", _footer_differs(dataset)),
-        ]
-        if differing:
-            return Verification(str(folder), [*findings, _not_judged()])
-        seen = examine(dataset.data, dataset.manifest)
-    except (pa.ArrowException, OSError) as error:
-        unread = claim("data_are_readable", [str(error).splitlines()[0]])
-        return Verification(str(folder), [*findings, unread, _not_judged()])
+        with opened(dataset.data, dataset.manifest.data, dictionaries=TEXTS) as file:
+            differing = differing_columns(file.metadata.schema.to_arrow_schema(), SCHEMA)
+            differing = differing or differing_columns(file.schema_arrow, HOUR_SCHEMA)
+            findings += [
+                claim("columns_are_those_of_the_dataset", differing),
+                claim("footer_agrees_with_the_manifest", _footer_differs(file, dataset.manifest)),
+            ]
+            if differing:
+                return Verification(str(folder), [*findings, _not_judged()])
+            seen = examine(file, dataset.manifest)
+    except UNREADABLE as error:
+        return Verification(str(folder), [*findings, unreadable(error), _not_judged()])
     findings += [claim("data_are_readable", []), *_counted(dataset.manifest, seen)]
     findings += [_row_claim(name, seen.broken.get(name, Broken())) for name in ROW_CLAIMS]
     findings += [_nulls(seen, max_null_share), _parity(dataset, p95)]
     return Verification(str(folder), findings, seen.tally.rows)
 
 
-def _footer_differs(dataset: _Dataset) -> list[str]:
-    raw = (pq.read_metadata(dataset.data).metadata or {}).get(PRODUCER.encode(), b"{}")
-    found, manifest = json.loads(raw), dataset.manifest
+def _footer_differs(file: pq.ParquetFile, manifest: Manifest) -> list[str]:
+    found = footer_facts(file)
     expected = {
         "dataset": manifest.dataset,
         "day": str(manifest.day),

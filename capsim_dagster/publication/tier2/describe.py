@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from capsim_dagster.publication.describe import PRODUCER, Provenance, data_file, described
+from capsim_dagster.publication.describe import Provenance, data_file, described
 from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.hours import ArchiveHour
-from capsim_dagster.publication.manifest import PROFILE, Producer, SourceFile, TableSchema
+from capsim_dagster.publication.manifest import PRODUCER, PROFILE, Producer, SourceFile, TableSchema
 from capsim_dagster.publication.tier2.columns import COLUMNS, DATASET, KEY, RESOURCES
 from capsim_dagster.publication.tier2.manifest import HourManifest
 

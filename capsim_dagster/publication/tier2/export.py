@@ -16,12 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from capsim_dagster.errors import PublicationError, listed
-from capsim_dagster.publication.describe import PRODUCER
 from capsim_dagster.publication.folder import forget_manifest, read_published, sole_writer, write_manifest
 from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.hours import ArchiveHour, HourState, read_hour
 from capsim_dagster.publication.lines import ParsedHour, RejectedLine, parse_lines
-from capsim_dagster.publication.manifest import DATA_NAME
+from capsim_dagster.publication.manifest import DATA_NAME, PRODUCER
 from capsim_dagster.publication.tally import SECONDS_PER_HOUR, DayTally
 from capsim_dagster.publication.tier2.aggregate import aggregate_hour
 from capsim_dagster.publication.tier2.columns import SCHEMA

@@ -1,8 +1,6 @@
 """The manifest of an hour: what it is, the file of the archive that it was made of, and the digests of both."""
 
-import datetime as dt
-
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from capsim_dagster.publication.manifest import (
     UNSEALED,
@@ -33,7 +31,7 @@ class HourManifest(SealedManifest):
     producer: Producer = Field(description="What made it.")
     settings_hash: str = Field(pattern=r"^[0-9a-f]{16}$", description="Hash of every setting that decides a value.")
     seed: Count = Field(description="Seed of the simulated fleet.")
-    created: dt.datetime = Field(description="When it was made, UTC.")
+    created: AwareDatetime = Field(description="When it was made, UTC.")
     hash: Digest = Field(default=UNSEALED, description="SHA-256 of this text with 64 zeros in this place.")
 
     @property

@@ -12,19 +12,28 @@ from typing import Final
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from capsim_dagster.audits.finding import Finding, Severity
 from capsim_dagster.errors import PublicationError
-from capsim_dagster.publication.describe import PRODUCER, Provenance
-from capsim_dagster.publication.findings import Verification, bytes_claims, claim, differing_columns, files_claim
-from capsim_dagster.publication.hour_files import DayHour
-from capsim_dagster.publication.manifest import DATA_NAME, MANIFEST_NAME, parse_as
+from capsim_dagster.publication.describe import Provenance
+from capsim_dagster.publication.findings import (
+    Verification,
+    bytes_claims,
+    claim,
+    differing_columns,
+    files_claim,
+    foreign_names,
+    unreadable,
+)
+from capsim_dagster.publication.folder import manifest_text
+from capsim_dagster.publication.hour_files import DayHour, source_path
+from capsim_dagster.publication.manifest import DATA_NAME, MANIFEST_NAME, PRODUCER, parse_as
 from capsim_dagster.publication.tally import SECONDS_PER_HOUR
 from capsim_dagster.publication.tier2.columns import DATASET, RESOURCES, SCHEMA
 from capsim_dagster.publication.tier2.describe import described_rows, footer_of, name_of
 from capsim_dagster.publication.tier2.examine import examine_rows
 from capsim_dagster.publication.tier2.manifest import HourManifest
+from capsim_dagster.publication.untrusted import UNREADABLE, footer_text, opened, row_groups
 
 _HOUR_FOLDER: Final = re.compile(r"[01]\d|2[0-3]")
 _MIXED: Final = (
@@ -47,8 +56,8 @@ def verify_hour(folder: Path) -> Verification:
     """
     findings = [files_claim(folder)]
     manifest = None
-    if (folder / MANIFEST_NAME).is_file():
-        manifest, about = _manifest(folder)
+    if (content := manifest_text(folder)) is not None:
+        manifest, about = _manifest(folder, content)
         findings += about
     if manifest is not None and (folder / DATA_NAME).is_file():
         of_bytes = bytes_claims(folder / DATA_NAME, manifest.data, message=_MIXED)
@@ -58,8 +67,7 @@ def verify_hour(folder: Path) -> Verification:
     return Verification(str(folder), [*findings, _not_judged()])
 
 
-def _manifest(folder: Path) -> tuple[HourManifest | None, list[Finding]]:
-    content = (folder / MANIFEST_NAME).read_bytes()
+def _manifest(folder: Path, content: bytes) -> tuple[HourManifest | None, list[Finding]]:
     try:
         manifest = parse_as(HourManifest, content, MANIFEST_NAME)
     except PublicationError as error:
@@ -78,9 +86,7 @@ def _manifest(folder: Path) -> tuple[HourManifest | None, list[Finding]]:
 def _strangers(folder: Path, manifest: HourManifest) -> list[str]:
     """Return in words where the manifest speaks of another dataset, file or hour."""
     hour = DayHour(manifest.day, manifest.hour)
-    said = [] if manifest.dataset == DATASET else [f"it is of dataset {manifest.dataset}, not {DATASET}"]
-    if manifest.data.path != DATA_NAME:
-        said.append(f"its data are in {manifest.data.path}, not {DATA_NAME}")
+    said = foreign_names(manifest, DATASET)
     place = folder.absolute()
     if _HOUR_FOLDER.fullmatch(place.name) and int(place.name) != hour.hour:
         said.append(f"it is of hour {hour.hour:02d}, the folder of {place.name}")
@@ -103,7 +109,8 @@ def _contradictions(manifest: HourManifest) -> list[str]:
     claims = {
         "the name is that of the hour": manifest.name == name_of(hour),
         "the source is the file of the hour": source.hour == hour.hour
-        and source.path == f"{hour.day:%Y%m%d}/{hour.hour:02d}.jsonl.gz",
+        and source.path == source_path(hour.day, hour.hour)
+        and (source.bytes > 0 or not source.lines),
         "every line of the source was a sample": source.lines == source.rows and not source.rejected,
         "the source has a line a host and interval": source.rows == manifest.hosts * intervals,
         "samples and gaps are the values of the source": manifest.samples + manifest.gaps
@@ -117,13 +124,11 @@ def _contradictions(manifest: HourManifest) -> list[str]:
 
 def _rows(folder: Path, manifest: HourManifest, findings: list[Finding]) -> Verification:
     try:
-        with pq.ParquetFile(folder / DATA_NAME, page_checksum_verification=True) as file:
-            differing = differing_columns(file.schema_arrow, SCHEMA)
-            footer = (file.metadata.metadata or {}).get(PRODUCER.encode(), b"")
-            rows = file.read(use_threads=False)
-    except (pa.ArrowException, OSError) as error:
-        unread = claim("data_are_readable", [str(error).splitlines()[0]])
-        return Verification(str(folder), [*findings, unread, _not_judged()])
+        with opened(folder / DATA_NAME, manifest.data) as file:
+            differing, footer = differing_columns(file.schema_arrow, SCHEMA), footer_text(file)
+            rows = pa.concat_tables([SCHEMA.empty_table(), *([] if differing else row_groups(file))])
+    except UNREADABLE as error:
+        return Verification(str(folder), [*findings, unreadable(error), _not_judged()])
     found = [
         *findings,
         claim("data_are_readable", []),
