@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
@@ -36,14 +36,14 @@ class Moment(click.DateTime):
             shown = tuple(text.replace(code, letters) for text in shown)
         self.shown = " or ".join(shown)
 
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:  # noqa: ARG002 click's
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 click's
         """Return what stands for the value in the help."""
         return f"[{self.shown.replace(' or ', '|')}]"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> dt.datetime:
         """Return the moment."""
         try:
-            return cast("dt.datetime", super().convert(value, None, None))
+            return super().convert(value, None, None)
         except click.BadParameter:
             self.fail(f"found '{value}'; expected a date that exists, as {self.shown}", param, ctx)
 

@@ -154,8 +154,11 @@ def _told(platform: Platform, asset: str) -> str:
     if not files:
         return ""
     size = f"{sum(file.stat().st_size for file in files) / _MEGA:,.1f} MB"
-    count = f"{len(files):,} file{'s' * (len(files) > 1)}"
-    return f"{asset}: {', '.join([*_extent(platform, asset), count, size])}"
+    return f"{asset}: {', '.join([*_extent(platform, asset), _counted(len(files), 'file'), size])}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _extent(platform: Platform, asset: str) -> Iterator[str]:
@@ -167,11 +170,11 @@ def _extent(platform: Platform, asset: str) -> Iterator[str]:
             return
         yield f"{footer.hosts:,} hosts from {footer.start} to {footer.end}"
     elif asset == "monthly_csv":
-        yield f"{len({piece.month for piece in platform.contract.pieces()}):,} months"
+        yield _counted(len({piece.month for piece in platform.contract.pieces()}), "month")
     elif asset in ("hourly_archive", "datasets"):
         levels = "*" if asset == "hourly_archive" else "*/*"
         days = {path.name for place in _places(platform, asset) for path in place.glob(levels) if path.is_dir()}
-        yield f"{len(days):,} days"
+        yield _counted(len(days), "day")
 
 
 def _places(platform: Platform, asset: str) -> Iterable[Path]:

@@ -137,7 +137,8 @@ def _is_moved(platform: Platform, connection: duckdb.DuckDBPyConnection, found: 
     there = [(platform.refined.root / path, digest) for path, digest in loaded]
     same = [path.is_file() and sha256(path) == digest for path, digest in there]
     # A month may have been corrected since, or been rotated away.
-    return sum(same) * 2 > sum(path.is_file() for path, _ in there)
+    present = sum(path.is_file() for path, _ in there)
+    return same.count(True) * 2 > present
 
 
 def known_hosts(inventory: Path, labels: Sequence[str], delimiters: Sequence[str]) -> frozenset[str]:

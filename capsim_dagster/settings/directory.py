@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from capsim_dagster.errors import SettingsError, listed
-from capsim_dagster.settings.explain import Overrides, named
+from capsim_dagster.settings.explain import Overrides, option_of
 from capsim_dagster.settings.load import Contents, build_settings, find_config, named_config, read_files
 from capsim_dagster.settings.model import ENV_PREFIX, Settings
 from capsim_dagster.settings.yaml_file import read_yaml
@@ -31,10 +31,6 @@ _INVENTORY: Final = ("refinery", "inventory")
 _ABSENT: Final = "(not set)"
 _SHOWN: Final = 5
 _LONGEST: Final = 80
-_REMEDY: Final = (
-    "leave them out: what the directory records is the default; or name another --data-dir; or replace what is there: "
-    "capsim run --replace"
-)
 _LOST: Final = "remove it, and give the settings and options that the directory was made with to the next command"
 
 Key = tuple[str, ...]
@@ -71,6 +67,14 @@ DECIDING: Final[Mapping[Kind, tuple[Key, ...]]] = {
     Kind.PANEL: (),
 }
 """The settings that decide what lies in a directory; all others act at once."""
+
+
+_REMEDY: Final = "leave them out: what the directory records is the default; or name another --data-dir"
+_OR_ANEW: Final = {
+    Kind.SIMULATED: "; or replace what is there: capsim run --replace",
+    Kind.FEED: "; or read the feed by them: capsim refine",
+    Kind.PANEL: "",
+}
 
 
 @dataclass(frozen=True)
@@ -139,16 +143,18 @@ class Chosen:
     def told(self, differences: Iterable[Difference]) -> str:
         """Return differences as lines: the key, the option as typed, the recorded value and the given one."""
         lines = [
-            f"{self._named(each.key)}: recorded {_short(each.recorded)}, given {_short(each.given)}"
+            f"{'.'.join(each.key)}: recorded {_short(each.recorded)}, given {_short(each.given)}"
+            + self._source(each.key)
             for each in differences
         ]
         more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
         return "\n  ".join([*lines[:_SHOWN], *more])
 
-    def _named(self, key: Key) -> str:
-        variable = ENV_PREFIX + "__".join(key).upper()
-        name = ".".join(key)
-        return f"{name} ({variable})" if variable in os.environ else named(name, self.overrides)
+    def _source(self, key: Key) -> str:
+        """Return the option or variable that gave a setting, as it is typed; empty = a file did."""
+        option, variable = option_of(".".join(key), self.overrides), ENV_PREFIX + "__".join(key).upper()
+        typed = option or (variable if variable in os.environ else "")
+        return f" ({typed})" if typed else ""
 
 
 def directory_settings(
@@ -167,9 +173,10 @@ def directory_settings(
     chosen = choose_settings(config, overrides)
     sections = {*may_change}
     refused = [each for each in chosen.differences if each.key[0] not in sections]
-    if refused:
+    if refused and chosen.record is not None:
         raise SettingsError(
-            f"{chosen.settings.data_dir} was made with other settings:\n  {chosen.told(refused)}", remedy=_REMEDY
+            f"{chosen.settings.data_dir} was made with other settings:\n  {chosen.told(refused)}",
+            remedy=_REMEDY + _OR_ANEW[chosen.record.kind],
         )
     return chosen
 

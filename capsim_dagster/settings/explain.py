@@ -3,7 +3,7 @@
 The value of a key that does not exist is never repeated: it may be a secret that landed in the wrong place.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -39,12 +39,6 @@ def option_of(name: str, overrides: Overrides | None) -> str:
     return ""
 
 
-def named(name: str, overrides: Overrides | None) -> str:
-    """Return a key as a person knows it: with the option that set it, if one did."""
-    option = option_of(name, overrides)
-    return f"{option} ({name})" if option else name
-
-
 def explain(error: ValidationError, files: Sequence[object], overrides: Overrides | None) -> SettingsError:
     """Turn pydantic's report into one line a key."""
     lines = [_explain_one(cast("Mapping[str, Any]", problem), overrides) for problem in error.errors()]
@@ -57,32 +51,35 @@ def explain(error: ValidationError, files: Sequence[object], overrides: Override
 
 def _explain_one(problem: Mapping[str, Any], overrides: Overrides | None) -> str:
     location = cast("Sequence[object]", problem["loc"])
-    key = ".".join(str(part) for part in location if part != "[key]")
-    name = named(key, overrides)
+    name = ".".join(str(part) for part in location if part != "[key]")
+    said = _said(problem, location)
+    typed = [option_of(name, overrides)] if option_of(name, overrides) else _options_in(name, said, overrides)
+    return f"{name}: {said}" + (f" (given by {', '.join(typed)})" if typed else "")
+
+
+def _said(problem: Mapping[str, Any], location: Sequence[object]) -> str:
+    """Return what is wrong with a key, without its name."""
     if problem["type"] == "extra_forbidden":
-        return f"{name}: no such setting exists; allowed: {_allowed_keys(location)}"
+        return f"no such setting exists; allowed: {_allowed_keys(location)}"
     if problem["type"] == "missing":
-        return f"{name}: not found; it is required"
+        return "not found; it is required"
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "value_error":
-        typed = ", ".join(_options_in(key, message, overrides))
-        return f"{name}: {message}" + (f" ({typed})" if typed else "")
-    return f"{name}: found {_shown(problem['input'])}; {message[0].lower()}{message[1:]}"
+        return message
+    found = _shown(problem["input"]) if len(location) > 1 else "no section"
+    return f"found {found}; {message[0].lower()}{message[1:]}"
 
 
-def _options_in(section: str, message: str, overrides: Overrides | None) -> Iterator[str]:
-    """Yield the options that were given for keys which a message about a whole section names."""
-    for key, option in OPTIONS.items():
-        if key.startswith(f"{section}.") and key.rpartition(".")[2] in message and option_of(key, overrides):
-            yield option
+def _options_in(section: str, said: str, overrides: Overrides | None) -> list[str]:
+    """Return the options that were given for keys which a message about a whole section names."""
+    inside = {key: option for key, option in OPTIONS.items() if key.startswith(f"{section}.")}
+    return [option for key, option in inside.items() if key.rpartition(".")[2] in said and option_of(key, overrides)]
 
 
 def _shown(value: object) -> str:
-    """Return what was found, in short; of a whole section only its kind, as keys of it may hold anything."""
-    if isinstance(value, Mapping):
+    """Return what was found, in short; never of a mapping, whose unknown keys may hold anything."""
+    if value and isinstance(value, Mapping):
         return "a mapping"
-    if isinstance(value, list | tuple | set):
-        return "a list"
     text = repr(value)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
