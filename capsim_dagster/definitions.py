@@ -35,7 +35,7 @@ from capsim_dagster.orchestration.publication_jobs import (
     hourly_schedule,
 )
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.settings import Settings, load_settings
+from capsim_dagster.settings import Settings, directory_settings
 
 
 def build_definitions(settings: Settings, *, today: dt.date, progress: Progress | None = None) -> dg.Definitions:
@@ -84,5 +84,8 @@ def build_definitions(settings: Settings, *, today: dt.date, progress: Progress 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Load the settings of this process and build the definitions: nothing is read when the module is imported."""
-    return build_definitions(load_settings(), today=dt.datetime.now(dt.UTC).date())
+    """Build the definitions by the settings of the data directory: nothing is read when the module is imported."""
+    chosen = directory_settings()
+    if chosen.note:
+        dg.get_dagster_logger().warning(chosen.note)
+    return build_definitions(chosen.settings, today=dt.datetime.now(dt.UTC).date())

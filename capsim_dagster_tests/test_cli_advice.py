@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from capsim_dagster.cli.advice import Advice, advice, options_given
+from capsim_dagster.cli.advice import Advice, advice
+from capsim_dagster.cli.options import options_given
 from capsim_dagster.orchestration.states import AssetStatus, CheckStatus, RunStatus, State, Status, Verdict
 
 DONE = {219001: State.MATERIALIZED, 219002: State.MATERIALIZED, 219003: State.MATERIALIZED}

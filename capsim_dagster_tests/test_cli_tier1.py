@@ -21,7 +21,7 @@ from capsim_dagster.publication.live.serve import LiveOptions
 from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.publication.live.fleets import live_fleet, numbers_in
 
-FLEET = ["--hosts", "12", "--first-day", "2023-01-01", "--last-day", "2023-03-31"]
+FLEET = ["--hosts", "12", "--start", "2023-01-01", "--end", "2023-03-31"]
 TOKEN = "sentinel-of-20-chars"  # noqa: S105 it opens nothing
 COMMAND = "from capsim_dagster.cli.tier1 import tier1; tier1()"
 
@@ -43,7 +43,7 @@ def asked_for(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[LiveFle
 
 def test_options_are_handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAPSIM_LIVE_TOKEN", TOKEN)
-    arguments = ["--start", "2026-01-15T06:30", "--speed", "60", "--host", "::1", "--port", "0"]
+    arguments = ["--from", "2026-01-15T06:30", "--speed", "60", "--host", "::1", "--port", "0"]
     fleet, options = asked_for(monkeypatch, *arguments, "--data-dir", str(tmp_path))
 
     assert options.archive_root == tmp_path / "archive"
@@ -97,7 +97,7 @@ def test_beyond_loopback_it_names_the_variable_of_the_token_and_never_its_value(
 
 
 def test_a_start_before_the_window_is_refused_and_nothing_is_left_behind(tmp_path: Path) -> None:
-    arguments = ["serve", *FLEET, "--start", "2022-12-31T23:00", "--port", "0", "--data-dir", str(tmp_path)]
+    arguments = ["serve", *FLEET, "--from", "2022-12-31T23:00", "--port", "0", "--data-dir", str(tmp_path)]
     result = CliRunner().invoke(tier1, arguments)
 
     assert isinstance(result.exception, PublicationError)
@@ -107,7 +107,7 @@ def test_a_start_before_the_window_is_refused_and_nothing_is_left_behind(tmp_pat
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_ends_it_soon_and_the_archive_stays_valid(tmp_path: Path, number: signal.Signals) -> None:
-    arguments = ["serve", *FLEET, "--start", "2023-02-14T03:00", "--speed", "6000", "--port", "0"]
+    arguments = ["serve", *FLEET, "--from", "2023-02-14T03:00", "--speed", "6000", "--port", "0"]
     command = [sys.executable, "-c", COMMAND, *arguments, "--config", str(CONFIG), "--data-dir", str(tmp_path)]
     environment = {**os.environ, "CAPSIM_LIVE_TOKEN": TOKEN}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as child:

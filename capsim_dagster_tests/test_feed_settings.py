@@ -70,7 +70,7 @@ def test_layout_that_does_not_name_each_file_is_an_error_that_says_why(layout: s
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"prefix": "x"}, ["legacy_feed.prefix: found 'x'", "no such setting", "layout, date_columns"]),
+        ({"prefix": "x"}, ["legacy_feed.prefix: no such setting", "layout, date_columns"]),
         ({"date_columns": []}, ["legacy_feed.date_columns: found []", "at least 1 item"]),
         ({"host_columns": []}, ["legacy_feed.host_columns: found []", "at least 1 item"]),
         ({"date_columns": [""]}, ["legacy_feed.date_columns.0: found ''", "at least 1 character"]),
@@ -114,7 +114,7 @@ def test_unusable_setting_of_the_feed_is_an_error_that_names_the_key(values: dic
         ({"file_prefix": "cpu\n"}, ["file_prefix: found 'cpu\\n'", "pattern"]),
         ({"value_column": ""}, ["value_column: found ''", "at least 1 character"]),
         ({"capacity_column": ""}, ["capacity_column: found ''", "at least 1 character"]),
-        ({"unit": "%"}, ["unit: found '%'", "no such setting", "file_prefix, value_column"]),
+        ({"unit": "%"}, ["unit: no such setting", "file_prefix, value_column"]),
         ({"range": [-1, 100]}, ["range: found [-1, 100]", "between 0 and 100 percent"]),
         ({"range": [0, 100.5]}, ["range: found [0, 100.5]", "between 0 and 100 percent"]),
         ({"range": [60, 40]}, ["range: found [60, 40]", "lower bound comes first"]),
@@ -154,7 +154,7 @@ def test_label_or_prefix_that_stands_twice_is_an_error_that_names_it(values: dic
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"rate": 1}, ["legacy_feed.defects.rate: found 1", "no such setting", "seed, line_share"]),
+        ({"rate": 1}, ["legacy_feed.defects.rate: no such setting", "seed, line_share"]),
         ({"seed": -1}, ["legacy_feed.defects.seed: found -1", "equal to 0"]),
         ({"seed": 2**63}, ["legacy_feed.defects.seed: found 9223372036854775808", "less than"]),
         ({"line_share": 0.21}, ["legacy_feed.defects.line_share: found 0.21", "equal to 0.2"]),
@@ -199,7 +199,7 @@ def test_unusable_setting_of_the_defects_is_an_error_that_names_the_key(
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"feed": "x"}, ["refinery.feed: found 'x'", "no such setting", "feed_dir, inventory, resources"]),
+        ({"feed": "x"}, ["refinery.feed: no such setting", "feed_dir, inventory, resources"]),
         ({"feed_dir": 1}, ["refinery.feed_dir: found 1", "path"]),
         ({"inventory": ["x"]}, ["refinery.inventory: found ['x']", "path"]),
         ({"resources": []}, ["refinery.resources: found []", "at least 1 item"]),

@@ -92,7 +92,7 @@ def test_env_selects_the_data_directory_unless_one_is_named(env: str, folder: st
 @pytest.mark.parametrize(
     ("generation", "said"),
     [
-        ({"num_server": 5}, ["data_generation.num_server:", "found 5", "no such setting", "num_servers, start_date"]),
+        ({"num_server": 5}, ["data_generation.num_server:", "no such setting", "num_servers, start_date"]),
         ({"num_servers": 9}, ["data_generation.num_servers: found 9", "greater than or equal to 10"]),
         ({"num_servers": "many"}, ["data_generation.num_servers: found 'many'", "valid integer"]),
         ({"start_date": "2024-13-01"}, ["data_generation.start_date: found '2024-13-01'"]),
@@ -104,7 +104,7 @@ def test_env_selects_the_data_directory_unless_one_is_named(env: str, folder: st
         ({"breach_threshold": 101}, ["data_generation.breach_threshold: found 101", "less than or equal to 100"]),
         ({"scenario_mix": {"BURST": {"share": 0.5}}}, ["scenario_mix add up to 1.35", "must add up to 1"]),
         ({"scenario_mix": {"BURST": {"share": -0.1}}}, ["scenario_mix.BURST.share: found -0.1", "equal to 0"]),
-        ({"scenario_mix": {"BURST": {"rate": 1}}}, ["scenario_mix.BURST.rate: found 1", "no such setting"]),
+        ({"scenario_mix": {"BURST": {"rate": 1}}}, ["scenario_mix.BURST.rate: no such setting"]),
         ({"scenario_mix": {"SPIKY": {"share": 0}}}, ["scenario_mix.SPIKY: found 'SPIKY'", "'STEADY_GROWTH'"]),
         ({"metrics": {"cpu": {"base_std": -1}}}, ["metrics.cpu.base_std: found -1", "equal to 0"]),
         ({"metrics": {"gpu": {"base_std": 1}}}, ["metrics.gpu: found 'gpu'", "'network'"]),
@@ -141,7 +141,7 @@ def test_unusable_generation_settings_are_errors_that_say_what_is_allowed(
         (
             "storage",
             {"folder": "x"},
-            ["storage.folder: found 'x'", "local_base_path, use_s3, bucket_name", "lock_timeout_seconds"],
+            ["storage.folder: no such setting", "local_base_path, use_s3, bucket_name", "lock_timeout_seconds"],
         ),
         ("storage", {"lock_timeout_seconds": -1}, ["storage.lock_timeout_seconds: found -1", "equal to 0"]),
         ("automation", {"max_months_per_tick": 0}, ["automation.max_months_per_tick: found 0", "equal to 1"]),
@@ -155,7 +155,7 @@ def test_unusable_generation_settings_are_errors_that_say_what_is_allowed(
             ["file_prefix memory_stats stands twice"],
         ),
         ("legacy_feed", {"resources": {"cpu": {"value_column": "date"}}}, ["header of cpu: label date stands twice"]),
-        ("automatic", {"x": 1}, ["automatic: found {'x': 1}", "general, data_generation, storage"]),
+        ("automatic", {"x": 1}, ["automatic: no such setting", "general, data_generation, storage"]),
     ],
 )
 def test_unusable_settings_of_other_sections_are_errors_that_say_what_is_allowed(
@@ -170,9 +170,12 @@ def test_unusable_settings_of_other_sections_are_errors_that_say_what_is_allowed
 @pytest.mark.parametrize(
     ("variable", "said"),
     [
-        ("CAPSIM__DATA_GENERATION__NUM_SERVER", ["data_generation.num_server: found '77'", "num_servers"]),
+        ("CAPSIM__DATA_GENERATION__NUM_SERVER", ["data_generation.num_server: no such setting", "num_servers"]),
         ("CAPSIM__DATAGENERATION__NUM_SERVERS", ["CAPSIM__DATAGENERATION__NUM_SERVERS", "data_generation"]),
-        ("CAPSIM__DATA_GENERATION__METRICS__CPU__COLOUR", ["metrics.cpu.colour: found '77'", "base_mean, base_std"]),
+        (
+            "CAPSIM__DATA_GENERATION__METRICS__CPU__COLOUR",
+            ["metrics.cpu.colour: no such setting", "base_mean, base_std"],
+        ),
         ("CAPSIM__DATA_GENERATION__METADATA", ["data_generation.metadata: found 77"]),
     ],
 )
@@ -229,8 +232,8 @@ def test_unknown_keys_of_the_file_are_all_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="2 settings cannot be used") as caught:
         load_settings(saved(tmp_path, content))
 
-    assert "data_generation.hosts: found 5" in str(caught.value)
-    assert "automation.crontab: found 'x'" in str(caught.value)
+    assert "data_generation.hosts: no such setting" in str(caught.value)
+    assert "automation.crontab: no such setting" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["data_generation", "legacy_feed", "automation"])

@@ -39,7 +39,7 @@ from capsim_dagster.cli.tier2 import tier2
 from capsim_dagster.cli.tier3 import tier3
 from capsim_dagster.errors import CapsimError, SettingsError
 from capsim_dagster.schemas import Resource
-from capsim_dagster.settings import find_config
+from capsim_dagster.settings import load_settings
 
 if TYPE_CHECKING:
     from capsim_dagster.pipeline.bench import Measurement
@@ -111,7 +111,7 @@ def ui(  # noqa: PLR0913 one argument an option
         ui_server.serve(
             layout,
             port=port,
-            environment=ui_server.child_environment(find_config(config), layout.root, fleet),
+            environment=ui_server.child_environment(config, layout.root, fleet),
             announce=lambda address: click.echo(f"capsim: ready on {address} (Ctrl-C ends it)"),
             log=None if verbose else layout.dagster_home / "ui.log",
         )
@@ -143,7 +143,7 @@ def bench(  # noqa: PLR0913 one argument an option
 
     Compare CPU seconds and memory: wall time depends on what else the machine does.
     """
-    sizes = hosts or (read_settings(config, None).data_generation.num_servers,)
+    sizes = hosts or (load_settings(config).data_generation.num_servers,)
     measured = {size: _measure(config, window(size, start, end), dirt, with_dagster=with_dagster) for size in sizes}
     if as_json:
         click.echo(json.dumps({size: [m.as_json() for m in rows] for size, rows in measured.items()}, indent=2))

@@ -1,10 +1,8 @@
 """What is open in a data directory, in words, and the command for it."""
 
-import datetime as dt
-import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from capsim_dagster.orchestration.states import State, Status
 from capsim_dagster.simulation.time_dimension import month_name
@@ -30,20 +28,6 @@ class Advice:
     months: Sequence[int]
     assets: Sequence[str]
     command: str
-
-
-def options_given(given: Mapping[str, Any]) -> str:
-    """Return the options of a command as they are typed, so that another command goes to the same data.
-
-    >>> options_given({"--hosts": 12, "--start": None, "--end": dt.datetime(2024, 2, 29)})
-    ' --hosts 12 --end 2024-02-29'
-    """
-    words = []
-    for name, value in given.items():
-        if value is not None:
-            shown = value.date().isoformat() if isinstance(value, dt.datetime) else str(value)
-            words.append(f" {name} {shlex.quote(shown)}")
-    return "".join(words)
 
 
 def advice(found: Status, *, end: int, is_own: bool, options: str) -> list[Advice]:

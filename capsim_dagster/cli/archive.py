@@ -13,13 +13,15 @@ from rich.table import Table
 
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
+    begin_simulated,
     config_option,
     console,
     data_dir_option,
     days_in,
     days_option,
     fleet_options,
-    read_settings,
+    open_directory,
+    overrides_of,
     window,
     yesterday,
 )
@@ -55,7 +57,9 @@ def archive(
     """  # noqa: D301 click formats this text
     from capsim_dagster.pipeline.platform import Platform
 
-    platform = Platform(read_settings(config, data_dir, generation=window(hosts, start, end)))
+    chosen = open_directory(config, overrides_of(data_dir, generation=window(hosts, start, end)))
+    platform = Platform(chosen.settings)
+    begin_simulated(chosen)
     days = days_in(dates) or [yesterday()]
     sys.exit(EXIT_FAILED if _archive(platform, days, dt.datetime.now(dt.UTC).date(), console()) else 0)
 

@@ -14,12 +14,15 @@ from capsim_dagster.cli.options import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     MONTH,
+    begin_simulated,
     config_option,
     console,
     data_dir_option,
+    directory_option,
     fleet_options,
     layout_of,
-    read_settings,
+    open_directory,
+    overrides_of,
     window,
 )
 from capsim_dagster.cli.run import print_summary, report_interrupt
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from capsim_dagster.orchestration.backfill import Plan
     from capsim_dagster.orchestration.bars import BarProgress
     from capsim_dagster.orchestration.run_summary import RunSummary
-    from capsim_dagster.settings import Settings
+    from capsim_dagster.settings import Chosen
 
 
 @click.command()
@@ -75,9 +78,9 @@ def backfill(  # noqa: PLR0913 one argument an option
     capsim backfill --month 2024-03 --month 2024-07  just these
     capsim backfill                                  whatever is missing or failed
     """  # noqa: D301 click formats this text
-    settings = read_settings(config, data_dir, generation=window(hosts, start, end))
+    opened = open_directory(config, overrides_of(data_dir, generation=window(hosts, start, end)))
     months = _months(first, last, chosen)
-    sys.exit(_backfill(settings, months, console(), again=again, is_dry=dry_run))
+    sys.exit(_backfill(opened, months, console(), again=again, is_dry=dry_run))
 
 
 def _months(first: dt.datetime | None, last: dt.datetime | None, chosen: Sequence[dt.datetime]) -> list[int] | None:
@@ -97,7 +100,7 @@ def _months(first: dt.datetime | None, last: dt.datetime | None, chosen: Sequenc
     return sorted(set(asked)) or None
 
 
-def _backfill(settings: "Settings", months: list[int] | None, terminal: Console, *, again: bool, is_dry: bool) -> int:
+def _backfill(opened: "Chosen", months: list[int] | None, terminal: Console, *, again: bool, is_dry: bool) -> int:
     """Plan and run; return the exit code."""
     from capsim_dagster.definitions import build_definitions
     from capsim_dagster.orchestration.backfill import plan_backfill
@@ -105,6 +108,7 @@ def _backfill(settings: "Settings", months: list[int] | None, terminal: Console,
     from capsim_dagster.orchestration.instance import open_instance
     from capsim_dagster.orchestration.partitions import ranges_named
 
+    settings = opened.settings
     today, layout, bars = dt.datetime.now(dt.UTC).date(), layout_of(settings), BarProgress(terminal)
     definitions = build_definitions(settings, today=today, progress=bars)
     with instance_to_read(layout) as instance:
@@ -112,8 +116,10 @@ def _backfill(settings: "Settings", months: list[int] | None, terminal: Console,
     _print_plan(terminal, plan, with_runs=is_dry)
     if is_dry or not plan.runs:
         return 0
+    if settings.refinery.feed_dir is None:
+        begin_simulated(opened)
     with open_instance(layout) as instance:
-        code = _run_all(definitions, instance, plan, bars, terminal)
+        code = _run_all(definitions, instance, plan, bars, terminal, directory_option(settings))
         if code == EXIT_INTERRUPTED:
             return report_interrupt()
         left = plan_backfill(definitions, instance, settings, months, today=today)
@@ -126,12 +132,22 @@ def _backfill(settings: "Settings", months: list[int] | None, terminal: Console,
         )
         return EXIT_FAILED
     if len(plan.runs) > 1 and code == 0:
-        terminal.print(f"[green]all there:[/] {ranges_named(plan.months)}; see: capsim status", highlight=False)
+        terminal.print(
+            f"[green]all there:[/] {ranges_named(plan.months)}; see: capsim status"
+            + escape(directory_option(settings)),
+            highlight=False,
+            soft_wrap=True,
+        )
     return code
 
 
 def _run_all(
-    definitions: "dg.Definitions", instance: "dg.DagsterInstance", plan: "Plan", bars: "BarProgress", terminal: Console
+    definitions: "dg.Definitions",
+    instance: "dg.DagsterInstance",
+    plan: "Plan",
+    bars: "BarProgress",
+    terminal: Console,
+    options: str,
 ) -> int:
     """Run a plan and print what each run did; return the exit code."""
     from dagster import DagsterExecutionInterruptedError
@@ -153,7 +169,7 @@ def _run_all(
         if len(plan.runs) > 1:
             _print_run(summary, terminal)
         else:
-            print_summary(summary, terminal)
+            print_summary(summary, terminal, options)
         code = code if summary.succeeded else EXIT_FAILED
     return code
 

@@ -1,6 +1,7 @@
 """What the commands share: options, exit codes, settings with options on top, and the terminal."""
 
 import datetime as dt
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from rich.console import Console
 
-from capsim_dagster.settings import Settings, load_settings
+from capsim_dagster.settings import Chosen, Kind, Settings, directory_settings
 
 Command = Callable[..., None]
 """A function that click makes a command of."""
@@ -21,7 +22,33 @@ EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
 PAGE_WIDTH: Final = 140
-DATE: Final = click.DateTime(formats=["%Y-%m-%d"])
+_LETTERS: Final = {"%Y": "YYYY", "%m": "MM", "%d": "DD", "%H": "HH", "%M": "MM", "%S": "SS"}
+
+
+class Moment(click.DateTime):
+    """A date or time; its formats are shown as people write them."""
+
+    def __init__(self, *formats: str) -> None:
+        """Take the formats that are understood."""
+        super().__init__(formats)
+        shown = formats
+        for code, letters in _LETTERS.items():
+            shown = tuple(text.replace(code, letters) for text in shown)
+        self.shown = " or ".join(shown)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 click's
+        """Return what stands for the value in the help."""
+        return f"[{self.shown.replace(' or ', '|')}]"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> dt.datetime:
+        """Return the moment."""
+        try:
+            return super().convert(value, None, None)
+        except click.BadParameter:
+            self.fail(f"found '{value}'; expected a date that exists, as {self.shown}", param, ctx)
+
+
+DATE: Final = Moment("%Y-%m-%d")
 _RANGE_OF_DAYS: Final = ".."
 
 
@@ -72,7 +99,7 @@ env_option = click.option(
     type=click.Choice(["local", "sagemaker", "lambda"]),
     help="Where this runs (general.env): selects the data directory, and whether a bucket that is named is used.",
 )
-MONTH: Final = click.DateTime(formats=["%Y-%m"])
+MONTH: Final = Moment("%Y-%m")
 _FLEET_OPTIONS: Final = (
     click.option("--hosts", type=int, help="Hosts in the fleet, 10 or more (data_generation.num_servers)."),
     click.option("--start", type=DATE, help="First day (data_generation.start_date)."),
@@ -96,15 +123,77 @@ def read_settings(
     refinery: Mapping[str, Any] | None = None,
     env: str | None = None,
 ) -> Settings:
-    """Return the settings with the command's options on top; an option that is None was not given."""
-    chosen = {
+    """Return the settings of the data directory; an option that is None was not given.
+
+    Raises:
+        SettingsError: If a setting cannot be used, or one that decides what is there is not as recorded.
+    """
+    overrides = overrides_of(data_dir, generation=generation, feed=feed, refinery=refinery, env=env)
+    return open_directory(config, overrides).settings
+
+
+def overrides_of(
+    data_dir: Path | None,
+    *,
+    generation: Mapping[str, Any] | None = None,
+    feed: Mapping[str, Any] | None = None,
+    refinery: Mapping[str, Any] | None = None,
+    env: str | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Return the options of a command as settings, by section and key; those that are None were not given."""
+    return {
         "data_generation": _given(generation or {}),
         "storage": _given({"local_base_path": data_dir}),
         "legacy_feed": _given(feed or {}),
         "refinery": _given(refinery or {}),
         "general": _given({"env": env}),
     }
-    return load_settings(config, chosen)
+
+
+def open_directory(
+    config: Path | None, overrides: Mapping[str, Mapping[str, Any]], *, may_change: Iterable[str] = ()
+) -> Chosen:
+    """Return the settings of a data directory with what it records, and say what an edited file has no part in.
+
+    Raises:
+        SettingsError: If a setting cannot be used, or one that decides what is there is not as recorded.
+    """
+    chosen = directory_settings(config, overrides, may_change=may_change)
+    if chosen.note:
+        click.secho(f"note: {chosen.note}", fg="yellow", err=True)
+    return chosen
+
+
+def begin_simulated(chosen: Chosen) -> None:
+    """Let a command make simulated data in its directory, and record by which settings if it is the first there.
+
+    Raises:
+        SettingsError: If the directory holds somebody's real data.
+    """
+    from capsim_dagster.pipeline.directory import record_first, require_simulated
+    from capsim_dagster.pipeline.platform import Platform
+
+    require_simulated(Platform(chosen.settings))
+    record_first(chosen, Kind.SIMULATED)
+
+
+def options_given(given: Mapping[str, Any]) -> str:
+    """Return the options of a command as they are typed, so that another command goes to the same data.
+
+    >>> options_given({"--hosts": 12, "--start": None, "--end": dt.datetime(2024, 2, 29)})
+    ' --hosts 12 --end 2024-02-29'
+    """
+    words = []
+    for name, value in given.items():
+        if value is not None:
+            shown = value.date().isoformat() if isinstance(value, dt.datetime) else str(value)
+            words.append(f" {name} {shlex.quote(shown)}")
+    return "".join(words)
+
+
+def directory_option(settings: Settings) -> str:
+    """Return the option that leads another command to the same data directory; empty = it goes there by itself."""
+    return options_given({"--data-dir": settings.storage.local_base_path})
 
 
 def window(hosts: int | None, start: dt.datetime | None, end: dt.datetime | None) -> dict[str, Any]:

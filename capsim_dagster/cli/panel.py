@@ -11,11 +11,14 @@ from rich.progress import Progress
 from rich.table import Table
 
 from capsim_dagster.cli.options import (
+    begin_simulated,
     config_option,
     console,
     data_dir_option,
     env_option,
     fleet_options,
+    open_directory,
+    overrides_of,
     read_settings,
     window,
 )
@@ -64,7 +67,9 @@ def generate(
     from capsim_dagster.panel.generate import generate_panel
     from capsim_dagster.storage import store_of
 
-    settings = read_settings(config, data_dir, env=env, generation=window(hosts, start, end))
+    chosen = open_directory(config, overrides_of(data_dir, env=env, generation=window(hosts, start, end)))
+    begin_simulated(chosen)
+    settings = chosen.settings
     generation, terminal = settings.data_generation, console()
     days = (generation.end_date - generation.start_date).days + 1
     with Progress(console=terminal, disable=not terminal.is_terminal, transient=True) as progress:

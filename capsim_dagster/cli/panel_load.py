@@ -10,7 +10,15 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from capsim_dagster.cli.options import EXIT_FAILED, config_option, console, data_dir_option, env_option, read_settings
+from capsim_dagster.cli.options import (
+    EXIT_FAILED,
+    config_option,
+    console,
+    data_dir_option,
+    env_option,
+    open_directory,
+    overrides_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +26,7 @@ if TYPE_CHECKING:
     from capsim_dagster.audits.finding import Finding
     from capsim_dagster.panel.findings import Repair
     from capsim_dagster.panel.load import LoadOutcome
-    from capsim_dagster.settings import Settings
+    from capsim_dagster.settings import Chosen, Settings
 
 _COLOURS: Final = {"error": "red", "warning": "yellow", "info": "blue"}
 
@@ -56,14 +64,26 @@ def load(
     capsim panel load --input exports/servers.parquet    one of your own
     capsim panel load --strict --json
     """  # noqa: D301
-    settings = read_settings(config, data_dir, env=env)
+    chosen = open_directory(config, overrides_of(data_dir, env=env))
     terminal = console()
-    outcome = _loaded(settings, source, terminal, strict=strict, quiet=as_json)
+    outcome = _loaded(chosen.settings, source, terminal, strict=strict, quiet=as_json)
+    _record(chosen, source)
     if as_json:
         click.echo(outcome.report.as_json(), nl=False)
     else:
         _print_outcome(terminal, outcome)
     sys.exit(0 if outcome.report.validation_passed else EXIT_FAILED)
+
+
+def _record(chosen: "Chosen", source: str | None) -> None:
+    """Record the settings where the panel is the first thing in its directory, and whether it is capsim's own."""
+    from capsim_dagster.panel.find import find_panel
+    from capsim_dagster.pipeline.directory import record_first
+    from capsim_dagster.settings import Kind
+    from capsim_dagster.storage import store_of
+
+    is_own = source is None or find_panel(chosen.settings, store_of(chosen.settings), source).is_own
+    record_first(chosen, Kind.SIMULATED if is_own else Kind.PANEL)
 
 
 def _loaded(settings: "Settings", source: str | None, terminal: Console, *, strict: bool, quiet: bool) -> "LoadOutcome":

@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
@@ -13,14 +13,27 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from capsim_dagster.cli.options import EXIT_FAILED, config_option, console, data_dir_option, read_settings
-from capsim_dagster.errors import CapsimError, FeedError, GateError
+from capsim_dagster.cli.options import (
+    EXIT_FAILED,
+    MONTH,
+    config_option,
+    console,
+    data_dir_option,
+    open_directory,
+    overrides_of,
+)
+from capsim_dagster.errors import CapsimError, FeedError, GateError, SettingsError
 from capsim_dagster.pipeline.audit_format import share
+from capsim_dagster.settings import Kind
 from capsim_dagster.simulation.time_dimension import month_name
+
+_OWN_SECTIONS: Final = ("refinery", "legacy_feed")
+"""What decides how a feed is read is for this command to change."""
 
 if TYPE_CHECKING:
     from capsim_dagster.pipeline.platform import Platform
     from capsim_dagster.refinery.load import LoadedMonth
+    from capsim_dagster.settings import Chosen
 
 
 @click.command()
@@ -34,9 +47,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     help="CSV of the hosts that may occur; lines of others are rejected. Default: any host.",
 )
-@click.option(
-    "--month", "months", type=click.DateTime(formats=["%Y-%m"]), multiple=True, help="Month to load. Default: all."
-)
+@click.option("--month", "months", type=MONTH, multiple=True, help="Month to load. Default: all.")
 @click.option("--max-rejected-share", type=float, help="Share of a month's lines that may be rejected, 0 to 1.")
 @click.option("--allow-partial", is_flag=True, default=None, help="Load what is sound of a month refused otherwise.")
 @click.option("--score", is_flag=True, help="Compare what was rejected with the defects put into capsim's own feed.")
@@ -66,6 +77,7 @@ def refine(  # noqa: PLR0913 one argument an option
     capsim refine --feed exports --inventory hosts.csv --config config/their_feed.yaml --data-dir work
     capsim refine --feed exports --month 2024-06 --allow-partial --data-dir work
     """  # noqa: D301
+    from capsim_dagster.pipeline.directory import write_record
     from capsim_dagster.pipeline.platform import Platform
     from capsim_dagster.pipeline.refine import feed_months, foreign_hosts
 
@@ -75,7 +87,9 @@ def refine(  # noqa: PLR0913 one argument an option
         "max_rejected_share": max_rejected_share,
         "allow_partial": allow_partial,
     }
-    platform = Platform(read_settings(config, data_dir, refinery=options))
+    chosen = open_directory(config, overrides_of(data_dir, refinery=options), may_change=_OWN_SECTIONS)
+    platform = Platform(chosen.settings)
+    _require_same_origin(chosen)
     if score and not platform.refines_own_feed:
         raise click.UsageError("--score compares with the defects in capsim's own feed, so it does not go with --feed.")
     # What is wrong with the whole feed is no refusal of its months.
@@ -83,12 +97,31 @@ def refine(  # noqa: PLR0913 one argument an option
     asked = sorted({month.year * 100 + month.month for month in months}) or feed_months(platform)
     terminal = console()
     loaded, failure = _load(platform, asked, terminal)
+    kind = Kind.SIMULATED if platform.refines_own_feed else Kind.FEED
+    if chosen.record is None or chosen.differences or chosen.record.kind is not kind:
+        write_record(chosen, kind)
     _print_months(terminal, asked, loaded)
     _print_strays(terminal, platform)
     _print_verdict(terminal, platform, asked, loaded, failure)
     print_audit_page(platform, terminal)
     is_scored = _print_score(terminal, platform) if score else True
     sys.exit(0 if failure is None and is_scored else EXIT_FAILED)
+
+
+def _require_same_origin(chosen: "Chosen") -> None:
+    """Keep a user's feed out of a directory of simulated data, and its settings out of what made those.
+
+    Raises:
+        SettingsError: If it would come there.
+    """
+    if chosen.record is None or chosen.record.kind is not Kind.SIMULATED:
+        return
+    own = [each for each in chosen.differences if each.key[0] == "legacy_feed" or each.key[-1] == "feed_dir"]
+    if own:
+        raise SettingsError(
+            f"{chosen.settings.data_dir} holds simulated data, and its own feed:\n  {chosen.told(own)}",
+            remedy="name another --data-dir for a feed of your own",
+        )
 
 
 def _load(

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,16 +17,19 @@ from capsim_dagster.cli.options import (
     config_option,
     console,
     data_dir_option,
+    directory_option,
     fleet_options,
     layout_of,
-    read_settings,
+    overrides_of,
     window,
 )
 from capsim_dagster.cli.refine import print_audit_page
-from capsim_dagster.settings import DEFAULT_DIRT, Settings
+from capsim_dagster.errors import SettingsError
+from capsim_dagster.settings import DEFAULT_DIRT, Chosen, Kind, Settings, choose_settings
 
 if TYPE_CHECKING:
     from capsim_dagster.orchestration.run_summary import RunSummary
+    from capsim_dagster.pipeline.platform import Platform
 
 _MEGA: Final = 1_000_000
 
@@ -35,7 +39,8 @@ _MEGA: Final = 1_000_000
 @data_dir_option
 @fleet_options
 @click.option("--dirty", is_flag=True, help="Put every kind of harmless and harmful dirt into the feed's lines.")
-def run(
+@click.option("--replace", is_flag=True, help="Replace what the directory holds where other settings made it.")
+def run(  # noqa: PLR0913 one argument an option
     config: Path | None,
     data_dir: Path | None,
     hosts: int | None,
@@ -43,14 +48,63 @@ def run(
     end: dt.datetime | None,
     *,
     dirty: bool,
+    replace: bool,
 ) -> None:
     """Simulate the fleet, write the feed, load the table, audit everything.
 
-    Running it again changes nothing. The run is recorded: `capsim ui` shows it.
+    Running it again changes nothing, and a later --end adds days. The run is recorded: `capsim ui` shows it.
+
+    The directory records the settings, and every command there takes them as its default. Other settings, but for a
+    later --end, make another fleet: that needs --replace, and what would go is said first.
     """
     dirt = {"defects": DEFAULT_DIRT} if dirty else {}
-    settings = read_settings(config, data_dir, generation=window(hosts, start, end), feed=dirt)
-    sys.exit(_run_main_job(settings, console()))
+    overrides = overrides_of(data_dir, generation=window(hosts, start, end), feed=dirt)
+    chosen = choose_settings(config, overrides, adopts_edits=True)
+    _begin(chosen, may_replace=replace)
+    sys.exit(_run_main_job(chosen.settings, console()))
+
+
+def _begin(chosen: Chosen, *, may_replace: bool) -> None:
+    """Record the settings in the directory; what others made there goes only if that was asked for.
+
+    Raises:
+        SettingsError: If it holds real data, or another fleet that may not be replaced.
+    """
+    from capsim_dagster.pipeline.directory import clear, require_simulated, unrecorded_mismatch, write_record
+    from capsim_dagster.pipeline.platform import Platform
+
+    platform = Platform(chosen.settings)
+    require_simulated(platform)
+    unlike = [each for each in chosen.differences if not each.is_later_end]
+    sections = {each.key[0] for each in unlike}
+    told = f"was made with other settings:\n  {chosen.told(unlike)}"
+    if chosen.record is None and (mismatch := unrecorded_mismatch(platform)):
+        sections, told = {"data_generation"}, mismatch
+    if sections and not may_replace:
+        _ask_to_replace(platform, told, sections)
+    write_record(chosen, Kind.SIMULATED)
+    clear(platform, sections)
+
+
+def _ask_to_replace(platform: "Platform", told: str, sections: Collection[str]) -> None:
+    """Say what would go, and go on only if a person at a terminal agrees.
+
+    Raises:
+        SettingsError: If nobody does.
+    """
+    from capsim_dagster.pipeline.directory import made_of
+
+    going = "\n  ".join(made_of(platform, sections)) or "nothing yet"
+    found = f"{platform.layout.root} {told}\nThese would go:\n  {going}"
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        click.echo(found, err=True)
+        if click.confirm("Replace them?", err=True):
+            return
+        raise SettingsError("nothing was replaced", remedy="name another --data-dir for this fleet")
+    raise SettingsError(
+        found,
+        remedy="leave them out to work on what is there, add --replace to replace it, or name another --data-dir",
+    )
 
 
 def _run_main_job(settings: Settings, terminal: Console) -> int:
@@ -82,7 +136,7 @@ def _run_main_job(settings: Settings, terminal: Console) -> int:
         return report_interrupt()
     if summary.interrupted:
         return report_interrupt()
-    print_summary(summary, terminal)
+    print_summary(summary, terminal, directory_option(settings))
     if not summary.succeeded and layout.warehouse.exists():
         # The asset that writes the page is not reached then, and it is wanted most.
         print_audit_page(Platform(settings), terminal)
@@ -95,8 +149,8 @@ def report_interrupt() -> int:
     return EXIT_INTERRUPTED
 
 
-def print_summary(summary: "RunSummary", terminal: Console) -> None:
-    """Print what a run did: its assets, its checks, and the verdict."""
+def print_summary(summary: "RunSummary", terminal: Console, options: str) -> None:
+    """Print what a run did: its assets, its checks, the verdict, and the next step with the options that it needs."""
     assets = Table("asset", "months", "rows", "MB", title="Assets", title_justify="left")
     for column in assets.columns[1:]:
         column.justify = "right"
@@ -117,4 +171,6 @@ def print_summary(summary: "RunSummary", terminal: Console) -> None:
     )
     terminal.print(
         f"{passed} of {len(summary.checks)} checks passed; {verdict}. Run {summary.run_id[:8]}; see: capsim ui"
+        + escape(options),
+        soft_wrap=True,
     )

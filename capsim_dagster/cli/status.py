@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from capsim_dagster.cli.advice import AFTER_WINDOW, ON_DEMAND, Advice, advice, options_given
+from capsim_dagster.cli.advice import AFTER_WINDOW, ON_DEMAND, Advice, advice
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
     config_option,
@@ -24,6 +24,7 @@ from capsim_dagster.cli.options import (
     data_dir_option,
     fleet_options,
     layout_of,
+    options_given,
     read_settings,
     window,
 )

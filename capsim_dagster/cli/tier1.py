@@ -7,13 +7,23 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from capsim_dagster.cli.options import DATE, config_option, data_dir_option, layout_of, read_settings, window
+from capsim_dagster.cli.options import (
+    Moment,
+    begin_simulated,
+    config_option,
+    data_dir_option,
+    fleet_options,
+    layout_of,
+    open_directory,
+    overrides_of,
+    window,
+)
 
 if TYPE_CHECKING:
     from capsim_dagster.publication.live.interval import LiveFleet
     from capsim_dagster.settings import Settings
 
-_INSTANT: Final = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
+_INSTANT: Final = Moment("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S")
 _MAX_SPEED: Final = 100_000.0
 
 
@@ -23,30 +33,28 @@ def tier1() -> None:
 
     \b
     capsim tier1 serve                                           the present
-    capsim tier1 serve --start 2026-01-15T00:00 --speed 60       a day in 24 minutes
+    capsim tier1 serve --from 2026-01-15T00:00 --speed 60       a day in 24 minutes
     """  # noqa: D301 click formats this text
 
 
 @tier1.command()
 @click.option("--speed", type=click.FloatRange(1, _MAX_SPEED), default=1.0, help="Simulated seconds in a second.")
-@click.option("--start", type=_INSTANT, help="Simulated time to start from, UTC. Default: the present.")
+@click.option("--from", "begin", type=_INSTANT, help="Simulated time to start from, UTC. Default: the present.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind to.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port; 0 = any that is free. Default: live.port.")
 @config_option
 @data_dir_option
-@click.option("--hosts", type=int, help="Hosts in the fleet, 10 or more (data_generation.num_servers).")
-@click.option("--first-day", type=DATE, help="First day of the fleet's window (data_generation.start_date).")
-@click.option("--last-day", type=DATE, help="Last day of it, inclusive (data_generation.end_date).")
+@fleet_options
 def serve(  # noqa: PLR0913 click hands over each option
     speed: float,
-    start: dt.datetime | None,
+    begin: dt.datetime | None,
     host: str,
     port: int | None,
     config: Path | None,
     data_dir: Path | None,
     hosts: int | None,
-    first_day: dt.datetime | None,
-    last_day: dt.datetime | None,
+    start: dt.datetime | None,
+    end: dt.datetime | None,
 ) -> None:
     """Make the fleet live. Ctrl-C ends it; started again, it goes on where it stopped.
 
@@ -68,7 +76,9 @@ def serve(  # noqa: PLR0913 click hands over each option
     from capsim_dagster.publication.live import serve as live
     from capsim_dagster.publication.live.guard import TOKEN_VARIABLE
 
-    settings = read_settings(config, data_dir, generation=window(hosts, first_day, last_day))
+    chosen = open_directory(config, overrides_of(data_dir, generation=window(hosts, start, end)))
+    begin_simulated(chosen)
+    settings = chosen.settings
     options = live.LiveOptions(
         archive_root=layout_of(settings).archive,
         host=host,
@@ -76,7 +86,7 @@ def serve(  # noqa: PLR0913 click hands over each option
         max_backlog=settings.live.max_backlog,
         hot_percent=settings.live.hot_percent,
         token=os.environ.get(TOKEN_VARIABLE),
-        start=start and start.replace(tzinfo=dt.UTC),
+        start=begin and begin.replace(tzinfo=dt.UTC),
         speed=speed,
     )
     live.serve(_fleet(settings), options, lambda line: click.echo(f"capsim: {line}"))

@@ -217,8 +217,9 @@ def _verified_remote(config: Path | None, dates: _Days, master: Path | None) -> 
     from dataclasses import replace
 
     from capsim_dagster.publication.site import destination_of, fetched_day
+    from capsim_dagster.settings import load_settings
 
-    settings = read_settings(config, None)
+    settings = load_settings(config)
     store, results = destination_of(settings), []
     for day in days_in(dates) or [yesterday()]:
         prefix = f"{settings.publication.tier3_prefix}/{day}"

@@ -16,6 +16,7 @@ from typing import Final
 
 from capsim_dagster.errors import CapsimError
 from capsim_dagster.orchestration.instance import prepare_home, workspace_file
+from capsim_dagster.settings import CONFIG_ENV, DEFAULT_CONFIG_ENV, find_config, named_config
 from capsim_dagster.storage import DataLayout
 
 LOOPBACK: Final = "127.0.0.1"
@@ -137,17 +138,19 @@ def _bindable(port: int | None) -> int:
     raise UiError(f"port {port} on {LOOPBACK} is taken", remedy="name another with --port, or leave it out")
 
 
-def child_environment(config: Path, data_dir: Path, fleet: Mapping[str, object]) -> dict[str, str]:
+def child_environment(config: Path | None, data_dir: Path, fleet: Mapping[str, object]) -> dict[str, str]:
     """Return the variables that give a child process the same settings from any folder.
 
     Args:
-        config: The settings file.
+        config: The settings file that was named; None = the usual one.
         data_dir: The data directory.
         fleet: Settings of `data_generation` that were chosen on the command line; None = not chosen.
     """
     chosen = {f"CAPSIM__DATA_GENERATION__{name.upper()}": str(value) for name, value in fleet.items() if value}
+    named = named_config(config)
+    variable = CONFIG_ENV if named else DEFAULT_CONFIG_ENV
     return {
-        "CAPSIM_CONFIG": str(config.absolute()),
+        variable: str((named or find_config(None)).absolute()),
         "CAPSIM__STORAGE__LOCAL_BASE_PATH": str(data_dir.absolute()),
         **chosen,
     }

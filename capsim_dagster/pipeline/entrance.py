@@ -13,8 +13,10 @@ import polars as pl
 from capsim_dagster.audits.parity import months_named
 from capsim_dagster.errors import FeedError, PartitionError, WarehouseError
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.settings import leaves_of, read_record
 from capsim_dagster.simulation.telemetry import fleet_hash
 from capsim_dagster.simulation.time_dimension import yearmonth
+from capsim_dagster.storage import sha256
 from capsim_dagster.warehouse import fact, read_table, set_fact, transaction
 
 INVENTORY_HASH = "host_inventory.settings_hash"
@@ -29,6 +31,8 @@ OWN_FEED = "capsim"
 _INVENTORY_DELIMITERS: Final = (",", ";", "\t")
 """Tried after those of the feed: an inventory rarely comes from the tool that measures."""
 _SHOWN_HEADER: Final = 120
+_LOOKED_AT: Final = 24
+"""Files that are compared to know a feed in another folder: six months of four resources."""
 
 
 def require_hosts(platform: Platform, connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
@@ -43,7 +47,8 @@ def require_hosts(platform: Platform, connection: duckdb.DuckDBPyConnection) -> 
     if fact(connection, INVENTORY_HASH) != fleet_hash(platform.generation):
         raise WarehouseError(
             f"the inventory ({hosts.height:,} hosts) was made with other settings than "
-            f"{platform.generation.num_servers:,} hosts, seed {platform.generation.random_seed}",
+            f"{platform.generation.num_servers:,} hosts, seed {platform.generation.random_seed}"
+            + _replaced_by(platform),
             remedy="materialize host_inventory again (capsim run), or name another --data-dir",
         )
     apps = read_table(connection, "business_hierarchy", order_by="host_id").select("host_id", "app_code")
@@ -61,10 +66,25 @@ def require_calendar(platform: Platform, connection: duckdb.DuckDBPyConnection) 
         raise WarehouseError("the calendar is empty", remedy="materialize time_dimension first: capsim run")
     if fact(connection, CALENDAR_HASH) != fleet_hash(platform.generation):
         raise WarehouseError(
-            f"the calendar ({days[0]} to {days[-1]}) was made with other settings",
+            f"the calendar ({days[0]} to {days[-1]}) was made with other settings" + _replaced_by(platform),
             remedy="materialize time_dimension again (capsim run), or name another --data-dir",
         )
     return days
+
+
+def _replaced_by(platform: Platform) -> str:
+    """Return that the directory was given to another fleet since this work began; empty = it was not."""
+    record = read_record(platform.layout.root)
+    if record is None:
+        return ""
+    own = leaves_of(platform.settings)
+    if all(own.get(key) == value for key, value in record.settings.items() if key[0] == "data_generation"):
+        return ""
+    hosts, seed = (record.settings.get(("data_generation", name)) for name in ("num_servers", "random_seed"))
+    return (
+        f"; the directory now records {hosts} hosts, seed {seed}: another capsim run has replaced the fleet meanwhile, "
+        "or is doing so now"
+    )
 
 
 def require_months(days: list[dt.date], months: Iterable[int]) -> None:
@@ -91,6 +111,10 @@ def require_one_feed(platform: Platform, connection: duckdb.DuckDBPyConnection) 
     origin = OWN_FEED if platform.refines_own_feed else os.path.normpath(platform.refined.root)
     found = fact(connection, FEED_ORIGIN)
     is_loaded = connection.execute("SELECT count(*) FROM feed_files").fetchall()[0][0] > 0
+    if is_loaded and found != origin and _is_moved(platform, connection, found):
+        with transaction(connection):
+            set_fact(connection, FEED_ORIGIN, origin)
+        return
     if is_loaded and found != origin:
         raise WarehouseError(
             f"processed_data in {platform.layout.warehouse} holds the feed of {found}, not of {origin}",
@@ -101,6 +125,20 @@ def require_one_feed(platform: Platform, connection: duckdb.DuckDBPyConnection) 
             # What was refused of a feed that never gave a row tells nothing about this one.
             connection.execute("DELETE FROM refused_files")
             set_fact(connection, FEED_ORIGIN, origin)
+
+
+def _is_moved(platform: Platform, connection: duckdb.DuckDBPyConnection, found: str | None) -> bool:
+    """Return whether the feed is the one that was loaded, in another folder: its latest files are the same there."""
+    if found in (OWN_FEED, None) or platform.refines_own_feed:
+        return False
+    loaded = connection.execute(
+        "SELECT path, sha256 FROM feed_files ORDER BY yearmonth DESC, path LIMIT ?", [_LOOKED_AT]
+    ).fetchall()
+    there = [(platform.refined.root / path, digest) for path, digest in loaded]
+    same = [path.is_file() and sha256(path) == digest for path, digest in there]
+    # A month may have been corrected since, or been rotated away.
+    present = sum(path.is_file() for path, _ in there)
+    return same.count(True) * 2 > present
 
 
 def known_hosts(inventory: Path, labels: Sequence[str], delimiters: Sequence[str]) -> frozenset[str]:

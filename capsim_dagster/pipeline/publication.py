@@ -13,6 +13,7 @@ import polars as pl
 from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.errors import PublicationError
 from capsim_dagster.panel.generate import fleet_of
+from capsim_dagster.pipeline.directory import ensure_record
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master
 from capsim_dagster.publication.archive import HOSTS_AT_ONCE, HourFile, SampledFleet, write_hour
@@ -23,6 +24,7 @@ from capsim_dagster.publication.parity import master_p95
 from capsim_dagster.publication.site import destination_of, site_of
 from capsim_dagster.publication.upload import Uploaded, upload_day
 from capsim_dagster.publication.verify import verify_dataset
+from capsim_dagster.settings import Kind
 from capsim_dagster.simulation import telemetry
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
 
@@ -73,6 +75,7 @@ def hourly_archive(
         PublicationError: If the day lies before the window, or is not over yet.
     """
     require_day(platform, day, today=today)
+    ensure_record(platform, Kind.SIMULATED)
     fleet = SampledFleet(
         platform.generation,
         platform.settings.archive,

@@ -9,6 +9,7 @@ import duckdb
 from capsim_dagster.audits.refinery import MAX_SPAN_MONTHS
 from capsim_dagster.errors import CapsimError, FeedError, GateError, SettingsError, listed
 from capsim_dagster.legacy_feed.contract import FeedPiece
+from capsim_dagster.pipeline.directory import ensure_record
 from capsim_dagster.pipeline.dirt import expected_content
 from capsim_dagster.pipeline.entrance import (
     known_hosts,
@@ -25,6 +26,7 @@ from capsim_dagster.refinery.accounts import loaded_files, retire_months
 from capsim_dagster.refinery.hosts import HostTable
 from capsim_dagster.refinery.load import Feed, LoadedMonth, load_month
 from capsim_dagster.refinery.rules import ReadRules
+from capsim_dagster.settings import Kind
 
 _MONTHS_A_YEAR: Final = 12
 
@@ -191,6 +193,7 @@ def _open_feed(
     settings = platform.settings
     if not platform.refines_own_feed:
         require_one_feed(platform, connection)
+        ensure_record(platform, Kind.FEED)
         return Feed(platform.refined, HostTable(ReadRules(settings.legacy_feed, settings.refinery, hosts)), run)
     own_master(platform)
     known = require_hosts(platform, connection)["host_id"]

@@ -18,6 +18,7 @@ from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.legacy_feed.export import export_piece, retire_strays
 from capsim_dagster.legacy_feed.inspect import InspectedFile
 from capsim_dagster.master import write_master
+from capsim_dagster.pipeline.directory import ensure_record
 from capsim_dagster.pipeline.entrance import (
     CALENDAR_HASH,
     INVENTORY_HASH,
@@ -29,6 +30,7 @@ from capsim_dagster.pipeline.entrance import (
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import Remote, RemoteFeed, own_master
 from capsim_dagster.schemas import Resource
+from capsim_dagster.settings import Kind
 from capsim_dagster.simulation import fleet, region_calendar, telemetry, time_dimension
 from capsim_dagster.storage import StoredFile
 from capsim_dagster.warehouse import fact, replace_tables
@@ -71,6 +73,7 @@ def host_inventory(platform: Platform) -> Inventory:
         GateError: If one of the ten varieties is missing; the old tables stay.
     """
     generation = platform.generation
+    ensure_record(platform, Kind.SIMULATED)
     hosts = fleet.host_inventory(generation)
     counts = hosts.group_by("scenario", "variant").len().iter_rows()
     varieties = fleet_audits.behavioral_diversity(counts, where="the inventory")

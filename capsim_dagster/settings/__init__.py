@@ -4,6 +4,19 @@ Unknown keys, values out of range and contradictions are errors that name the ke
 nothing is written before they are settled. No global instance: settings are passed as arguments.
 """
 
+from capsim_dagster.settings.directory import (
+    RECORD_NAME,
+    Chosen,
+    Difference,
+    Kind,
+    choose_settings,
+    chosen_alone,
+    directory_settings,
+    leaves_of,
+    read_record,
+    record_content,
+    record_of,
+)
 from capsim_dagster.settings.feed import (
     DEFAULT_DIRT,
     INJECTED_FILE_FAULTS,
@@ -22,7 +35,7 @@ from capsim_dagster.settings.fleet import (
     Region,
     ServerType,
 )
-from capsim_dagster.settings.load import CONFIG_ENV, find_config, load_settings
+from capsim_dagster.settings.load import CONFIG_ENV, DEFAULT_CONFIG_ENV, find_config, load_settings, named_config
 from capsim_dagster.settings.model import (
     ENV_PREFIX,
     Automation,
@@ -48,6 +61,7 @@ from capsim_dagster.settings.telemetry import (
 __all__ = [
     "ANOMALY_SLOT_DAYS",
     "CONFIG_ENV",
+    "DEFAULT_CONFIG_ENV",
     "DEFAULT_DIRT",
     "ENV_PREFIX",
     "IDENTITY",
@@ -55,18 +69,22 @@ __all__ = [
     "INJECTED_LINE_FAULTS",
     "INJECTED_TRAITS",
     "OUTAGE_SLOT_DAYS",
+    "RECORD_NAME",
     "Anomalies",
     "Archive",
     "Automation",
     "Bursts",
     "Calendar",
+    "Chosen",
     "Correlation",
     "DataGeneration",
     "Defects",
     "Department",
+    "Difference",
     "FeedColumns",
     "Flag",
     "Gaps",
+    "Kind",
     "LegacyFeed",
     "Live",
     "LoadShift",
@@ -86,7 +104,15 @@ __all__ = [
     "Storage",
     "Weighted",
     "Workload",
+    "choose_settings",
+    "chosen_alone",
+    "directory_settings",
     "find_config",
+    "leaves_of",
     "load_settings",
+    "named_config",
+    "read_record",
+    "record_content",
+    "record_of",
     "settings_hash",
 ]

@@ -20,7 +20,7 @@ from capsim_dagster.settings.feed import LegacyFeed, Refinery
 from capsim_dagster.settings.fleet import Metadata
 from capsim_dagster.settings.panel import Panel
 from capsim_dagster.settings.publication import Archive, Live, Publication
-from capsim_dagster.settings.sections import Section, require_all
+from capsim_dagster.settings.sections import Prefix, Section, require_all
 from capsim_dagster.settings.telemetry import Anomalies, Bursts, Calendar, Gaps, Metric, Noise
 
 ENV_PREFIX: Final = "CAPSIM__"
@@ -115,20 +115,13 @@ class Storage(Section):
         default=None, description="Whether outputs go to the bucket; null = where one is named, unless env is local."
     )
     bucket_name: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
-    raw_prefix: str = Field(default="panel/raw", description="Where generated panels lie, in bucket or data directory.")
-    staged_prefix: str = Field(default="panel/staged", description="Where validated panels lie, likewise.")
+    raw_prefix: Prefix = Field(
+        default="panel/raw", description="Where generated panels lie, in bucket or data directory."
+    )
+    staged_prefix: Prefix = Field(default="panel/staged", description="Where validated panels lie, likewise.")
     endpoint_url: str | None = Field(default=None, description="Of a store that is not AWS; null = the usual chain.")
     region: str | None = Field(default=None, min_length=1, description="Region of the bucket; null = the usual chain.")
     lock_timeout_seconds: float = Field(default=60, ge=0, le=3600, description="How long to wait for the warehouse.")
-
-    @field_validator("raw_prefix", "staged_prefix")
-    @classmethod
-    def _prefix_stays_inside(cls, prefix: str) -> str:
-        """Return the prefix without a slash at its end."""
-        parts = prefix.removesuffix("/").split("/")
-        if any(part in ("", ".", "..") or not re.fullmatch(r"[\w.=-]+", part, re.ASCII) for part in parts):
-            raise ValueError(f"found {prefix!r}; expected a folder below bucket and data directory, such as panel/raw")
-        return "/".join(parts)
 
     @field_validator("endpoint_url")
     @classmethod

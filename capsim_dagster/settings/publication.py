@@ -4,7 +4,7 @@ from typing import Final, Self
 
 from pydantic import Field, model_validator
 
-from capsim_dagster.settings.sections import Section
+from capsim_dagster.settings.sections import Prefix, Section
 
 _MINUTES_PER_HOUR: Final = 60
 
@@ -51,7 +51,7 @@ class Retention(Section):
 class Publication(Section):
     """The published datasets."""
 
-    tier3_prefix: str = Field(pattern=r"^[\w.=-]+(/[\w.=-]+)*$", description="Where daily datasets lie in the bucket.")
+    tier3_prefix: Prefix = Field(description="Where daily datasets lie in the bucket.")
     max_null_share: float = Field(ge=0, le=1, description="Share of a column's values that may be missing.")
     retention: Retention = Field(description="For how long files on disk are kept.")
 

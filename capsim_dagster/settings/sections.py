@@ -1,5 +1,6 @@
 """What every part of the settings shares: a frozen model that refuses unknown keys, and ranges."""
 
+import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
@@ -26,6 +27,20 @@ def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
     return bounds
 
 
+def _stays_inside(prefix: str) -> str:
+    """Return a prefix without a slash at its end.
+
+    Raises:
+        ValueError: If it leads out of bucket and data directory, or is hard to write in one.
+    """
+    parts = prefix.removesuffix("/").split("/")
+    if any(part in ("", ".", "..") or not re.fullmatch(r"[\w.=-]+", part, re.ASCII) for part in parts):
+        raise ValueError(f"found {prefix!r}; expected a folder below bucket and data directory, such as panel/raw")
+    return "/".join(parts)
+
+
+Prefix = Annotated[str, AfterValidator(_stays_inside)]
+"""A folder below bucket and data directory."""
 FloatRange = Annotated[tuple[float, float], AfterValidator(_ordered)]
 """Lowest and highest value of a uniform draw."""
 DaysRange = Annotated[tuple[int, int], AfterValidator(_ordered)]
