@@ -15,13 +15,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from capsim_dagster.publication.live.clock import Clock
+from capsim_dagster.publication.live.connections import stays
 from capsim_dagster.publication.live.feed import Feed
 from capsim_dagster.publication.live.guard import Guard
 from capsim_dagster.publication.live.interval import Interval, as_event
 from capsim_dagster.publication.live.openmetrics import Renderer, ServerFacts
 from capsim_dagster.publication.live.stream import EVENTS_TYPE, LINES_TYPE, Abort, Encode, Stream
 from capsim_dagster.publication.live.summary import summary_of
-from capsim_dagster.publication.live.timeline import Timeline
+from capsim_dagster.publication.live.timeline import TIME_FORMAT, Timeline
 
 _PAGE: Final = {
     "/": ("live.html", "text/html"),
@@ -38,6 +39,8 @@ _PAGE_HEADERS: Final = {
     "cache-control": "no-cache",
 }
 _NUMBER: Final = re.compile(r"\d{1,18}", re.ASCII)
+_LATE_S: Final = 30.0
+"""So much later than it should an interval may come before the server is called unwell [s]."""
 
 
 @dataclass
@@ -51,6 +54,7 @@ class LiveState:
         hosts: Hosts of the fleet.
         hot_percent: Utilization from which a host is listed [%].
         archived: Tells how many intervals this process wrote.
+        max_streams: Streams that there may be; the other connections are for those who ask once.
         abort: Cuts the connection of a request.
         summaries: The summaries that were made last, by number of their interval.
         renderer: Renders metrics.
@@ -62,6 +66,7 @@ class LiveState:
     hosts: int
     hot_percent: float
     archived: Callable[[], int]
+    max_streams: int = 1_000
     abort: Abort = lambda _scope: None
     summaries: dict[int, bytes] = field(default_factory=dict)
     renderer: Renderer = field(default_factory=Renderer)
@@ -71,6 +76,23 @@ class LiveState:
         """Intervals that are due and were not emitted yet."""
         newest = self.feed.newest
         return max(self.timeline.number_at(self.clock.now()) - newest.number, 0) if newest else 0
+
+    @property
+    def ailment(self) -> str | None:
+        """Why the server is not well; None = it is."""
+        newest, silent_s = self.feed.newest, self.feed.silent_s
+        if self.feed.is_closed:
+            return "the server ends"
+        if newest is None:
+            return "no interval was emitted yet"
+        every_s = self.timeline.interval_s / self.clock.speed
+        if silent_s <= every_s + _LATE_S:
+            return None
+        said = f"no interval for {silent_s:,.0f} s, though one is due every {every_s:,.0f} s: "
+        if self.lag:
+            return said + "the simulation or the disk of the archive does not come to an end"
+        now = f"{self.clock.now():{TIME_FORMAT}}"
+        return said + f"the clock says {now} and was set back, the newest is of {newest.begin:{TIME_FORMAT}}"
 
     def summary(self, interval: Interval) -> bytes:
         """Return the summary of an interval; it is made once."""
@@ -124,8 +146,8 @@ class _Paths:
 
     async def healthz(self, _request: Request) -> Response:
         """Answer whether intervals come as they should."""
-        is_well = self._state.feed.newest is not None and not self._state.feed.is_closed
-        return JSONResponse({"status": "ok" if is_well else "starting"}, 200 if is_well else 503)
+        reason = self._state.ailment
+        return JSONResponse({"status": "unwell", "reason": reason}, 503) if reason else JSONResponse({"status": "ok"})
 
     async def metrics(self, request: Request) -> Response:
         """Answer with the current interval and how the server fares, as metrics."""
@@ -142,7 +164,7 @@ class _Paths:
         return Response(interval.as_json, media_type="application/json") if interval else _nothing_yet()
 
     async def stream(self, request: Request) -> ASGIApp:
-        """Answer with every interval from now on."""
+        """Answer with every interval from now on; its connection stays."""
         return self._stream(request, lambda each: each.lines, lambda each: each.event)
 
     async def summary(self, request: Request) -> ASGIApp:
@@ -163,6 +185,9 @@ class _Paths:
         after = request.headers.get("last-event-id") or request.query_params.get("after")
         if after is not None and not _NUMBER.fullmatch(after):
             return JSONResponse({"error": "after and Last-Event-ID are the seq of an interval, 0 and up"}, 400)
+        if self._state.feed.clients >= self._state.max_streams:
+            return JSONResponse({"error": "all streams are taken; try again later"}, 503, headers={"retry-after": "10"})
+        stays(request)
         number = None if after is None else int(after)
         return Stream(self._state.feed, event if is_events else lines, self._state.abort, is_events, number)
 

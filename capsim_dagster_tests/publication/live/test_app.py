@@ -5,6 +5,7 @@ import datetime as dt
 import gzip
 import json
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from capsim_dagster.publication.live.app import LiveState, live_app
 from capsim_dagster.publication.live.clock import Clock
 from capsim_dagster.publication.live.feed import Feed
 from capsim_dagster.publication.live.guard import require_token
-from capsim_dagster.publication.live.interval import Simulator
+from capsim_dagster.publication.live.interval import Interval, Simulator
 from capsim_dagster_tests.publication.live.fleets import FIRST, HOSTS, archived_hour, at, live_fleet
 
 TOKEN = "sentinel-of-20-chars"  # noqa: S105 it opens nothing
@@ -37,6 +38,11 @@ def state(*, hot_percent: float = 90.0, intervals: int = 1, number: int = FIRST 
     # The clock stands two intervals and a bit after the first one.
     clock = Clock(at(3, 11), 60.0, monotonic=lambda: 0.0)
     return LiveState(feed, clock, fleet.timeline, HOSTS, hot_percent, archived=lambda: 7)
+
+
+def interval_of(number: int = FIRST + 36) -> Interval:
+    with closing(Simulator(live_fleet())) as simulator:
+        return simulator.interval(number)
 
 
 def asked(
@@ -191,7 +197,33 @@ def test_before_the_first_interval_there_is_nothing_to_show_and_health_says_so()
     answers = {path: asked(empty, path).status_code for path in ("/metrics", "/latest", "/summary", "/healthz")}
 
     assert set(answers.values()) == {503}
+    assert asked(empty, "/healthz").json() == {"status": "unwell", "reason": "no interval was emitted yet"}
     assert asked(state(), "/healthz").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("clock", "reason"),
+    [
+        (
+            "02:59",
+            "the clock says 2023-02-14T02:59:00Z and was set back, the newest is of 2023-02-14T03:00:00Z",
+        ),
+        ("03:11", "the simulation or the disk of the archive does not come to an end"),
+    ],
+)
+def test_health_is_bad_and_says_why_when_no_interval_comes_whatever_the_clock_says(clock: str, reason: str) -> None:
+    shown, passed_s = state(), [0.0]
+    shown.clock = Clock(present=lambda: at(*map(int, clock.split(":"))))
+    shown.feed = Feed(24, monotonic=lambda: passed_s[0])
+    shown.feed.publish(interval_of())
+
+    passed_s[0] = 329.0
+    assert asked(shown, "/healthz").json() == {"status": "ok"}
+    passed_s[0] = 331.0
+    sick = asked(shown, "/healthz")
+
+    said = f"no interval for 331 s, though one is due every 300 s: {reason}"
+    assert (sick.status_code, sick.json()) == (503, {"status": "unwell", "reason": said})
 
 
 @pytest.mark.parametrize("after", ["x", "-1", "1.5", ""])
