@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -21,7 +21,7 @@ from capsim_dagster.publication.live.guard import Guard
 from capsim_dagster.publication.live.interval import Interval, as_event
 from capsim_dagster.publication.live.openmetrics import Renderer, ServerFacts
 from capsim_dagster.publication.live.stream import EVENTS_TYPE, LINES_TYPE, Abort, Encode, Stream
-from capsim_dagster.publication.live.summary import summary_of
+from capsim_dagster.publication.live.summary import columns_of, history_of, summary_of
 from capsim_dagster.publication.live.timeline import TIME_FORMAT, Timeline
 
 _PAGE: Final = {
@@ -38,6 +38,7 @@ _PAGE_HEADERS: Final = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
+_JSON: Final = "application/json"
 _NUMBER: Final = re.compile(r"\d{1,18}", re.ASCII)
 _LATE_S: Final = 30.0
 """So much later than it should an interval may come before the server is called unwell [s]."""
@@ -57,6 +58,7 @@ class LiveState:
         max_streams: Streams that there may be; the other connections are for those who ask once.
         abort: Cuts the connection of a request.
         summaries: The summaries that were made last, by number of their interval.
+        hosts_text: The hosts that were made last, after the number of their interval.
         renderer: Renders metrics.
     """
 
@@ -69,6 +71,7 @@ class LiveState:
     max_streams: int = 1_000
     abort: Abort = lambda _scope: None
     summaries: dict[int, bytes] = field(default_factory=dict)
+    hosts_text: tuple[int, bytes] = (-1, b"")
     renderer: Renderer = field(default_factory=Renderer)
 
     @property
@@ -101,8 +104,15 @@ class LiveState:
             self.summaries = {number: text for number, text in self.summaries.items() if number > oldest}
             facts = summary_of(interval, self.hot_percent)
             facts |= {"interval_s": self.timeline.interval_s, "speed": self.clock.speed}
-            self.summaries[interval.number] = json.dumps(facts, separators=(",", ":")).encode() + b"\n"
+            self.summaries[interval.number] = _as_line(facts)
         return self.summaries[interval.number]
+
+    def every_host(self, interval: Interval) -> bytes:
+        """Return the hosts in an interval, a list a column; it is made once."""
+        if self.hosts_text[0] != interval.number:
+            facts = columns_of(interval) | {"hot_percent": self.hot_percent}
+            self.hosts_text = interval.number, _as_line(facts)
+        return self.hosts_text[1]
 
     def facts(self, interval: Interval) -> ServerFacts:
         """Return how the server fares."""
@@ -128,8 +138,9 @@ def live_app(state: LiveState, *, host: str, token: str | None) -> ASGIApp:
     """
     paths = _Paths(state)
     routes = [Route(path, paths.page) for path in _PAGE]
-    endpoints = (paths.metrics, paths.latest, paths.stream, paths.summary, paths.healthz)
+    endpoints = (paths.metrics, paths.latest, paths.stream, paths.summary, paths.hosts, paths.healthz)
     routes += [Route(f"/{endpoint.__name__}", endpoint) for endpoint in endpoints]
+    routes.append(Route("/hosts/{host_id}", paths.host))
     return Guard(Starlette(routes=routes), host, token, PUBLIC)
 
 
@@ -161,7 +172,20 @@ class _Paths:
     async def latest(self, _request: Request) -> Response:
         """Answer with the current interval."""
         interval = self._state.feed.newest
-        return Response(interval.as_json, media_type="application/json") if interval else _nothing_yet()
+        return Response(interval.as_json, media_type=_JSON) if interval else _nothing_yet()
+
+    async def hosts(self, _request: Request) -> Response:
+        """Answer with every host in the current interval, column by column."""
+        interval = self._state.feed.newest
+        return Response(self._state.every_host(interval), media_type=_JSON) if interval else _nothing_yet()
+
+    async def host(self, request: Request) -> Response:
+        """Answer with a host in every interval that is held."""
+        held = self._state.feed.held
+        if not held:
+            return _nothing_yet()
+        facts = await run_in_threadpool(history_of, request.path_params["host_id"], held)
+        return Response(_as_line(facts), media_type=_JSON) if facts else JSONResponse({"error": "no such host"}, 404)
 
     async def stream(self, request: Request) -> ASGIApp:
         """Answer with every interval from now on; its connection stays."""
@@ -172,7 +196,7 @@ class _Paths:
         if _wants_events(request):
             return self._stream(request, self._state.summary, self._summary_event)
         interval = self._state.feed.newest
-        return Response(self._state.summary(interval), media_type="application/json") if interval else _nothing_yet()
+        return Response(self._state.summary(interval), media_type=_JSON) if interval else _nothing_yet()
 
     def _summary_event(self, interval: Interval) -> bytes:
         return as_event(interval.number, self._state.summary(interval))
@@ -190,6 +214,10 @@ class _Paths:
         stays(request)
         number = None if after is None else int(after)
         return Stream(self._state.feed, event if is_events else lines, self._state.abort, is_events, number)
+
+
+def _as_line(facts: dict[str, Any]) -> bytes:
+    return json.dumps(facts, separators=(",", ":")).encode() + b"\n"
 
 
 def _wants_events(request: Request) -> bool:

@@ -82,6 +82,11 @@ class Feed:
         return self._held[-1] if self._held else None
 
     @property
+    def held(self) -> tuple[Interval, ...]:
+        """The intervals that are held, the oldest first."""
+        return tuple(self._held)
+
+    @property
     def silent_s(self) -> float:
         """How long ago the last interval came, or it was begun with, whatever the clock on the wall says [s]."""
         return self._monotonic() - self._published_s

@@ -153,9 +153,7 @@ class LiveSession:
         if resumed.left_open:
             days = sorted({hour.day for hour in resumed.left_open})[:_MAX_NAMED]
             command = " ".join(["capsim archive", *(f"--date {day}" for day in days)])
-            self._say(
-                f"left open: {listed(resumed.left_open)}; this start does not come to that, {command} writes it whole"
-            )
+            self._say(f"left open: {listed(resumed.left_open)}; this start skips that, {command} writes it whole")
         behind = current - resumed.first
         if behind >= self._timeline.per_hour:
             self._say(f"catching up {behind:,} intervals since {self._timeline.begin(resumed.first):%Y-%m-%d %H:%M}")

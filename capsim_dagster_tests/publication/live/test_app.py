@@ -92,17 +92,20 @@ def test_metrics_hold_every_sample_in_the_format_that_is_asked_for(shown: LiveSt
     families = {each.name: each for each in parse(answer.text)}
     utilization = families["capsim_host_utilization_percent"].samples
     found = {(each.labels["host_id"], each.labels["resource"]): each.value for each in utilization}
-    traffic = families["capsim_host_network_megabits_per_second"].samples
+    traffic = families["capsim_host_network_bytes_per_second"].samples
     inbound = {each.labels["host_id"]: each.value for each in traffic if each.labels["direction"] == "in"}
     lines = samples_of(shown)
 
     kind = "application/openmetrics-text" if is_open else "text/plain"
     assert answer.headers["content-type"].startswith(kind)
     assert found == {(each["host_id"], r): each[r] for each in lines for r in RESOURCES if each[r] is not None}
-    assert inbound == {each["host_id"]: each["net_in_mbps"] for each in lines if each["net_in_mbps"] is not None}
+    assert inbound == {
+        each["host_id"]: each["net_in_mbps"] * 125_000 for each in lines if each["net_in_mbps"] is not None
+    }
     assert len(found) >= 4 * (HOSTS - 1)
-    places = live_fleet().hosts.select("host_id", "region", "server_type").rows()
-    assert {tuple(each.labels[n] for n in ("host_id", "region", "server_type")) for each in utilization} <= set(places)
+    labels = ("host_id", "region", "department", "criticality", "server_type")
+    places = live_fleet().hosts.select(labels).rows()
+    assert {tuple(each.labels[name] for name in labels) for each in utilization} <= set(places)
 
 
 def test_metrics_say_how_the_server_fares(shown: LiveState) -> None:
@@ -192,9 +195,37 @@ def test_the_summary_lists_the_hosts_at_hot_percent_or_more_and_averages_each_re
     assert sum(each["hosts"] for each in summary["regions"]) == HOSTS
 
 
+def test_hosts_are_the_current_interval_with_what_is_said_of_each(shown: LiveState) -> None:
+    found = asked(shown, "/hosts").json()
+    places = live_fleet().hosts.select("host_id", "region", "department", "criticality", "server_type")
+    lines = samples_of(shown)
+
+    assert (found["seq"], found["ts"], found["hot_percent"]) == (FIRST + 36, "2023-02-14T03:00:00Z", 90)
+    assert {name: found[name] for name in places.columns} == places.to_dict(as_series=False)
+    for name in (*RESOURCES, "net_in_mbps", "net_out_mbps"):
+        assert found[name] == [line[name] for line in lines]
+
+
+def test_a_host_is_told_with_every_interval_that_is_held_and_an_unknown_one_is_not() -> None:
+    shown = state(intervals=3)
+    for place in range(HOSTS):
+        host = live_fleet().hosts.row(place, named=True)
+        found = asked(shown, f"/hosts/{host['host_id']}").json()
+        lines = [json.loads(each.lines.splitlines()[place]) for each in shown.feed.held]
+
+        assert {name: found[name] for name in ("region", "department", "criticality")}.items() <= host.items()
+        assert found["ts"] == ["2023-02-14T03:00:00Z", "2023-02-14T03:05:00Z", "2023-02-14T03:10:00Z"]
+        for name in (*RESOURCES, "net_in_mbps", "net_out_mbps"):
+            assert found[name] == [line[name] for line in lines]
+    for unknown in ("srv-999999", "srv-00000", "%22,", "..%2f..", "%ff"):
+        assert asked(shown, f"/hosts/{unknown}").status_code == 404
+
+
 def test_before_the_first_interval_there_is_nothing_to_show_and_health_says_so() -> None:
     empty = state(intervals=0)
-    answers = {path: asked(empty, path).status_code for path in ("/metrics", "/latest", "/summary", "/healthz")}
+    answers = {
+        path: asked(empty, path).status_code for path in ("/metrics", "/latest", "/summary", "/hosts", "/healthz")
+    }
 
     assert set(answers.values()) == {503}
     assert asked(empty, "/healthz").json() == {"status": "unwell", "reason": "no interval was emitted yet"}
@@ -264,7 +295,9 @@ def test_without_a_token_only_names_of_this_machine_are_answered(shown: LiveStat
     assert asked(shown, "/latest", headers={"host": name}).status_code == status
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/latest", "/stream?after=0", "/summary", "/nowhere"])
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/latest", "/stream?after=0", "/summary", "/hosts", "/hosts/x", "/nowhere"]
+)
 @pytest.mark.parametrize(
     "header", [None, "Bearer wrong-sentinel-of-20", f"Basic {TOKEN}", TOKEN, "Bearer ", "Bearer é"]
 )

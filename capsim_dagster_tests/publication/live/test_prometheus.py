@@ -82,5 +82,5 @@ def test_prometheus_scrapes_the_fleet_and_its_answers_are_the_samples(live_url: 
     assert float(query("count(count by (host_id) (capsim_host_utilization_percent))")[0]["value"][1]) > HOSTS * 0.98
     assert float(query("capsim_live_hosts")[0]["value"][1]) == HOSTS
     assert float(query("scrape_duration_seconds")[0]["value"][1]) < 1
-    traffic = query('sum(capsim_host_network_megabits_per_second{direction="in"})')[0]["value"][1]
-    assert float(traffic) == pytest.approx(sum(line["net_in_mbps"] or 0 for line in lines))
+    traffic = query('sum(capsim_host_network_bytes_per_second{direction="in"})')[0]["value"][1]
+    assert float(traffic) == pytest.approx(sum(line["net_in_mbps"] or 0 for line in lines) * 1e6 / 8)

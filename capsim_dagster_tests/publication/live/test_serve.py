@@ -114,7 +114,7 @@ def test_an_hour_that_stays_open_is_named_with_the_command_for_its_day(tmp_path:
         pass
 
     assert server.said[0] == (
-        "left open: 2023-02-14 03:00; this start does not come to that, capsim archive --date 2023-02-14 writes it whole"
+        "left open: 2023-02-14 03:00; this start skips that, capsim archive --date 2023-02-14 writes it whole"
     )
 
 
