@@ -28,6 +28,7 @@ _PAGE: Final = {
     "/": ("live.html", "text/html"),
     "/live.css": ("live.css", "text/css"),
     "/live.js": ("live.js", "text/javascript"),
+    "/hosts.js": ("hosts.js", "text/javascript"),
 }
 PUBLIC: Final = frozenset({*_PAGE, "/healthz"})
 """Paths that hold nothing of the fleet."""

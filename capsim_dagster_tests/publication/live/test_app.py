@@ -270,10 +270,10 @@ def test_asking_only_for_the_head_of_a_stream_ends(shown: LiveState) -> None:
 
 def test_the_page_needs_nothing_from_elsewhere(shown: LiveState) -> None:
     page = asked(shown, "/")
-    parts = [asked(shown, path) for path in ("/live.css", "/live.js")]
+    parts = [asked(shown, path) for path in ("/live.css", "/live.js", "/hosts.js")]
 
     assert page.headers["content-type"].startswith("text/html")
-    assert [part.headers["content-type"].split(";")[0] for part in parts] == ["text/css", "text/javascript"]
+    assert [part.headers["content-type"].split(";")[0] for part in parts] == ["text/css", "text/javascript", "text/javascript"]
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert "//" not in page.text.replace("<!doctype html>", "")
     assert not [part for part in parts if "http" in part.text]
@@ -313,7 +313,7 @@ def test_with_its_token_a_caller_is_answered_and_the_page_and_health_need_none(s
     for host in ("0.0.0.0", "127.0.0.1"):  # noqa: S104 nothing is bound
         known = {"authorization": f"bearer {TOKEN}"}
         assert asked(shown, "/latest", host=host, token=TOKEN, headers=known).status_code == 200
-        for path in ("/", "/live.css", "/live.js", "/healthz"):
+        for path in ("/", "/live.css", "/live.js", "/hosts.js", "/healthz"):
             assert asked(shown, path, host=host, token=TOKEN).status_code == 200
         assert asked(shown, f"/latest?token={TOKEN}", host=host, token=TOKEN).status_code == 401
         proxied = asked(shown, "/latest", host=host, token=TOKEN, headers={**known, "host": "fleet.example"})
