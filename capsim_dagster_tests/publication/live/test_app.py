@@ -273,7 +273,11 @@ def test_the_page_needs_nothing_from_elsewhere(shown: LiveState) -> None:
     parts = [asked(shown, path) for path in ("/live.css", "/live.js", "/hosts.js")]
 
     assert page.headers["content-type"].startswith("text/html")
-    assert [part.headers["content-type"].split(";")[0] for part in parts] == ["text/css", "text/javascript", "text/javascript"]
+    assert [part.headers["content-type"].split(";")[0] for part in parts] == [
+        "text/css",
+        "text/javascript",
+        "text/javascript",
+    ]
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert "//" not in page.text.replace("<!doctype html>", "")
     assert not [part for part in parts if "http" in part.text]

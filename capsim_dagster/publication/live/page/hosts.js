@@ -2,7 +2,7 @@
 // Every host as a cell, by region and department, and the series of the one that is pointed at.
 
 const RESOURCES = ["cpu", "memory", "disk", "network"];
-const STEPS = 8;
+const STEPS = 10;
 const PAUSE_MS = 1000;
 const POINTED_MS = 120;
 const CHART = { left: 26, right: 354, top: 8, bottom: 132 };
@@ -56,7 +56,8 @@ function build() {
     made.setAttribute("aria-label", id);
     const region = byRegion.get(hosts.region[place]) ?? new Map();
     byRegion.set(hosts.region[place], region);
-    region.set(hosts.department[place], [...(region.get(hosts.department[place]) ?? []), place]);
+    region.set(hosts.department[place], region.get(hosts.department[place]) ?? []);
+    region.get(hosts.department[place]).push(place);
     return made;
   });
   groups = [];
@@ -82,7 +83,10 @@ function sorted(map) {
 function colour() {
   if (!hosts) return;
   const values = hosts.host_id.map((_id, place) => valueOf(place));
-  cells.forEach((each, place) => { each.className = looks(values[place]) + (isKept && hosts.host_id[place] === shown ? " kept" : ""); });
+  cells.forEach((each, place) => {
+    const look = looks(values[place]) + (isKept && hosts.host_id[place] === shown ? " kept" : "");
+    if (each.className !== look) each.className = look;
+  });
   for (const { head, places } of groups) {
     const known = places.map((place) => values[place]).filter((value) => value !== null);
     const mean = known.length ? `${(known.reduce((sum, value) => sum + value, 0) / known.length).toFixed(0)} %` : "–";
@@ -92,8 +96,9 @@ function colour() {
 }
 
 function legend() {
-  const last = 100 / STEPS;
-  const steps = Array.from({ length: STEPS }, (_none, step) => [`s${step}`, `${Math.round(step * last)}–${Math.round((step + 1) * last)}`]);
+  const wide = 100 / STEPS;
+  const steps = Array.from({ length: Math.ceil(hosts.hot_percent / wide) }, (_none, step) =>
+    [`s${step}`, `${step * wide}–${Math.min((step + 1) * wide, hosts.hot_percent)}`]);
   byId("legend").replaceChildren(...[...steps, ["over", `${hosts.hot_percent} % or more`], ["gap", "no report"]].map(
     ([kind, text]) => make("li", "", make("span", `cell ${kind}`), text)));
 }

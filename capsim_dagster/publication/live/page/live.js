@@ -26,7 +26,7 @@ function row(cells) {
 /** A region's cell: a bar as long as the mean, both numbers, and a mark where the highest is over the threshold. */
 function spread({ mean, max }, threshold) {
   if (mean === null) return cell("td", "–");
-  const made = cell("td", `${mean.toFixed(0)} · `, max >= threshold ? "is-hot" : "");
+  const made = cell("td", `${mean.toFixed(0)} `, max >= threshold ? "is-hot" : "");
   made.append(make("b", "", max.toFixed(0)));
   made.style.setProperty("--mean", `${mean}%`);
   return made;
