@@ -122,6 +122,7 @@ class LiveState:
             sample_s=interval.begin.timestamp(),
             speed=self.clock.speed,
             lag=self.lag,
+            silent_s=self.feed.silent_s,
             hosts=self.hosts,
             clients=self.feed.clients,
             dropped=self.feed.dropped,

@@ -31,6 +31,7 @@ class ServerFacts:
         sample_s: Begin of the current interval [s since 1970].
         speed: Simulated seconds in a second.
         lag: Intervals that have begun and were not emitted yet.
+        silent_s: Time since the current interval came [s].
         hosts: Hosts of the fleet.
         clients: Clients of the streams.
         dropped: Clients that were dropped.
@@ -41,6 +42,7 @@ class ServerFacts:
     sample_s: float
     speed: float
     lag: int
+    silent_s: float
     hosts: int
     clients: int
     dropped: int
@@ -53,6 +55,7 @@ class ServerFacts:
             ("capsim_live_sample_timestamp_seconds", "Simulated time of the samples.", self.sample_s),
             ("capsim_live_speed_ratio", "Simulated seconds in a second.", self.speed),
             ("capsim_live_lag_intervals", "Intervals that are due and not emitted yet.", self.lag),
+            ("capsim_live_silence_seconds", "Time since the last interval came.", self.silent_s),
             ("capsim_live_hosts", "Hosts of the fleet, reporting or not.", self.hosts),
             ("capsim_live_clients", "Clients of the streams.", self.clients),
         ]
