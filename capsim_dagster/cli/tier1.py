@@ -84,6 +84,7 @@ def serve(  # noqa: PLR0913 click hands over each option
         host=host,
         port=settings.live.port if port is None else port,
         max_backlog=settings.live.max_backlog,
+        max_connections=settings.live.max_connections,
         hot_percent=settings.live.hot_percent,
         token=os.environ.get(TOKEN_VARIABLE),
         start=begin and begin.replace(tzinfo=dt.UTC),

@@ -61,4 +61,9 @@ class Live(Section):
 
     port: int = Field(ge=0, le=65_535, description="Port that it is served at; 0 = any that is free.")
     max_backlog: int = Field(ge=1, le=1_000, description="Intervals that a client may lag behind before it is dropped.")
+    max_connections: int = Field(
+        ge=4,
+        le=10_000,
+        description="Connections that the server holds at a time; the limit of open files may be lower.",
+    )
     hot_percent: float = Field(gt=0, le=100, description="Utilization from which the live page lists a host.")

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -15,18 +15,20 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from capsim_dagster.publication.live.clock import Clock
+from capsim_dagster.publication.live.connections import stays
 from capsim_dagster.publication.live.feed import Feed
 from capsim_dagster.publication.live.guard import Guard
 from capsim_dagster.publication.live.interval import Interval, as_event
 from capsim_dagster.publication.live.openmetrics import Renderer, ServerFacts
 from capsim_dagster.publication.live.stream import EVENTS_TYPE, LINES_TYPE, Abort, Encode, Stream
-from capsim_dagster.publication.live.summary import summary_of
-from capsim_dagster.publication.live.timeline import Timeline
+from capsim_dagster.publication.live.summary import columns_of, history_of, summary_of
+from capsim_dagster.publication.live.timeline import TIME_FORMAT, Timeline
 
 _PAGE: Final = {
     "/": ("live.html", "text/html"),
     "/live.css": ("live.css", "text/css"),
     "/live.js": ("live.js", "text/javascript"),
+    "/hosts.js": ("hosts.js", "text/javascript"),
 }
 PUBLIC: Final = frozenset({*_PAGE, "/healthz"})
 """Paths that hold nothing of the fleet."""
@@ -37,7 +39,10 @@ _PAGE_HEADERS: Final = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
+_JSON: Final = "application/json"
 _NUMBER: Final = re.compile(r"\d{1,18}", re.ASCII)
+_LATE_S: Final = 30.0
+"""So much later than it should an interval may come before the server is called unwell [s]."""
 
 
 @dataclass
@@ -51,8 +56,10 @@ class LiveState:
         hosts: Hosts of the fleet.
         hot_percent: Utilization from which a host is listed [%].
         archived: Tells how many intervals this process wrote.
+        max_streams: Streams that there may be; the other connections are for those who ask once.
         abort: Cuts the connection of a request.
         summaries: The summaries that were made last, by number of their interval.
+        hosts_text: The hosts that were made last, after the number of their interval.
         renderer: Renders metrics.
     """
 
@@ -62,8 +69,10 @@ class LiveState:
     hosts: int
     hot_percent: float
     archived: Callable[[], int]
+    max_streams: int = 1_000
     abort: Abort = lambda _scope: None
     summaries: dict[int, bytes] = field(default_factory=dict)
+    hosts_text: tuple[int, bytes] = (-1, b"")
     renderer: Renderer = field(default_factory=Renderer)
 
     @property
@@ -72,6 +81,23 @@ class LiveState:
         newest = self.feed.newest
         return max(self.timeline.number_at(self.clock.now()) - newest.number, 0) if newest else 0
 
+    @property
+    def ailment(self) -> str | None:
+        """Why the server is not well; None = it is."""
+        newest, silent_s = self.feed.newest, self.feed.silent_s
+        if self.feed.is_closed:
+            return "the server ends"
+        if newest is None:
+            return "no interval was emitted yet"
+        every_s = self.timeline.interval_s / self.clock.speed
+        if silent_s <= every_s + _LATE_S:
+            return None
+        said = f"no interval for {silent_s:,.0f} s, though one is due every {every_s:,.0f} s: "
+        if self.lag:
+            return said + "the simulation or the disk of the archive does not come to an end"
+        now = f"{self.clock.now():{TIME_FORMAT}}"
+        return said + f"the clock says {now} and was set back, the newest is of {newest.begin:{TIME_FORMAT}}"
+
     def summary(self, interval: Interval) -> bytes:
         """Return the summary of an interval; it is made once."""
         if interval.number not in self.summaries:
@@ -79,8 +105,15 @@ class LiveState:
             self.summaries = {number: text for number, text in self.summaries.items() if number > oldest}
             facts = summary_of(interval, self.hot_percent)
             facts |= {"interval_s": self.timeline.interval_s, "speed": self.clock.speed}
-            self.summaries[interval.number] = json.dumps(facts, separators=(",", ":")).encode() + b"\n"
+            self.summaries[interval.number] = _as_line(facts)
         return self.summaries[interval.number]
+
+    def every_host(self, interval: Interval) -> bytes:
+        """Return the hosts in an interval, a list a column; it is made once."""
+        if self.hosts_text[0] != interval.number:
+            facts = columns_of(interval) | {"hot_percent": self.hot_percent}
+            self.hosts_text = interval.number, _as_line(facts)
+        return self.hosts_text[1]
 
     def facts(self, interval: Interval) -> ServerFacts:
         """Return how the server fares."""
@@ -89,6 +122,7 @@ class LiveState:
             sample_s=interval.begin.timestamp(),
             speed=self.clock.speed,
             lag=self.lag,
+            silent_s=self.feed.silent_s,
             hosts=self.hosts,
             clients=self.feed.clients,
             dropped=self.feed.dropped,
@@ -106,8 +140,9 @@ def live_app(state: LiveState, *, host: str, token: str | None) -> ASGIApp:
     """
     paths = _Paths(state)
     routes = [Route(path, paths.page) for path in _PAGE]
-    endpoints = (paths.metrics, paths.latest, paths.stream, paths.summary, paths.healthz)
+    endpoints = (paths.metrics, paths.latest, paths.stream, paths.summary, paths.hosts, paths.healthz)
     routes += [Route(f"/{endpoint.__name__}", endpoint) for endpoint in endpoints]
+    routes.append(Route("/hosts/{host_id}", paths.host))
     return Guard(Starlette(routes=routes), host, token, PUBLIC)
 
 
@@ -124,8 +159,8 @@ class _Paths:
 
     async def healthz(self, _request: Request) -> Response:
         """Answer whether intervals come as they should."""
-        is_well = self._state.feed.newest is not None and not self._state.feed.is_closed
-        return JSONResponse({"status": "ok" if is_well else "starting"}, 200 if is_well else 503)
+        reason = self._state.ailment
+        return JSONResponse({"status": "unwell", "reason": reason}, 503) if reason else JSONResponse({"status": "ok"})
 
     async def metrics(self, request: Request) -> Response:
         """Answer with the current interval and how the server fares, as metrics."""
@@ -139,10 +174,23 @@ class _Paths:
     async def latest(self, _request: Request) -> Response:
         """Answer with the current interval."""
         interval = self._state.feed.newest
-        return Response(interval.as_json, media_type="application/json") if interval else _nothing_yet()
+        return Response(interval.as_json, media_type=_JSON) if interval else _nothing_yet()
+
+    async def hosts(self, _request: Request) -> Response:
+        """Answer with every host in the current interval, column by column."""
+        interval = self._state.feed.newest
+        return Response(self._state.every_host(interval), media_type=_JSON) if interval else _nothing_yet()
+
+    async def host(self, request: Request) -> Response:
+        """Answer with a host in every interval that is held."""
+        held = self._state.feed.held
+        if not held:
+            return _nothing_yet()
+        facts = await run_in_threadpool(history_of, request.path_params["host_id"], held)
+        return Response(_as_line(facts), media_type=_JSON) if facts else JSONResponse({"error": "no such host"}, 404)
 
     async def stream(self, request: Request) -> ASGIApp:
-        """Answer with every interval from now on."""
+        """Answer with every interval from now on; its connection stays."""
         return self._stream(request, lambda each: each.lines, lambda each: each.event)
 
     async def summary(self, request: Request) -> ASGIApp:
@@ -150,7 +198,7 @@ class _Paths:
         if _wants_events(request):
             return self._stream(request, self._state.summary, self._summary_event)
         interval = self._state.feed.newest
-        return Response(self._state.summary(interval), media_type="application/json") if interval else _nothing_yet()
+        return Response(self._state.summary(interval), media_type=_JSON) if interval else _nothing_yet()
 
     def _summary_event(self, interval: Interval) -> bytes:
         return as_event(interval.number, self._state.summary(interval))
@@ -163,8 +211,15 @@ class _Paths:
         after = request.headers.get("last-event-id") or request.query_params.get("after")
         if after is not None and not _NUMBER.fullmatch(after):
             return JSONResponse({"error": "after and Last-Event-ID are the seq of an interval, 0 and up"}, 400)
+        if self._state.feed.clients >= self._state.max_streams:
+            return JSONResponse({"error": "all streams are taken; try again later"}, 503, headers={"retry-after": "10"})
+        stays(request)
         number = None if after is None else int(after)
         return Stream(self._state.feed, event if is_events else lines, self._state.abort, is_events, number)
+
+
+def _as_line(facts: dict[str, Any]) -> bytes:
+    return json.dumps(facts, separators=(",", ":")).encode() + b"\n"
 
 
 def _wants_events(request: Request) -> bool:

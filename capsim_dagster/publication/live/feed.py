@@ -5,6 +5,7 @@ further than that is told so and dropped, so none can hold up the others for lon
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -47,17 +48,26 @@ class Feed:
         is_closed: Whether no more intervals come.
     """
 
-    def __init__(self, max_backlog: int, on_drop: Callable[[Client], None] = lambda _client: None) -> None:
+    def __init__(
+        self,
+        max_backlog: int,
+        on_drop: Callable[[Client], None] = lambda _client: None,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Hold nothing.
 
         Args:
             max_backlog: Intervals that are held, 1 and up.
             on_drop: Called with each client that is dropped.
+            monotonic: Tells seconds that never go back.
         """
         self.max_backlog = max_backlog
         self.dropped = 0
         self.is_closed = False
         self._on_drop = on_drop
+        self._monotonic = monotonic
+        self._published_s = monotonic()
         self._held: deque[Interval] = deque(maxlen=max_backlog)
         self._clients: set[Client] = set()
 
@@ -72,6 +82,16 @@ class Feed:
         return self._held[-1] if self._held else None
 
     @property
+    def held(self) -> tuple[Interval, ...]:
+        """The intervals that are held, the oldest first."""
+        return tuple(self._held)
+
+    @property
+    def silent_s(self) -> float:
+        """How long ago the last interval came, or it was begun with, whatever the clock on the wall says [s]."""
+        return self._monotonic() - self._published_s
+
+    @property
     def largest_lag(self) -> int:
         """Intervals that the slowest client was not sent yet."""
         newest = self._held[-1].number if self._held else 0
@@ -80,6 +100,7 @@ class Feed:
     def publish(self, interval: Interval) -> None:
         """Give an interval to all clients; those that lag too far behind are dropped."""
         self._held.append(interval)
+        self._published_s = self._monotonic()
         for client in list(self._clients):
             if interval.number - client.sent > self.max_backlog:
                 self._drop(client)

@@ -22,7 +22,7 @@ from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.live.timeline import TIME_FORMAT, Timeline
 from capsim_dagster.settings import Archive, DataGeneration
 
-PLACES: Final = ("region", "server_type")
+PLACES: Final = ("region", "department", "criticality", "server_type")
 """What is said of a host beside its samples."""
 _SCHEMA: Final = {"host_id": pl.String, **dict.fromkeys((*UTILIZATIONS, *TRAFFIC), pl.Float64)}
 
@@ -62,7 +62,7 @@ class Interval:
         begin: When it begins, UTC.
         member: Its gzip member, as in the archive.
         lines: Its JSON lines.
-        places: Region and server type of each host, in the order of the lines.
+        places: What is said of each host, in the order of the lines.
     """
 
     number: int
@@ -78,8 +78,13 @@ class Interval:
 
     @cached_property
     def frame(self) -> pl.DataFrame:
-        """Its samples as columns, with region and server type of each host."""
+        """Its samples as columns, with what is said of each host."""
         return pl.read_ndjson(io.BytesIO(self.lines), schema=_SCHEMA).hstack(self.places)
+
+    def line_of(self, host_id: str) -> bytes:
+        """Return the line of a host, which is one of the fleet."""
+        begin = self.lines.index(b'"host_id":"%s"' % host_id.encode())
+        return self.lines[self.lines.rfind(b"\n", 0, begin) + 1 :].partition(b"\n")[0]
 
     @property
     def as_json(self) -> bytes:

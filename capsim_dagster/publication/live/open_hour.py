@@ -36,6 +36,7 @@ class OpenArchive:
             hour: The hour that is open and has been mended; None = none is.
         """
         self.appended = 0
+        self._kept = 0
         self._root, self._simulator, self._hour = root, simulator, hour
 
     def append(self, interval: Interval) -> None:
@@ -45,13 +46,21 @@ class OpenArchive:
             StorageError: If the disk refuses.
         """
         hour, before = self._simulator.timeline.hour_of(interval.number), self._hour
+        if hour != before:
+            self._kept = self._kept_of(hour)
         with local_disk(hour.open_path(self._root), "written"):
-            if not hour.whole_path(self._root).exists():
+            is_there = self._simulator.timeline.place_in_hour(interval.number) < self._kept
+            if not is_there and not hour.whole_path(self._root).exists():
                 _append(hour.open_path(self._root), interval.member)
                 self.appended += 1
             self._hour = hour
             if before is not None and before != hour:
                 close_hour(self._root, before)
+
+    def _kept_of(self, hour: DayHour) -> int:
+        """Return how many intervals of an hour that comes now are there: a run that was ahead may have left them."""
+        is_open = hour.open_path(self._root).exists()
+        return mend(self._root, self._simulator, hour) if is_open else 0
 
     def finish(self, hour: DayHour, kept: int) -> None:
         """Write what an hour that is over lacks, and give its file its final name.

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import polars as pl
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
@@ -17,6 +18,7 @@ from capsim_dagster.publication.columns import TRAFFIC, UTILIZATIONS
 from capsim_dagster.publication.live.interval import PLACES, Interval
 
 _DIRECTIONS: Final = dict(zip(TRAFFIC, ("in", "out"), strict=True))
+_BYTES_PER_MEGABIT: Final = 125_000.0
 _END: Final = b"# EOF\n"
 
 
@@ -29,6 +31,7 @@ class ServerFacts:
         sample_s: Begin of the current interval [s since 1970].
         speed: Simulated seconds in a second.
         lag: Intervals that have begun and were not emitted yet.
+        silent_s: Time since the current interval came [s].
         hosts: Hosts of the fleet.
         clients: Clients of the streams.
         dropped: Clients that were dropped.
@@ -39,6 +42,7 @@ class ServerFacts:
     sample_s: float
     speed: float
     lag: int
+    silent_s: float
     hosts: int
     clients: int
     dropped: int
@@ -51,6 +55,7 @@ class ServerFacts:
             ("capsim_live_sample_timestamp_seconds", "Simulated time of the samples.", self.sample_s),
             ("capsim_live_speed_ratio", "Simulated seconds in a second.", self.speed),
             ("capsim_live_lag_intervals", "Intervals that are due and not emitted yet.", self.lag),
+            ("capsim_live_silence_seconds", "Time since the last interval came.", self.silent_s),
             ("capsim_live_hosts", "Hosts of the fleet, reporting or not.", self.hosts),
             ("capsim_live_clients", "Clients of the streams.", self.clients),
         ]
@@ -83,17 +88,17 @@ class FleetMetrics:
             self._fill(utilization, resource, resource)
         yield utilization
         traffic = GaugeMetricFamily(
-            "capsim_host_network_megabits_per_second",
+            "capsim_host_network_bytes_per_second",
             "Network traffic of a host.",
             labels=["host_id", *PLACES, "direction"],
-            unit="megabits_per_second",
+            unit="bytes_per_second",
         )
         for column, direction in _DIRECTIONS.items():
-            self._fill(traffic, column, direction)
+            self._fill(traffic, column, direction, _BYTES_PER_MEGABIT)
         yield traffic
 
-    def _fill(self, family: GaugeMetricFamily, column: str, label: str) -> None:
-        known = self._frame.select("host_id", *PLACES, column).drop_nulls(column)
+    def _fill(self, family: GaugeMetricFamily, column: str, label: str, factor: float = 1.0) -> None:
+        known = self._frame.select("host_id", *PLACES, pl.col(column) * factor).drop_nulls(column)
         for *labels, value in known.iter_rows():
             family.add_metric([*labels, label], value)
 

@@ -7,7 +7,7 @@ are not: the open hour is completed, and the current day is written from midnigh
 
 import datetime as dt
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +32,7 @@ class Resumption:
         start: When the clock starts, UTC.
         is_continued: Whether the interval before the first one is in the archive.
         skipped: Days that are not caught up, at least in part.
+        left_open: Hours that are open and that it does not go on with.
     """
 
     writer: OpenArchive
@@ -39,6 +40,7 @@ class Resumption:
     start: dt.datetime
     is_continued: bool
     skipped: tuple[dt.date, ...] = ()
+    left_open: tuple[DayHour, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,16 @@ def resume(root: Path, simulator: Simulator, start: dt.datetime, *, is_present: 
     timeline = simulator.timeline
     _require_window(timeline, start)
     here = timeline.hour_of(timeline.number_at(start))
-    opened = [hour for hour in _hours(root, is_open=True) if (hour <= here if is_present else hour >= here)]
+    every = _hours(root, is_open=True)
+    opened = [hour for hour in every if (hour <= here if is_present else hour >= here)]
+    left = tuple(hour for hour in every if hour not in opened and not hour.whole_path(root).exists())
+    return replace(_resume(root, simulator, start, opened, is_present=is_present), left_open=left)
+
+
+def _resume(
+    root: Path, simulator: Simulator, start: dt.datetime, opened: list[DayHour], *, is_present: bool
+) -> Resumption:
+    timeline = simulator.timeline
     mended = [_mend(root, simulator, hour) for hour in opened if hour.day >= timeline.start]
     for older in mended[:-1]:
         OpenArchive(root, simulator).finish(older.hour, older.kept)
@@ -80,7 +91,7 @@ def resume(root: Path, simulator: Simulator, start: dt.datetime, *, is_present: 
     if is_present:
         return _in_the_present(root, simulator, start, newest)
     if newest is None:
-        return Resumption(OpenArchive(root, simulator), timeline.first_of(here), start, is_continued=False)
+        return Resumption(OpenArchive(root, simulator), timeline.first_of_hour_at(start), start, is_continued=False)
     writer = OpenArchive(root, simulator, newest.hour)
     return Resumption(writer, newest.next, max(start, timeline.begin(newest.next)), is_continued=True)
 

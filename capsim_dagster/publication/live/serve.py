@@ -21,7 +21,7 @@ from capsim_dagster.errors import PublicationError, listed
 from capsim_dagster.publication.folder import sole_writer
 from capsim_dagster.publication.live.app import LiveState, live_app
 from capsim_dagster.publication.live.clock import Clock, clock_from, now_utc
-from capsim_dagster.publication.live.connections import Connections, listening, url_of, web_server
+from capsim_dagster.publication.live.connections import LiveServer, listening, room_for_connections, url_of
 from capsim_dagster.publication.live.feed import Client, Feed
 from capsim_dagster.publication.live.guard import require_token
 from capsim_dagster.publication.live.interval import Interval, LiveFleet, Simulator
@@ -35,8 +35,14 @@ _MAX_REFILL: Final = 48
 """Intervals before the first one that a restart holds for clients that come again: each costs its simulation."""
 _LONGEST_WAIT_S: Final = 30.0
 """The clock is looked at again after this: a machine that slept has to notice [s]."""
+_SLACK_S: Final = 5.0
+"""A clock that is set by so little is not worth a word [s of simulated time]."""
+_MAX_NAMED: Final = 5
+"""Days that a command is written for."""
 _BREATH_S: Final = 0.25
 """So long clients may hold up the next interval where several are due at once, as after a machine slept [s]."""
+_FOR_OTHERS: Final = 10
+"""One connection in so many is for others than streams: health and metrics are to be had at any time."""
 _POLL_S: Final = 0.02
 _STOP_POLL_S: Final = 0.1
 
@@ -50,6 +56,7 @@ class LiveOptions:
         host: Address to bind to.
         port: Port; 0 = any that is free.
         max_backlog: Intervals that a client may lag behind.
+        max_connections: Connections that there may be.
         hot_percent: Utilization from which a host is listed [%].
         token: What callers must show; None = nothing.
         start: Simulated time to start from, UTC; None = the present.
@@ -60,6 +67,7 @@ class LiveOptions:
     host: str
     port: int
     max_backlog: int
+    max_connections: int
     hot_percent: float
     token: str | None = None
     start: dt.datetime | None = None
@@ -118,7 +126,7 @@ class LiveSession:
         self._clock = Clock()
         self._writer = OpenArchive(options.archive_root, simulator)
         self._next = 0
-        self._is_running = False
+        self._is_running = self._is_back = False
 
     def catch_up(self) -> None:
         """Mend the archive, write what it lacks up to now, and start the clock."""
@@ -142,17 +150,22 @@ class LiveSession:
             self._say(
                 f"not caught up: {listed(resumed.skipped)}, more than a day ago; capsim archive --date writes such days"
             )
+        if resumed.left_open:
+            days = sorted({hour.day for hour in resumed.left_open})[:_MAX_NAMED]
+            command = " ".join(["capsim archive", *(f"--date {day}" for day in days)])
+            self._say(f"left open: {listed(resumed.left_open)}; this start skips that, {command} writes it whole")
         behind = current - resumed.first
         if behind >= self._timeline.per_hour:
             self._say(f"catching up {behind:,} intervals since {self._timeline.begin(resumed.first):%Y-%m-%d %H:%M}")
 
     async def run(self, listener: socket.socket, token: str | None, stop: threading.Event) -> None:
         """Serve, and emit each interval when it begins, until it is told to stop or one of both fails."""
-        connections, is_over = Connections(), asyncio.Event()
-        server = web_server(live_app(self._state(connections), host=self._options.host, token=token), connections)
+        is_over, state, room = asyncio.Event(), self._state(), self._room()
+        server = LiveServer(live_app(state, host=self._options.host, token=token), listener, room)
+        state.abort, state.max_streams = server.abort, max(room - room // _FOR_OTHERS - 1, 1)
         with _signals_setting(is_over):
             tasks = [
-                asyncio.create_task(server.serve(sockets=[listener])),
+                asyncio.create_task(server.serve()),
                 asyncio.create_task(self.emit_all(is_over)),
                 asyncio.create_task(_until_either(stop, is_over)),
             ]
@@ -168,7 +181,14 @@ class LiveSession:
             if isinstance(result, BaseException):
                 raise result
 
-    def _state(self, connections: Connections) -> LiveState:
+    def _room(self) -> int:
+        """Return how many connections there may be."""
+        wanted = self._options.max_connections
+        if (room := room_for_connections(wanted)) < wanted:
+            self._say(f"{room:,} connections at most instead of {wanted:,}: raise the limit of open files (ulimit -n)")
+        return room
+
+    def _state(self) -> LiveState:
         return LiveState(
             feed=self.feed,
             clock=self._clock,
@@ -176,7 +196,6 @@ class LiveSession:
             hosts=self._simulator.fleet.hosts.height,
             hot_percent=self._options.hot_percent,
             archived=lambda: self._writer.appended,
-            abort=connections.abort,
         )
 
     async def emit_all(self, is_over: asyncio.Event) -> None:
@@ -193,11 +212,21 @@ class LiveSession:
             while not is_over.is_set():
                 wait_s = self._clock.seconds_until(self._timeline.begin(self._next))
                 if wait_s > 0:
+                    self._mind(wait_s)
                     await _until(is_over, min(wait_s, _LONGEST_WAIT_S))
                     continue
                 self._show(await loop.run_in_executor(worker, self._archive, self._next))
                 if self._lag() > 0:
                     await self.feed.wait_for_clients(_BREATH_S)
+
+    def _mind(self, wait_s: float) -> None:
+        """Say once if it takes longer to the next interval than it may, which a clock that was set back makes."""
+        is_back = wait_s * self._clock.speed > self._timeline.interval_s + _SLACK_S
+        if is_back and not self._is_back:
+            self._say(
+                f"the clock was set back: no interval comes for {wait_s:,.0f} s, until it shows the time of the next"
+            )
+        self._is_back = is_back
 
     def _archive(self, number: int) -> Interval:
         interval = self._simulator.interval(number)

@@ -1,11 +1,13 @@
-"""What the live page shows of an interval: utilization by region and resource, and the hosts that run hot."""
+"""What the live page shows: an interval by region and resource, the hosts that run hot, each host, and its history."""
 
+import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 import polars as pl
 
-from capsim_dagster.publication.columns import UTILIZATIONS
-from capsim_dagster.publication.live.interval import Interval
+from capsim_dagster.publication.columns import TRAFFIC, UTILIZATIONS
+from capsim_dagster.publication.live.interval import PLACES, Interval
 from capsim_dagster.publication.live.timeline import TIME_FORMAT
 
 MAX_LISTED: Final = 100
@@ -38,6 +40,27 @@ def summary_of(interval: Interval, hot_percent: float) -> dict[str, Any]:
         "hot": hot.head(MAX_LISTED).to_dicts(),
         "regions": _by_region(interval.frame, long),
     }
+
+
+def columns_of(interval: Interval) -> dict[str, Any]:
+    """Return an interval for JSON: what is said of each host and its samples, a list a column."""
+    head = {"seq": interval.number, "ts": f"{interval.begin:{TIME_FORMAT}}"}
+    return head | interval.frame.select("host_id", *PLACES, *UTILIZATIONS, *TRAFFIC).to_dict(as_series=False)
+
+
+def history_of(host_id: str, intervals: Sequence[Interval]) -> dict[str, Any] | None:
+    """Return a host in some intervals for JSON: what is said of it, and a list a sample; None = there is no such host.
+
+    Args:
+        host_id: The host.
+        intervals: The intervals, one at least.
+    """
+    said = intervals[-1].frame.filter(pl.col("host_id") == host_id).select("host_id", *PLACES)
+    if said.is_empty():
+        return None
+    lines = [json.loads(each.line_of(host_id)) for each in intervals]
+    samples = {name: [line[name] for line in lines] for name in (*UTILIZATIONS, *TRAFFIC)}
+    return said.row(0, named=True) | {"ts": [f"{each.begin:{TIME_FORMAT}}" for each in intervals]} | samples
 
 
 def _by_region(frame: pl.DataFrame, long: pl.DataFrame) -> list[dict[str, Any]]:

@@ -77,7 +77,7 @@ def whole_path(root: Path, hour: int, day: dt.date = DAY) -> Path:
 
 
 def options_for(root: Path, **changes: Any) -> LiveOptions:  # noqa: ANN401 any option
-    facts = {"start": at(3), "speed": 6_000.0, "max_backlog": 24, "hot_percent": 90.0}
+    facts = {"start": at(3), "speed": 6_000.0, "max_backlog": 24, "max_connections": 256, "hot_percent": 90.0}
     return LiveOptions(root, "127.0.0.1", **{"port": 0, **facts, **changes})
 
 

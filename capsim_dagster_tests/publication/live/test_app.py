@@ -5,6 +5,7 @@ import datetime as dt
 import gzip
 import json
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from capsim_dagster.publication.live.app import LiveState, live_app
 from capsim_dagster.publication.live.clock import Clock
 from capsim_dagster.publication.live.feed import Feed
 from capsim_dagster.publication.live.guard import require_token
-from capsim_dagster.publication.live.interval import Simulator
+from capsim_dagster.publication.live.interval import Interval, Simulator
 from capsim_dagster_tests.publication.live.fleets import FIRST, HOSTS, archived_hour, at, live_fleet
 
 TOKEN = "sentinel-of-20-chars"  # noqa: S105 it opens nothing
@@ -37,6 +38,11 @@ def state(*, hot_percent: float = 90.0, intervals: int = 1, number: int = FIRST 
     # The clock stands two intervals and a bit after the first one.
     clock = Clock(at(3, 11), 60.0, monotonic=lambda: 0.0)
     return LiveState(feed, clock, fleet.timeline, HOSTS, hot_percent, archived=lambda: 7)
+
+
+def interval_of(number: int = FIRST + 36) -> Interval:
+    with closing(Simulator(live_fleet())) as simulator:
+        return simulator.interval(number)
 
 
 def asked(
@@ -86,17 +92,20 @@ def test_metrics_hold_every_sample_in_the_format_that_is_asked_for(shown: LiveSt
     families = {each.name: each for each in parse(answer.text)}
     utilization = families["capsim_host_utilization_percent"].samples
     found = {(each.labels["host_id"], each.labels["resource"]): each.value for each in utilization}
-    traffic = families["capsim_host_network_megabits_per_second"].samples
+    traffic = families["capsim_host_network_bytes_per_second"].samples
     inbound = {each.labels["host_id"]: each.value for each in traffic if each.labels["direction"] == "in"}
     lines = samples_of(shown)
 
     kind = "application/openmetrics-text" if is_open else "text/plain"
     assert answer.headers["content-type"].startswith(kind)
     assert found == {(each["host_id"], r): each[r] for each in lines for r in RESOURCES if each[r] is not None}
-    assert inbound == {each["host_id"]: each["net_in_mbps"] for each in lines if each["net_in_mbps"] is not None}
+    assert inbound == {
+        each["host_id"]: each["net_in_mbps"] * 125_000 for each in lines if each["net_in_mbps"] is not None
+    }
     assert len(found) >= 4 * (HOSTS - 1)
-    places = live_fleet().hosts.select("host_id", "region", "server_type").rows()
-    assert {tuple(each.labels[n] for n in ("host_id", "region", "server_type")) for each in utilization} <= set(places)
+    labels = ("host_id", "region", "department", "criticality", "server_type")
+    places = live_fleet().hosts.select(labels).rows()
+    assert {tuple(each.labels[name] for name in labels) for each in utilization} <= set(places)
 
 
 def test_metrics_say_how_the_server_fares(shown: LiveState) -> None:
@@ -108,6 +117,7 @@ def test_metrics_say_how_the_server_fares(shown: LiveState) -> None:
         if sample.name.startswith("capsim_live")
     }
 
+    assert 0 <= found.pop("capsim_live_silence_seconds") < 600
     assert found == {
         "capsim_live_interval_seconds": 300,
         "capsim_live_sample_timestamp_seconds": dt.datetime(2023, 2, 14, 3, tzinfo=dt.UTC).timestamp(),
@@ -186,12 +196,66 @@ def test_the_summary_lists_the_hosts_at_hot_percent_or_more_and_averages_each_re
     assert sum(each["hosts"] for each in summary["regions"]) == HOSTS
 
 
+def test_hosts_are_the_current_interval_with_what_is_said_of_each(shown: LiveState) -> None:
+    found = asked(shown, "/hosts").json()
+    places = live_fleet().hosts.select("host_id", "region", "department", "criticality", "server_type")
+    lines = samples_of(shown)
+
+    assert (found["seq"], found["ts"], found["hot_percent"]) == (FIRST + 36, "2023-02-14T03:00:00Z", 90)
+    assert {name: found[name] for name in places.columns} == places.to_dict(as_series=False)
+    for name in (*RESOURCES, "net_in_mbps", "net_out_mbps"):
+        assert found[name] == [line[name] for line in lines]
+
+
+def test_a_host_is_told_with_every_interval_that_is_held_and_an_unknown_one_is_not() -> None:
+    shown = state(intervals=3)
+    for place in range(HOSTS):
+        host = live_fleet().hosts.row(place, named=True)
+        found = asked(shown, f"/hosts/{host['host_id']}").json()
+        lines = [json.loads(each.lines.splitlines()[place]) for each in shown.feed.held]
+
+        assert {name: found[name] for name in ("region", "department", "criticality")}.items() <= host.items()
+        assert found["ts"] == ["2023-02-14T03:00:00Z", "2023-02-14T03:05:00Z", "2023-02-14T03:10:00Z"]
+        for name in (*RESOURCES, "net_in_mbps", "net_out_mbps"):
+            assert found[name] == [line[name] for line in lines]
+    for unknown in ("srv-999999", "srv-00000", "%22,", "..%2f..", "%ff"):
+        assert asked(shown, f"/hosts/{unknown}").status_code == 404
+
+
 def test_before_the_first_interval_there_is_nothing_to_show_and_health_says_so() -> None:
     empty = state(intervals=0)
-    answers = {path: asked(empty, path).status_code for path in ("/metrics", "/latest", "/summary", "/healthz")}
+    answers = {
+        path: asked(empty, path).status_code for path in ("/metrics", "/latest", "/summary", "/hosts", "/healthz")
+    }
 
     assert set(answers.values()) == {503}
+    assert asked(empty, "/healthz").json() == {"status": "unwell", "reason": "no interval was emitted yet"}
     assert asked(state(), "/healthz").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("clock", "reason"),
+    [
+        (
+            "02:59",
+            "the clock says 2023-02-14T02:59:00Z and was set back, the newest is of 2023-02-14T03:00:00Z",
+        ),
+        ("03:11", "the simulation or the disk of the archive does not come to an end"),
+    ],
+)
+def test_health_is_bad_and_says_why_when_no_interval_comes_whatever_the_clock_says(clock: str, reason: str) -> None:
+    shown, passed_s = state(), [0.0]
+    shown.clock = Clock(present=lambda: at(*map(int, clock.split(":"))))
+    shown.feed = Feed(24, monotonic=lambda: passed_s[0])
+    shown.feed.publish(interval_of())
+
+    passed_s[0] = 329.0
+    assert asked(shown, "/healthz").json() == {"status": "ok"}
+    passed_s[0] = 331.0
+    sick = asked(shown, "/healthz")
+
+    said = f"no interval for 331 s, though one is due every 300 s: {reason}"
+    assert (sick.status_code, sick.json()) == (503, {"status": "unwell", "reason": said})
 
 
 @pytest.mark.parametrize("after", ["x", "-1", "1.5", ""])
@@ -207,10 +271,14 @@ def test_asking_only_for_the_head_of_a_stream_ends(shown: LiveState) -> None:
 
 def test_the_page_needs_nothing_from_elsewhere(shown: LiveState) -> None:
     page = asked(shown, "/")
-    parts = [asked(shown, path) for path in ("/live.css", "/live.js")]
+    parts = [asked(shown, path) for path in ("/live.css", "/live.js", "/hosts.js")]
 
     assert page.headers["content-type"].startswith("text/html")
-    assert [part.headers["content-type"].split(";")[0] for part in parts] == ["text/css", "text/javascript"]
+    assert [part.headers["content-type"].split(";")[0] for part in parts] == [
+        "text/css",
+        "text/javascript",
+        "text/javascript",
+    ]
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert "//" not in page.text.replace("<!doctype html>", "")
     assert not [part for part in parts if "http" in part.text]
@@ -232,7 +300,9 @@ def test_without_a_token_only_names_of_this_machine_are_answered(shown: LiveStat
     assert asked(shown, "/latest", headers={"host": name}).status_code == status
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/latest", "/stream?after=0", "/summary", "/nowhere"])
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/latest", "/stream?after=0", "/summary", "/hosts", "/hosts/x", "/nowhere"]
+)
 @pytest.mark.parametrize(
     "header", [None, "Bearer wrong-sentinel-of-20", f"Basic {TOKEN}", TOKEN, "Bearer ", "Bearer é"]
 )
@@ -248,7 +318,7 @@ def test_with_its_token_a_caller_is_answered_and_the_page_and_health_need_none(s
     for host in ("0.0.0.0", "127.0.0.1"):  # noqa: S104 nothing is bound
         known = {"authorization": f"bearer {TOKEN}"}
         assert asked(shown, "/latest", host=host, token=TOKEN, headers=known).status_code == 200
-        for path in ("/", "/live.css", "/live.js", "/healthz"):
+        for path in ("/", "/live.css", "/live.js", "/hosts.js", "/healthz"):
             assert asked(shown, path, host=host, token=TOKEN).status_code == 200
         assert asked(shown, f"/latest?token={TOKEN}", host=host, token=TOKEN).status_code == 401
         proxied = asked(shown, "/latest", host=host, token=TOKEN, headers={**known, "host": "fleet.example"})

@@ -12,7 +12,9 @@ from typing import Any, Final
 import httpx
 import pytest
 
+from capsim_dagster_tests.publication.live.dashboard import dashboard, expressions
 from capsim_dagster_tests.publication.live.fleets import live_fleet, options_for, running
+from capsim_dagster_tests.publication.live.test_app import asked, state
 
 pytestmark = pytest.mark.slow
 
@@ -82,5 +84,20 @@ def test_prometheus_scrapes_the_fleet_and_its_answers_are_the_samples(live_url: 
     assert float(query("count(count by (host_id) (capsim_host_utilization_percent))")[0]["value"][1]) > HOSTS * 0.98
     assert float(query("capsim_live_hosts")[0]["value"][1]) == HOSTS
     assert float(query("scrape_duration_seconds")[0]["value"][1]) < 1
-    traffic = query('sum(capsim_host_network_megabits_per_second{direction="in"})')[0]["value"][1]
-    assert float(traffic) == pytest.approx(sum(line["net_in_mbps"] or 0 for line in lines))
+    traffic = query('sum(capsim_host_network_bytes_per_second{direction="in"})')[0]["value"][1]
+    assert float(traffic) == pytest.approx(sum(line["net_in_mbps"] or 0 for line in lines) * 1e6 / 8)
+
+
+def test_prometheus_answers_every_expression_of_the_dashboard(query: Query) -> None:
+    for expression in expressions(dashboard()):
+        assert query(expression), expression
+
+
+def test_promtool_has_nothing_to_say_about_the_metrics() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed: apt-get install prometheus")
+    text = asked(state(), "/metrics").content
+    checked = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
+
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from capsim_dagster.errors import PublicationError
+from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.live.interval import LiveFleet, Simulator
 from capsim_dagster.publication.live.resume import Resumption, resume
 from capsim_dagster_tests.publication.live.fleets import (
@@ -117,6 +118,34 @@ def test_a_simulation_that_was_killed_before_its_start_came_still_starts_there(
     resumed = resume(tmp_path, simulator, at(3, 17), is_present=False)
 
     assert (resumed.first, resumed.start) == (FIRST + 38, at(3, 17))
+
+
+def test_an_open_hour_that_a_start_does_not_come_to_is_told(
+    tmp_path: Path, fleet: LiveFleet, simulator: Simulator
+) -> None:
+    run_until(tmp_path, fleet, at(3), at(3, 25))
+
+    later = resume(tmp_path, simulator, at(5), is_present=False)
+    assert (later.first, later.left_open) == (FIRST + 60, (DayHour(DAY, 3),))
+    # The clock of the machine was set back meanwhile.
+    assert in_the_present(tmp_path, simulator, at(1)).left_open == (DayHour(DAY, 3),)
+    archived_hour(fleet, tmp_path, 3)
+    assert resume(tmp_path, simulator, at(5), is_present=False).left_open == ()
+
+
+def test_an_open_hour_that_a_run_comes_to_is_gone_on_with_and_not_written_twice(
+    tmp_path: Path, fleet: LiveFleet, simulator: Simulator
+) -> None:
+    run_until(tmp_path, fleet, at(3), at(3, 25))
+
+    # In the present, a clock that was set back.
+    resumed = in_the_present(tmp_path, simulator, at(1))
+    for number in range(resumed.first, FIRST + 49):
+        resumed.writer.append(simulator.interval(number))
+
+    assert whole_path(tmp_path, 3).read_bytes() == archived_hour(fleet, tmp_path / "expected", 3)
+    assert numbers_in(tmp_path, fleet) == list(range(FIRST + 12, FIRST + 49))
+    assert resumed.writer.appended == 37 - 6
 
 
 def test_a_kill_between_the_new_hour_and_the_name_of_the_old_one_is_mended(tmp_path: Path, fleet: LiveFleet) -> None:

@@ -107,6 +107,38 @@ def test_days_that_are_not_caught_up_are_named_with_the_command_for_them(tmp_pat
     assert whole_path(tmp_path, 3).exists()
 
 
+def test_an_hour_that_stays_open_is_named_with_the_command_for_its_day(tmp_path: Path, fleet: LiveFleet) -> None:
+    run_until(tmp_path, fleet, at(3), at(3, 30))
+
+    with running(fleet, options_for(tmp_path, start=at(5), speed=1.0)) as server:
+        pass
+
+    assert server.said[0] == (
+        "left open: 2023-02-14 03:00; this start skips that, capsim archive --date 2023-02-14 writes it whole"
+    )
+
+
+def test_a_clock_that_is_set_back_is_said(tmp_path: Path, fleet: LiveFleet) -> None:
+    said: list[str] = []
+
+    async def scene() -> None:
+        session = LiveSession(simulator, options_for(tmp_path, start=None, speed=1.0), said.append)
+        session.catch_up()
+        # It stands at the end of the next hour's first interval, as if the clock had been there when it came.
+        session._next += 12
+        is_over = asyncio.Event()
+        emitting = asyncio.create_task(session.emit_all(is_over))
+        for _turn in range(20):
+            await asyncio.sleep(0)
+        is_over.set()
+        await emitting
+
+    with closing(Simulator(fleet)) as simulator:
+        asyncio.run(scene())
+
+    assert [line.split(":")[0] for line in said].count("the clock was set back") == 1
+
+
 def test_max_backlog_is_how_many_intervals_are_held(tmp_path: Path, fleet: LiveFleet) -> None:
     run_until(tmp_path, fleet, at(3), at(4, 30))
 

@@ -1,52 +1,70 @@
 "use strict";
 // The summary comes as server-sent events, read with fetch: EventSource cannot send the header with the token.
 
-const RESOURCES = ["cpu", "memory", "disk", "network"];
 const KEY = "capsim-live-token";
 const AGAIN_MS = 2000;
-const byId = (id) => document.getElementById(id);
+const LISTED = 12;
 let token = sessionStorage.getItem(KEY);
 let lastSeq = null;
+let coming = null;
 
-function cell(tag, text, className = "") {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  made.className = className;
+/** Ask this server for a path, with the token if there is one. */
+function get(path, headers = {}) {
+  return fetch(path, { headers: token ? { ...headers, Authorization: `Bearer ${token}` } : headers, cache: "no-store" });
+}
+
+function cell(tag, content, className = "") {
+  const made = make(tag, className, content);
   if (tag === "th") made.scope = "row";
   return made;
 }
 
-function heat(value) {
-  if (value === null) return cell("td", "–", "none");
-  const made = cell("td", value.toFixed(1), "heat");
-  // Half as high is a quarter as strong, so that the eye goes to what runs full.
-  made.style.background = `hsl(var(--hot) / calc(var(--heat-max) * ${((value / 100) ** 2).toFixed(3)}))`;
+function row(cells) {
+  return make("tr", "", ...cells);
+}
+
+/** A region's cell: a bar as long as the mean, both numbers, and a mark where the highest is over the threshold. */
+function spread({ mean, max }, threshold) {
+  if (mean === null) return cell("td", "–");
+  const made = cell("td", `${mean.toFixed(0)} `, max >= threshold ? "is-hot" : "");
+  made.append(make("b", "", max.toFixed(0)));
+  made.style.setProperty("--mean", `${mean}%`);
   return made;
 }
 
-function row(cells) {
-  const made = document.createElement("tr");
-  made.append(...cells);
-  return made;
+function hostLink(id) {
+  const link = make("button", "link", id);
+  link.type = "button";
+  link.addEventListener("click", () => keepHost(id));
+  return link;
 }
 
 function show(summary) {
-  lastSeq = summary.seq;
   byId("time").textContent = summary.ts.replace("T", " ").replace(/:00Z$/, "");
   byId("speed").textContent = `${summary.speed} ×`;
-  byId("reporting").textContent = `${summary.reporting.toLocaleString("en")} of ${summary.hosts.toLocaleString("en")}`;
+  byId("reporting").textContent = `${count(summary.reporting)} of ${count(summary.hosts)}`;
   byId("hot-label").textContent = `hosts at ${summary.hot_percent} % or more`;
-  byId("hot-hosts").textContent = summary.hot_hosts.toLocaleString("en");
+  byId("hot-hosts").textContent = count(summary.hot_hosts);
   byId("hot-title").textContent = `Hosts at ${summary.hot_percent} % or more`;
-  const shown = summary.hot.length < summary.hot_series ? `, the first ${summary.hot.length} of ${summary.hot_series.toLocaleString("en")}` : "";
-  byId("hot-caption").textContent = summary.hot_series ? `The hottest first${shown}` : "None now";
+  byId("hot-caption").textContent = summary.hot_series ? "The hottest first" : "None now";
   byId("regions").tBodies[0].replaceChildren(...summary.regions.map((each) => row([
-    cell("th", each.region), cell("td", each.hosts.toLocaleString("en"), "number"),
-    ...RESOURCES.flatMap((name) => [heat(each.resources[name].mean), heat(each.resources[name].max)]),
+    cell("th", each.region), cell("td", count(each.hosts), "number"),
+    ...RESOURCES.map((name) => spread(each.resources[name], summary.hot_percent)),
   ])));
-  byId("hot").tBodies[0].replaceChildren(...summary.hot.map((each) => row([
-    cell("th", each.host_id), cell("td", each.region), cell("td", each.resource), cell("td", each.value.toFixed(1), "number"),
+  byId("hot").tBodies[0].replaceChildren(...summary.hot.slice(0, LISTED).map((each) => row([
+    cell("th", hostLink(each.host_id)), cell("td", each.region), cell("td", each.resource), cell("td", each.value.toFixed(1), "number"),
   ])));
+  byId("hot").tHead.hidden = !summary.hot_series;
+  byId("hot-more").hidden = summary.hot_series <= LISTED;
+  byId("hot-more").textContent = `and ${count(summary.hot_series - LISTED)} more`;
+  refreshHosts();
+}
+
+/** Show the newest summary when the browser draws next: several may come in between. */
+function showSoon(summary) {
+  lastSeq = summary.seq;
+  if (coming === null) requestAnimationFrame(() => { const newest = coming; coming = null; show(newest); });
+  coming = summary;
 }
 
 function say(text, isBad = false) {
@@ -63,14 +81,13 @@ function ask(isNeeded) {
 function take(event) {
   const data = event.split("\n").filter((line) => line.startsWith("data: ")).map((line) => line.slice(6)).join("\n");
   if (event.startsWith("event: dropped")) throw new Error(data);
-  if (data) show(JSON.parse(data));
+  if (data) showSoon(JSON.parse(data));
 }
 
 async function follow() {
   const headers = { Accept: "text/event-stream" };
-  if (token) headers.Authorization = `Bearer ${token}`;
   if (lastSeq !== null) headers["Last-Event-ID"] = String(lastSeq);
-  const answer = await fetch("summary", { headers, cache: "no-store" });
+  const answer = await get("summary", headers);
   if (answer.status === 401) {
     sessionStorage.removeItem(KEY);
     ask(true);
@@ -110,9 +127,4 @@ byId("ask").addEventListener("submit", (event) => {
   byId("token").value = "";
   keepFollowing();
 });
-byId("measures").append(...RESOURCES.flatMap(() => ["mean", "max"]).map((name) => {
-  const made = cell("th", name);
-  made.scope = "col";
-  return made;
-}));
 keepFollowing();
