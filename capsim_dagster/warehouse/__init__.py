@@ -165,8 +165,9 @@ def _connect(path: Path, *, read_only: bool, lock_timeout_s: float) -> duckdb.Du
     while True:
         try:
             with _sound(path):
-                config = {"storage_compatibility_version": STORAGE_VERSION}
-                return duckdb.connect(str(path), read_only=read_only, config=config)
+                return duckdb.connect(
+                    str(path), read_only=read_only, config={"storage_compatibility_version": STORAGE_VERSION}
+                )
         except _LockedError as error:
             if time.monotonic() >= deadline:
                 raise WarehouseError(
