@@ -246,5 +246,5 @@ def test_weights_without_a_share_may_all_be_zero() -> None:
 def test_kinds_that_can_be_injected_are_all_but_those_that_are_not_in_a_file() -> None:
     assert set(LineFault) - set(INJECTED_LINE_FAULTS) == {"truncated_line"}
     assert set(DialectTrait) - set(INJECTED_TRAITS) == {"other_delimiter", "header_alias", "no_final_newline"}
-    strange = {"unreadable", "ambiguous", "unlike_master", "too_many_rejected"}
+    strange = {"unreadable", "ambiguous", "unlike_master", "too_many_rejected", "too_large", "changed"}
     assert set(FileFault) - set(INJECTED_FILE_FAULTS) == strange

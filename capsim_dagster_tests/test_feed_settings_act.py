@@ -71,6 +71,14 @@ CASES: Final[dict[str, Case]] = {
         before="0 loaded, too_many_rejected 4",
         after="20 loaded, sum 410, unparsable_value 4",
     ),
+    "refinery.max_rejected_lines": Case(
+        1,
+        in_feed=(("2024-01-02", "2024-01-32"),),
+        before="16 loaded, sum 328, unparsable_date 8",
+        after="0 loaded, too_many_rejected 4",
+        refinery=ANY_SHARE,
+    ),
+    "refinery.max_text_mb": Case(0.0001, after="0 loaded, too_large 4"),
     "refinery.allow_partial": Case(
         True,
         in_feed=(("cpu_p95", "cpu_p99"),),

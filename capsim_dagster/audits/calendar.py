@@ -5,8 +5,10 @@ against ordinary days of the same weekday in the weeks before and after. Weekend
 weeks without any occasion. Hosts on their way to a breach are left out: a ceiling would flatten their days.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -26,10 +28,13 @@ BoolArray = NDArray[np.bool_]
 
 TOLERANCE: Final = 0.02
 """How far a ratio may be from its setting, as a share of it, beyond its sampling error."""
-SAMPLING_ERRORS: Final = 4.0
-"""How many standard errors of the measured ratio are allowed on top: one in 16,000 fails by chance."""
+CHANCE: Final = 1e-5
+"""How often a sound ratio may be off by more than its sampling error: of up to 64 a fleet, less than one in 1,000."""
 MIN_OCCASIONS: Final = 3
-"""Days (or weekends) of an occasion that it takes to judge it."""
+"""Times that an occasion must come to be judged; its days in a row share their noise and are one time."""
+_MOST_ERRORS: Final = 1e6
+"""Standard errors beyond which nothing is sought: of three times, 316 are allowed."""
+_HALVINGS: Final = 60
 _WEEK: Final = 7
 _WEEKS: Final = (1, 2, 3)
 """How many weeks before and after an occasion an ordinary day is sought."""
@@ -47,6 +52,7 @@ class Ratio:
         measured: What the telemetry shows.
         error: Its standard error.
         days: Days (or weekends) that were compared.
+        times: Times that the occasion came: days in a row are one.
     """
 
     region: str
@@ -56,16 +62,55 @@ class Ratio:
     measured: float
     error: float
     days: int
+    times: int
+
+    @property
+    def sampling_error(self) -> float:
+        """How far a sound ratio is from its setting by chance, in all but one of `1 / CHANCE` cases."""
+        return errors_by_chance(self.times - 1) * self.error
 
     @property
     def tolerance(self) -> float:
         """How far the measured ratio may be from the setting."""
-        return TOLERANCE * self.expected + SAMPLING_ERRORS * self.error
+        return TOLERANCE * self.expected + self.sampling_error
 
     @property
     def holds(self) -> bool:
         """Whether it is as near as that."""
         return abs(self.measured - self.expected) <= self.tolerance
+
+
+@cache
+def errors_by_chance(freedom: int) -> float:
+    """Return how many standard errors a mean is off by in a share `CHANCE` of cases: a quantile of Student's t.
+
+    The standard error is itself estimated, from few days: where four would do for many, three times need 316.
+
+    Args:
+        freedom: Degrees of freedom, one less than the values that mean and standard error are made of, 1 and up.
+
+    >>> round(errors_by_chance(2)), round(errors_by_chance(11), 2), round(errors_by_chance(1_000), 2)
+    (316, 7.65, 4.44)
+    """
+    low, high = 0.0, _MOST_ERRORS
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _beyond(middle, freedom) > CHANCE else (low, middle)
+    return high
+
+
+def _beyond(errors: float, freedom: int) -> float:
+    """Return how often Student's t lies farther from 0, either way.
+
+    Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4.
+    """
+    angle, is_odd = math.atan(errors / math.sqrt(freedom)), freedom % 2
+    term, total = (math.cos(angle) if is_odd else 1.0), 0.0
+    for index in range(1, freedom // 2 + 1):
+        total += term
+        term *= math.cos(angle) ** 2 * (2 * index - 1 + is_odd) / (2 * index + is_odd)
+    within = math.sin(angle) * total
+    return 1 - (2 / math.pi * (angle + within) if is_odd else within)
 
 
 def calendar_groups(generation: DataGeneration, block: HostBlock) -> NDArray[np.int64]:
@@ -163,11 +208,11 @@ def _ratios_of_region(
     is_ordinary = ~np.any([is_on for is_on, _ in occasions.values()], axis=0)
     is_ordinary &= days.holiday_distance > calendar.holiday_shoulder_days
     for occasion, (is_on, expected) in occasions.items():
-        ratios = _against_ordinary(load.sum(axis=0), is_on, is_ordinary)
-        yield from _judged(name, occasion, expected, ratios)
+        yield from _judged(name, occasion, expected, *_against_ordinary(load.sum(axis=0), is_on, is_ordinary))
     weekends, working = _clean_weeks(load, days, is_ordinary)
     expected = _weekend_factor(metric, generation.metadata.server_types, working.sum(axis=1))
-    yield from _judged(name, "weekend", expected, weekends.sum(axis=0) / working.sum(axis=0))
+    ratios = weekends.sum(axis=0) / working.sum(axis=0)
+    yield from _judged(name, "weekend", expected, ratios, np.arange(ratios.size))
 
 
 def calendar_effects(ratios: Sequence[Ratio]) -> AuditReport:
@@ -217,19 +262,24 @@ def _occasions(days: RegionDays, metric: Metric, calendar: Calendar) -> Mapping[
     }
 
 
-def _against_ordinary(load: Float64Array, is_on: BoolArray, is_ordinary: BoolArray) -> Float64Array:
-    """Return the load on each day of an occasion relative to the nearest ordinary days of the same weekday.
+def _against_ordinary(
+    load: Float64Array, is_on: BoolArray, is_ordinary: BoolArray
+) -> tuple[Float64Array, NDArray[np.int64]]:
+    """Return the load on each day of an occasion relative to the nearest ordinary days of the same weekday, and when.
 
-    The two, one before and one after, are weighted by their nearness, so that growth and season cancel.
+    The two, one before and one after, are weighted by their nearness, so that growth and season cancel. Days within a
+    week of each other share the noise of their hosts, and of what they are compared with: they are one time of the
+    occasion, of which the number is returned.
     """
-    ratios = []
+    ratios, days = [], []
     for day in np.flatnonzero(is_on).tolist():
         before = next((k for k in _WEEKS if day - k * _WEEK >= 0 and is_ordinary[day - k * _WEEK]), 0)
         after = next((k for k in _WEEKS if day + k * _WEEK < load.size and is_ordinary[day + k * _WEEK]), 0)
         if before and after:
             earlier, later = load[day - before * _WEEK], load[day + after * _WEEK]
             ratios.append(load[day] * (before + after) / (after * earlier + before * later))
-    return np.array(ratios)
+            days.append(day)
+    return np.array(ratios), np.cumsum(np.diff(days, prepend=days[:1]) >= _WEEK)
 
 
 def _clean_weeks(load: Float64Array, days: RegionDays, is_ordinary: BoolArray) -> tuple[Float64Array, Float64Array]:
@@ -248,8 +298,12 @@ def _weekend_factor(metric: Metric, kinds: Sequence[ServerType], working: Float6
     return float(np.average(factors, weights=working)) if working.sum() else 1.0
 
 
-def _judged(name: tuple[str, str], occasion: str, expected: float, ratios: Float64Array) -> Iterable[Ratio]:
-    """Yield the ratio of an occasion, if there are enough days to judge it."""
-    if ratios.size >= MIN_OCCASIONS:
-        error = float(ratios.std(ddof=1)) / ratios.size**0.5
-        yield Ratio(*name, occasion, expected, float(ratios.mean()), error, ratios.size)
+def _judged(
+    name: tuple[str, str], occasion: str, expected: float, ratios: Float64Array, times: NDArray[np.int64]
+) -> Iterable[Ratio]:
+    """Yield the ratio of an occasion, if it came often enough to be judged."""
+    n_times = np.unique(times).size
+    if n_times >= MIN_OCCASIONS:
+        by_time = np.bincount(times, weights=ratios) / np.bincount(times)
+        error = float(by_time.std(ddof=1)) / n_times**0.5
+        yield Ratio(*name, occasion, expected, float(by_time.mean()), error, ratios.size, n_times)

@@ -8,7 +8,7 @@ from capsim_dagster.audits.relations import FeedFormat, Fingerprint, PieceKey, f
 from capsim_dagster.audits.report import AuditReport
 
 
-def file_names(strange: Sequence[Path], named_right: int, layout: str) -> AuditReport:
+def file_names(strange: Sequence[str], named_right: int, layout: str) -> AuditReport:
     """Report whether every file of the feed bears a name of the convention, in its folder.
 
     Args:

@@ -175,12 +175,11 @@ def _print_months(terminal: Console, asked: Iterable[int], loaded: "Iterable[Loa
 
 def _print_strays(terminal: Console, platform: "Platform") -> None:
     """Name the files of a user's feed that are in no month because of their names."""
-    contract = platform.refined
-    strays = [contract.relative(path) for path, piece in contract.files() if piece is None]
+    strays = platform.refined.strays()
     if strays:
         count = f"{len(strays):,} files are" if len(strays) > 1 else "1 file is"
         terminal.print(f"[yellow]{count} not in the layout, and not read:", soft_wrap=True, highlight=False)
-        for name in strays[:5]:
+        for name in [*strays[:5], *(["…"] if len(strays) > 5 else [])]:
             terminal.print(f"  {escape(name)}", soft_wrap=True, highlight=False)
 
 

@@ -3,9 +3,10 @@
 Layout, labels and prefixes are settings; everything else that reads or writes the feed asks here.
 """
 
+import os
 import re
 import string
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -82,31 +83,63 @@ class FeedContract:
 
     def piece(self, path: Path) -> FeedPiece | None:
         """Return which piece a file is, or None if its name or folder breaks the layout."""
-        if not path.is_relative_to(self.root):
-            return None
-        match = self._pattern.fullmatch(self.relative(path).removesuffix(COMPRESSED_SUFFIX))
+        return self.named(self.relative(path)) if path.is_relative_to(self.root) else None
+
+    def named(self, relative: str) -> FeedPiece | None:
+        """Return which piece a path under the root names, or None if it breaks the layout."""
+        match = self._pattern.fullmatch(relative.removesuffix(COMPRESSED_SUFFIX))
         if not match:
             return None
         named = match.groupdict()
         month = int(named.get("yearmonth") or named["year"] + named["month"])
         piece = FeedPiece(month, self._resources[named["prefix"]])
-        return piece if path in self.candidates(piece) else None
+        return piece if self.root / relative in self.candidates(piece) else None
 
-    def files(self) -> Iterator[tuple[Path, FeedPiece | None]]:
-        """Yield every file under the root with the piece it is, in the order of paths.
+    def files(self, on_error: Callable[[OSError], None] = lambda _error: None) -> Iterator[tuple[Path, FeedPiece]]:
+        """Yield every file that the layout names, with the piece it is, in the order of paths.
 
-        Hidden files and folders, such as `.snapshot`, are left out.
+        Args:
+            on_error: Is told which folder cannot be listed; what is in it is left out.
         """
-        for path in sorted(self.root.rglob("*")):
-            is_hidden = any(part.startswith(".") for part in path.relative_to(self.root).parts)
-            if not is_hidden and path.is_file():
-                yield path, self.piece(path)
+        for relative, piece in self._entries("", self.settings.layout.count("/"), on_error):
+            if piece is not None:
+                yield self.root / relative, piece
+
+    def strays(self) -> list[str]:
+        """Return what is under the root and no file of the layout, relative to it, in order.
+
+        Folders deeper than any file of the layout are named, not entered.
+        """
+        entries = self._entries("", self.settings.layout.count("/"), lambda _error: None)
+        return [relative for relative, piece in entries if piece is None]
 
     def pieces(self) -> dict[FeedPiece, Path]:
         """Return the files that follow the layout, by piece, in order; of two claims, the plain file."""
         # Of x.csv and x.csv.gz the longer path comes later; read backwards, the plain one is set last.
-        claims = [(piece, path) for path, piece in self.files() if piece is not None]
+        claims = [(piece, path) for path, piece in self.files()]
         return dict(sorted(dict(reversed(claims)).items()))
+
+    def _entries(
+        self, folder: str, deeper: int, on_error: Callable[[OSError], None]
+    ) -> Iterator[tuple[str, FeedPiece | None]]:
+        """Yield the files of a folder and of those below it, with the piece each is.
+
+        Hidden files and folders, such as `.snapshot`, are left out; pipes and links to nothing or to folders are no
+        piece, whatever their names.
+
+        Args:
+            folder: The folder relative to the root, empty or with a slash at its end.
+            deeper: Levels of folders below it that are entered.
+            on_error: Is told which folder cannot be listed.
+        """
+        for entry in _listed(self.root / folder, on_error):
+            relative = folder + entry.name
+            if not entry.is_dir(follow_symlinks=False):
+                yield relative, self.named(relative) if entry.is_file() else None
+            elif deeper:
+                yield from self._entries(f"{relative}/", deeper - 1, on_error)
+            elif _listed(entry.path, on_error):
+                yield f"{relative}/", None
 
     @cached_property
     def _resources(self) -> dict[str, Resource]:
@@ -123,3 +156,13 @@ class FeedContract:
                 parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{patterns[name]})")
                 seen.add(name)
         return re.compile("".join(parts))
+
+
+def _listed(folder: Path | str, on_error: Callable[[OSError], None]) -> list[os.DirEntry[str]]:
+    """Return what is in a folder and not hidden, by name."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    except OSError as error:
+        on_error(error)
+        return []

@@ -59,7 +59,7 @@ def retire_strays(contract: FeedContract, months: Collection[int], defects_root:
         months: Months that the master holds, as YYYYMM.
         defects_root: Folder of the lists of defects.
     """
-    files = [(piece, path) for path, piece in contract.files() if piece is not None]
+    files = [(piece, path) for path, piece in contract.files()]
     retired = [(piece, path) for piece, path in files if piece.month not in months]
     lists = [(piece, path) for piece, path in list_files(contract, defects_root) if piece.month not in months]
     for _, path in retired + lists:

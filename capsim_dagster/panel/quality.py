@@ -19,8 +19,6 @@ HISTOGRAM_STEPS: Final = 10_000
 """Steps of the histogram from which a P95 is read: a hundredth of a percent, or of the largest capacity."""
 SHAPE_CHECK: Final = "panel_has_one_row_per_server_day"
 PERCENTILE: Final = 0.95
-SAMPLING_ERRORS: Final = 6.0
-"""Standard errors of a measured pattern that are allowed: a gate must not refuse one seed in a thousand."""
 Reports = Mapping[str, AuditReport]
 
 
@@ -234,7 +232,7 @@ def _ranges(summary: Mapping[str, MetricSummary], bounds: Mapping[str, tuple[flo
 
 def _patterns(ratios: Sequence[Ratio], tolerance: float) -> AuditReport:
     """Report whether weekends, holidays, quarter and month ends are as busy as set, within a share of it."""
-    allowed = [tolerance * ratio.expected + SAMPLING_ERRORS * ratio.error for ratio in ratios]
+    allowed = [tolerance * ratio.expected + ratio.sampling_error for ratio in ratios]
     return AuditReport(
         claim="load on weekends, bank holidays, quarter and month ends is the multiple of ordinary days that is set",
         problems=[

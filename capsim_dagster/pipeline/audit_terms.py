@@ -99,7 +99,10 @@ FILE_FAULTS: Final[Mapping[FileFault, str]] = {
     FileFault.DUPLICATE_FILE: "The file is byte for byte another file of the feed.",
     FileFault.ANOTHER_MONTH: "Most of its lines are of another month than its name.",
     FileFault.UNLIKE_MASTER: "capsim wrote the file, and it no longer holds what capsim wrote.",
-    FileFault.TOO_MANY_REJECTED: "Its month would lose more lines than refinery.max_rejected_share allows.",
+    FileFault.TOO_MANY_REJECTED: "Its month would lose more lines than refinery.max_rejected_share allows, or the file "
+    "more than max_rejected_lines.",
+    FileFault.TOO_LARGE: "The file unpacks to more text than refinery.max_text_mb, or as no telemetry does.",
+    FileFault.CHANGED: "The file was replaced or written while it was read.",
 }
 """Why a whole file was refused; what to do about it is in `refinery.refusal`."""
 

@@ -138,8 +138,7 @@ def refinery_audit(platform: Platform, expected_months: Iterable[int]) -> Report
         expected_months: Months that the table must hold, as YYYYMM.
     """
     contract = platform.refined
-    strange = [path.relative_to(contract.root) for path, piece in contract.files() if piece is None]
-    names = file_names(strange, len(contract.pieces()), contract.settings.layout)
+    names = file_names(contract.strays(), len(contract.pieces()), contract.settings.layout)
     score = defects_score(platform) if platform.refines_own_feed else no_defects()
     with platform.reading() as connection:
         view_table(connection)

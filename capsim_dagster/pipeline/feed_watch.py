@@ -280,8 +280,7 @@ def _present_files(platform: Platform) -> dict[int, dict[str, Stamp]]:
     except StorageError as error:
         raise FeedError(error.found, remedy=error.remedy) from None
     contract = platform.refined
-    _require_readable_folders(contract.root)
-    claims = [(path, piece) for path, piece in contract.files() if piece is not None]
+    claims = list(contract.files(_refuse if contract.root.is_dir() else _let_pass))
     if not claims:
         feed_months(platform)  # raises, and says what was expected and found
         raise FeedError(f"{contract.root} was empty a moment ago", remedy="nothing: the next look will see")
@@ -293,18 +292,13 @@ def _present_files(platform: Platform) -> dict[int, dict[str, Stamp]]:
     return present
 
 
-def _require_readable_folders(root: Path) -> None:
-    """Make sure that every folder can be listed: files that cannot be seen are not gone.
+def _refuse(error: OSError) -> None:
+    """Raise for a folder that cannot be listed: files that cannot be seen are not gone."""
+    raise error
 
-    Raises:
-        OSError: If one cannot.
-    """
 
-    def refuse(error: OSError) -> None:
-        raise error
-
-    for _, folders, _ in os.walk(root, onerror=refuse if root.is_dir() else None):
-        folders[:] = [folder for folder in folders if not folder.startswith(".")]
+def _let_pass(_error: OSError) -> None:
+    """Leave a missing root to what says so."""
 
 
 def _require_gone(path: Path) -> None:

@@ -122,7 +122,7 @@ def feed_months(platform: Platform) -> list[int]:
     contract = platform.refined
     pieces = contract.pieces()
     if not pieces:
-        names = [contract.relative(path) for path, _ in contract.files()]
+        names = contract.strays()
         example = contract.relative(contract.path(FeedPiece(202401, next(iter(contract.settings.resources)))))
         raise FeedError(
             f"none of the {len(names):,} files under {contract.root} is in the layout, e.g. {example}"

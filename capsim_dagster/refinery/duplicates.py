@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from capsim_dagster.schemas import LineFault
 
@@ -25,8 +26,8 @@ def duplicate_lines(rows: pl.DataFrame, policy: Policy) -> Mapping[int, LineFaul
         rows: Sound lines: `line`, `day`, `host` (a code), `util`, `capacity`.
         policy: Which of several different lines is kept.
     """
-    key = rows["host"].to_numpy().astype(np.int64) * _DAYS + rows["day"].to_numpy()
-    count = np.bincount(key) if key.size else np.zeros(1, dtype=np.int64)
+    key = _keys(rows)
+    count = np.bincount(key, minlength=1)
     if count.max() <= 1:
         return {}
     is_twice = count[key] > 1
@@ -38,6 +39,16 @@ def duplicate_lines(rows: pl.DataFrame, policy: Policy) -> Mapping[int, LineFaul
     for group_lines in groups.values():
         faults |= _faults(group_lines, policy)
     return faults
+
+
+def count_repeated(rows: pl.DataFrame) -> int:
+    """Return how many lines say a host and day that an earlier one said: at least so many are not loaded."""
+    return rows.height - int(np.count_nonzero(np.bincount(_keys(rows))))
+
+
+def _keys(rows: pl.DataFrame) -> NDArray[np.int64]:
+    """Return a number that tells host and day."""
+    return rows["host"].to_numpy().astype(np.int64) * _DAYS + rows["day"].to_numpy()
 
 
 def _faults(group: list[tuple[int, _Said]], policy: Policy) -> dict[int, LineFault]:

@@ -6,7 +6,6 @@ loaded already, and whose rows are still in the table, is not read again.
 """
 
 import datetime as dt
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from capsim_dagster.audits.relations import (
 )
 from capsim_dagster.errors import CapsimError, FeedError, GateError, WarehouseError, listed
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
+from capsim_dagster.legacy_feed.inspect import look_alikes
 from capsim_dagster.refinery.accounts import (
     LoadedFile,
     RefusedFile,
@@ -183,7 +183,7 @@ def _sources(feed: Feed, month: int) -> tuple[dict[Resource, FeedSource], list[R
     for resource in feed.hosts.rules.refinery.resources:
         piece = FeedPiece(month, resource)
         try:
-            sources[resource] = _source(feed.contract, piece)
+            sources[resource] = _source(feed, piece)
         except FileRefused as refusal:
             refused.append(_refused(feed, piece, refusal))
     for resource, twin in _copies(feed, sources, month).items():
@@ -192,27 +192,29 @@ def _sources(feed: Feed, month: int) -> tuple[dict[Resource, FeedSource], list[R
     return sources, refused
 
 
-def _source(contract: FeedContract, piece: FeedPiece) -> FeedSource:
+def _source(feed: Feed, piece: FeedPiece) -> FeedSource:
     """Open the one file of a piece.
 
     Raises:
         FileRefused: If there is none, or two, or it cannot be read.
     """
-    found = contract.found(piece)
+    found = feed.contract.found(piece)
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
         raise FileRefused(FileFault.AMBIGUOUS, f"{names} both claim to be {piece}")
     if not found:
-        path = contract.path(piece)
-        raise FileRefused(FileFault.MISSING, f"no such file{_look_alikes(path)}")
-    return FeedSource(found[0])
+        raise _nothing_to_read(feed.contract.candidates(piece))
+    return FeedSource(found[0], max_text_mb=feed.hosts.rules.refinery.max_text_mb)
 
 
-def _look_alikes(path: Path) -> str:
-    """Return a hint at files in the same folder with a similar name: the usual case is a rename."""
-    names = [found.name for found in sorted(path.parent.glob("*")) if not found.name.startswith(".")]
-    similar = difflib.get_close_matches(path.name, names, cutoff=0.5)
-    return f" (renamed? the folder holds {listed(similar)})" if similar else ""
+def _nothing_to_read(paths: Sequence[Path]) -> FileRefused:
+    """Return why none of the paths where a file may lie is one."""
+    for path in paths:
+        if path.is_symlink() and not path.exists():
+            return FileRefused(FileFault.UNREADABLE, f"it is a link to {path.readlink()}, which is not there")
+        if path.exists() and not path.is_dir():
+            return FileRefused(FileFault.UNREADABLE, "it is a pipe or a device, not a file")
+    return FileRefused(FileFault.MISSING, f"no such file{look_alikes(paths[0])}")
 
 
 def _copies(feed: Feed, sources: Mapping[Resource, FeedSource], month: int) -> dict[Resource, Path]:

@@ -20,7 +20,7 @@ from capsim_dagster.refinery.dialect import (
     read_header,
     traits_of,
 )
-from capsim_dagster.refinery.duplicates import duplicate_lines
+from capsim_dagster.refinery.duplicates import count_repeated, duplicate_lines
 from capsim_dagster.refinery.hosts import HostTable
 from capsim_dagster.refinery.judge import Fault, Judge, Row
 from capsim_dagster.refinery.lines import Lines, line_ends, scan_lines
@@ -32,6 +32,10 @@ from capsim_dagster.simulation.time_dimension import month_name
 
 MAX_RAW: Final = 4_096
 """Characters of a rejected line that are kept."""
+MAX_REJECTED_TEXT: Final = 64 << 20
+"""Characters of all rejected lines of a file that are kept."""
+MAX_BLANK_LINES: Final = 100_000
+"""Blank lines that may turn out to be the end of the file."""
 _SAMPLE_LINES: Final = 100
 """Lines that the dialect is found out from, spread over the first block."""
 _ROWS: Final = {"line": pl.Int64, "day": pl.Int8, "host": pl.Int32, "util": pl.Float64, "capacity": pl.Float64}
@@ -67,6 +71,9 @@ class _Harvest:
     rows: list[pl.DataFrame] = field(default_factory=list)
     judged: list[tuple[int, int, int, float | None, float | None]] = field(default_factory=list)
     rejected: list[tuple[int, str, str | None, str]] = field(default_factory=list)
+    rejected_text: int = 0
+    blank_lines: int = 0
+    is_in_order: bool = True
     traits: set[DialectTrait] = field(default_factory=set)
     last_line: int = 0
 
@@ -76,12 +83,16 @@ class _Harvest:
         rows, is_sound = parse_columns(lines.plain_text, plain.size, self.judge)
         numbers = pl.Series("line", lines.numbers[plain])
         self.rows.append(rows.insert_column(0, numbers).filter(pl.Series(is_sound)))
-        for index in np.concatenate([np.flatnonzero(~lines.is_plain), plain[~is_sound]]).tolist():
+        self.last_line = lines.block.first_line + lines.ends.size - 1
+        # One at a time: a list of all of them is as large as a block of lines without content.
+        for index in map(int, np.concatenate([np.flatnonzero(~lines.is_plain), plain[~is_sound]])):
             is_whole = lines.block.is_terminated or index < lines.ends.size - 1
             self._judge(lines.block.first_line + index, lines.raw(index), is_whole=is_whole)
         if lines.has_quotes:
             self.traits.add(DialectTrait.QUOTED)
-        self.last_line = lines.block.first_line + lines.ends.size - 1
+        if self.judged:
+            self.rows.append(pl.DataFrame(self.judged, schema=_ROWS, orient="row"))
+            self.judged, self.is_in_order = [], False
 
     def _judge(self, number: int, raw: bytes, *, is_whole: bool) -> None:
         verdict = self._verdict(raw, is_whole=is_whole)
@@ -91,7 +102,24 @@ class _Harvest:
             if b'"' in raw:
                 self.traits.add(DialectTrait.QUOTED)
         else:
-            self.rejected.append((number, verdict.reason.value, verdict.column, shown(raw)))
+            text = shown(raw)
+            self.rejected.append((number, verdict.reason.value, verdict.column, text))
+            self.rejected_text += len(text)
+            self.blank_lines += verdict.reason is LineFault.BLANK_LINE
+            self.require_bounds(max(self.blank_lines - MAX_BLANK_LINES, 0))
+
+    def require_bounds(self, blank_lines: int) -> None:
+        """Make sure that what is rejected can be held, and is worth keeping.
+
+        Args:
+            blank_lines: How many of the blank ones count: those at the end of the file are dropped in the end.
+
+        Raises:
+            FileRefused: If it is not.
+        """
+        rejected = len(self.rejected) - self.blank_lines + blank_lines
+        if rejected > self.judge.rules.refinery.max_rejected_lines or self.rejected_text > MAX_REJECTED_TEXT:
+            raise _too_many_rejected(self, Counter(reason for _, reason, *_ in self.rejected))
 
     def _verdict(self, raw: bytes, *, is_whole: bool) -> Row | Fault:
         if not is_whole and raw.strip():
@@ -108,13 +136,13 @@ class _Harvest:
             self.last_line -= 1
         if self.last_line < end:
             self.traits.add(DialectTrait.TRAILING_BLANK_LINES)
+            self.blank_lines -= end - self.last_line
             self.rejected = [entry for entry in self.rejected if entry[0] <= self.last_line]
 
     def all_rows(self) -> pl.DataFrame:
         """Return the sound lines in the order of the file."""
-        if not self.judged:
-            return pl.concat(self.rows)
-        return pl.concat([*self.rows, pl.DataFrame(self.judged, schema=_ROWS, orient="row")]).sort("line")
+        rows = pl.concat(self.rows)
+        return rows if self.is_in_order else rows.sort("line")
 
 
 def read_feed_file(source: FeedSource, piece: FeedPiece, hosts: HostTable) -> ReadFile:
@@ -136,10 +164,16 @@ def read_feed_file(source: FeedSource, piece: FeedPiece, hosts: HostTable) -> Re
     for block in _and_then(first, blocks):
         harvest.add(scan_lines(block, header.delimiter, header.width))
     harvest.drop_trailing_blanks()
+    harvest.require_bounds(harvest.blank_lines)
     lines = max(harvest.last_line - header_line, 0)
     _require_its_month(harvest, lines)
     rows = harvest.all_rows()
-    twice = duplicate_lines(rows, rules.refinery.conflicting_duplicates)
+    repeated = count_repeated(rows)
+    if repeated > rules.refinery.max_rejected_lines:
+        raise _too_many_rejected(harvest, Counter({"a host and day once more": repeated}))
+    twice = duplicate_lines(rows, rules.refinery.conflicting_duplicates) if repeated else {}
+    if len(twice) + len(harvest.rejected) > rules.refinery.max_rejected_lines:
+        raise _too_many_rejected(harvest, Counter([*twice.values(), *(reason for _, reason, *_ in harvest.rejected)]))
     rejected = pl.concat([_frame(harvest.rejected), _frame(_raw_lines(source, twice))]).sort("line")
     traits = source.traits | judge.dialect.traits | harvest.traits
     dialect = Dialect(header, judge.dialect.decimal, judge.dialect.date_format, source.encoding, frozenset(traits))
@@ -206,6 +240,19 @@ def _sample(block: Block, header: Header) -> Iterator[list[str]]:
         start = end + 1 if end >= 0 else len(text)
 
 
+def _too_many_rejected(harvest: _Harvest, reasons: Counter[str]) -> FileRefused:
+    """Return the refusal of a file with more rejected lines than can be kept, read as far as these were found."""
+    if reasons[LineFault.OUTSIDE_MONTH] * 2 > reasons.total():
+        return _another_month(harvest, reasons.total())
+    said = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
+    return FileRefused(
+        FileFault.TOO_MANY_REJECTED,
+        f"{reasons.total():,} rejected lines by line {harvest.last_line:,} ({said}), and it was read no further: "
+        f"refinery.max_rejected_lines is {harvest.judge.rules.refinery.max_rejected_lines:,}, and their text may have "
+        f"{MAX_REJECTED_TEXT:,} characters",
+    )
+
+
 def _require_its_month(harvest: _Harvest, lines: int) -> None:
     """Make sure that the file holds lines, and that most of them are of its month.
 
@@ -214,15 +261,19 @@ def _require_its_month(harvest: _Harvest, lines: int) -> None:
     """
     if not lines:
         raise FileRefused(FileFault.EMPTY, "the file has a header and no data line")
+    if sum(reason == LineFault.OUTSIDE_MONTH for _, reason, *_ in harvest.rejected) * 2 > lines:
+        raise _another_month(harvest, lines)
+
+
+def _another_month(harvest: _Harvest, lines: int) -> FileRefused:
     outside = [raw for _, reason, _, raw in harvest.rejected if reason == LineFault.OUTSIDE_MONTH]
-    if len(outside) * 2 > lines:
-        # None where each line is too long to be kept up to its date.
-        months = Counter(_months(harvest.judge, outside)).most_common(1) or [("other months", len(outside))]
-        month, count = months[0]
-        raise FileRefused(
-            FileFault.ANOTHER_MONTH,
-            f"{count:,} of {lines:,} lines are of {month} under the name of {month_name(harvest.judge.month)}",
-        )
+    # None where each line is too long to be kept up to its date.
+    months = Counter(_months(harvest.judge, outside)).most_common(1) or [("other months", len(outside))]
+    month, count = months[0]
+    return FileRefused(
+        FileFault.ANOTHER_MONTH,
+        f"{count:,} of {lines:,} lines are of {month} under the name of {month_name(harvest.judge.month)}",
+    )
 
 
 def _months(judge: Judge, lines: Iterable[str]) -> Iterator[str]:

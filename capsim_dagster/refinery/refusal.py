@@ -19,6 +19,8 @@ REMEDIES: Final[dict[FileFault, str]] = {
     "it is dirty on purpose, let conflicting_duplicates and unterminated_last_line of refinery reject",
     FileFault.TOO_MANY_REJECTED: "mend the file, or load its sound lines: --allow-partial or a higher "
     "refinery.max_rejected_share",
+    FileFault.TOO_LARGE: "look what the file is; if it is right, set refinery.max_text_mb higher, or unpack it",
+    FileFault.CHANGED: "wait until nobody writes it, and run it again",
 }
 """What to do about each fault."""
 

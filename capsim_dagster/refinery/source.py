@@ -7,19 +7,28 @@ Lines are physical lines: no quote spans two of them, so that an unclosed one co
 import codecs
 import gzip
 import hashlib
+import io
+import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from capsim_dagster.refinery.refusal import FileRefused
 from capsim_dagster.schemas import DialectTrait, FileFault
 
-BLOCK_BYTES: Final = 16 << 20
-"""Text held at a time; a month of 2,000 hosts is 2 MB."""
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+BLOCK_BYTES: Final = 4 << 20
+"""Text held at a time; a month of 2,000 hosts is 2 MB, and a line of two bytes takes a hundred of working memory."""
 MAX_LINE_BYTES: Final = 64 << 20
 """A longer line is none: a disk image, or a file of zeros that a crash left."""
+MAX_RATIO: Final = 200
+"""Text that a byte of a compressed file may hold; idle hosts in their order have 15, a bomb 1,000."""
+_UNASKED_BYTES: Final = 64 << 20
+"""Text up to which no ratio is asked for."""
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _UTF_16: Final = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _PROBE_BYTES: Final = 64
@@ -43,8 +52,21 @@ class Block:
     is_terminated: bool = True
 
 
+class _DigestedFile(io.FileIO):
+    """A file whose bytes are digested as they are read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.digest = hashlib.sha256()
+
+    def readinto(self, buffer: "WriteableBuffer") -> int | None:
+        count = super().readinto(buffer)
+        self.digest.update(memoryview(buffer)[:count])
+        return count
+
+
 class FeedSource:
-    """A feed file that is read from start to end, as often as needed.
+    """A feed file that is read from start to end, as often as needed, and always the same bytes.
 
     Attributes:
         path: The file.
@@ -54,13 +76,18 @@ class FeedSource:
         encoding: `utf-8`, `utf-16-le` or `utf-16-be`; as for `traits`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, max_text_mb: float = math.inf) -> None:
         """Read size and digest.
+
+        Args:
+            path: The file.
+            max_text_mb: Text that it may hold [MiB].
 
         Raises:
             FileRefused: If the file cannot be read or is empty.
         """
         self.path = path
+        self._max_text_mb = max_text_mb
         self.traits: set[DialectTrait] = set()
         self.encoding = "utf-8"
         try:
@@ -76,7 +103,8 @@ class FeedSource:
         """Yield the lines of the file, in order.
 
         Raises:
-            FileRefused: If the file cannot be read to its end, or holds a line without end.
+            FileRefused: If the file cannot be read to its end, holds too much or a line without end, or is no longer
+                the one whose digest was read.
         """
         line, rest, yielded = 1, b"", b""
         for text in self._with_line_feeds():
@@ -146,20 +174,38 @@ class FeedSource:
     def _content(self) -> Iterator[bytes]:
         """Yield the bytes of the file, decompressed where they are gzip, whatever the name says."""
         try:
-            with self.path.open("rb") as stream:
-                is_gzip = stream.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-                stream.seek(0)
-                if not is_gzip:
-                    yield from iter(lambda: stream.read(BLOCK_BYTES), b"")
-                    return
-                self.traits.add(DialectTrait.GZIP)
-                with gzip.GzipFile(fileobj=stream) as unpacked:
-                    yield from iter(lambda: unpacked.read(BLOCK_BYTES), b"")
+            with _DigestedFile(self.path) as file, io.BufferedReader(file) as stream:
+                is_gzip = stream.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC)
+                unpacked = gzip.GzipFile(fileobj=stream, mode="rb") if is_gzip else stream
+                self.traits |= {DialectTrait.GZIP} if is_gzip else set()
+                yield from self._within_bounds(iter(lambda: unpacked.read(BLOCK_BYTES), b""), is_gzip=is_gzip)
+                if file.digest.hexdigest() != self.sha256:
+                    raise FileRefused(FileFault.CHANGED, "it was replaced or written while it was read")
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             found = f"the compressed file is cut off or damaged: {error}"
             raise FileRefused(FileFault.UNREADABLE_GZIP, found) from None
         except OSError as error:
             raise _unreadable(error) from None
+
+    def _within_bounds(self, chunks: Iterable[bytes], *, is_gzip: bool) -> Iterator[bytes]:
+        """Yield the content as long as it is not more than such a file may hold.
+
+        Raises:
+            FileRefused: If it is.
+        """
+        total = 0
+        for chunk in chunks:
+            total += len(chunk)
+            if total > self._max_text_mb * (1 << 20):
+                raise FileRefused(
+                    FileFault.TOO_LARGE, f"it holds more than {self._max_text_mb:g} MB of text (refinery.max_text_mb)"
+                )
+            if is_gzip and total > max(MAX_RATIO * self.bytes, _UNASKED_BYTES):
+                raise FileRefused(
+                    FileFault.TOO_LARGE,
+                    f"{self.bytes:,} compressed bytes hold over {MAX_RATIO} times as much: {total >> 20:,} MB and more",
+                )
+            yield chunk
 
 
 def _unreadable(error: OSError) -> FileRefused:

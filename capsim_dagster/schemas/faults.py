@@ -65,7 +65,11 @@ class FileFault(StrEnum):
     UNLIKE_MASTER = "unlike_master"
     """capsim wrote the feed, and the lines are not what it wrote."""
     TOO_MANY_REJECTED = "too_many_rejected"
-    """More rejected lines than `refinery.max_rejected_share` allows."""
+    """More rejected lines than `refinery.max_rejected_share` or `max_rejected_lines` allows."""
+    TOO_LARGE = "too_large"
+    """More text than `refinery.max_text_mb`, or compression that no telemetry has."""
+    CHANGED = "changed"
+    """Replaced or written while it was read."""
 
 
 class DialectTrait(StrEnum):

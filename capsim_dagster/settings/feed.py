@@ -33,7 +33,15 @@ INJECTED_TRAITS: Final = tuple(
 INJECTED_FILE_FAULTS: Final = tuple(
     fault
     for fault in FileFault
-    if fault not in {FileFault.UNREADABLE, FileFault.AMBIGUOUS, FileFault.UNLIKE_MASTER, FileFault.TOO_MANY_REJECTED}
+    if fault
+    not in {
+        FileFault.UNREADABLE,
+        FileFault.AMBIGUOUS,
+        FileFault.UNLIKE_MASTER,
+        FileFault.TOO_MANY_REJECTED,
+        FileFault.TOO_LARGE,
+        FileFault.CHANGED,
+    }
 )
 """File faults that capsim can make itself; the rest are of the system, of names, and of the lines."""
 INJECTED_LINE_FAULTS: Final = tuple(fault for fault in LineFault if fault is not LineFault.TRUNCATED_LINE)
@@ -209,6 +217,12 @@ class Refinery(Section):
     )
     max_rejected_share: float = Field(
         default=0.01, ge=0, le=1, description="Share of a month's lines that may be rejected before it is refused."
+    )
+    max_rejected_lines: int = Field(
+        default=100_000, ge=0, description="Lines of a file that may be rejected before it is refused, read no further."
+    )
+    max_text_mb: float = Field(
+        default=2_048, gt=0, description="Text of a file, unpacked, beyond which it is refused, read no further [MiB]."
     )
     allow_partial: bool = Field(default=False, description="Load what is sound of a month that is refused otherwise.")
     conflicting_duplicates: Literal["reject", "first", "last"] = Field(

@@ -9,7 +9,6 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -19,11 +18,12 @@ import psutil
 
 from capsim_dagster.errors import WarehouseError, listed
 from capsim_dagster.schemas import TABLES, ddl
+from capsim_dagster.warehouse.upgrade import STORAGE_VERSION, create_views, lower_storage
 
-SCHEMA_VERSION: Final = "3"
+SCHEMA_VERSION: Final = "4"
 """Raised whenever a table or view changes shape."""
-VIEWS: Final = ("forecast_input", "prophet_input", "series")
-"""Views of the warehouse; each is the query in the file of its name."""
+_SAME_TABLES: Final = ("3", SCHEMA_VERSION)
+"""Versions whose tables are today's: readers take them as they are, and a writer replaces the views."""
 MEMORY_LIMIT: Final = "2GB"
 """DuckDB's own ceiling; beyond it, it spills beside the file."""
 _POLL_SECONDS: Final = 0.2
@@ -42,7 +42,7 @@ def open_for_writing(path: Path, *, lock_timeout_s: float) -> Iterator[duckdb.Du
         lock_timeout_s: How long to wait for another process [s].
 
     Raises:
-        WarehouseError: If another process keeps the lock, the file is no DuckDB file, or its schema is older.
+        WarehouseError: If another process keeps the lock, the file is no DuckDB file, or its tables are older.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _connected(path, read_only=False, lock_timeout_s=lock_timeout_s) as connection:
@@ -50,6 +50,13 @@ def open_for_writing(path: Path, *, lock_timeout_s: float) -> Iterator[duckdb.Du
             if not _table_names(connection):
                 _create_tables(connection)
             _require_version(connection, path)
+            is_copied = lower_storage(connection, path)
+            if not is_copied:
+                _update_views(connection)
+        if not is_copied:
+            yield connection
+            return
+    with open_for_writing(path, lock_timeout_s=lock_timeout_s) as connection:
         yield connection
 
 
@@ -158,7 +165,9 @@ def _connect(path: Path, *, read_only: bool, lock_timeout_s: float) -> duckdb.Du
     while True:
         try:
             with _sound(path):
-                return duckdb.connect(str(path), read_only=read_only)
+                return duckdb.connect(
+                    str(path), read_only=read_only, config={"storage_compatibility_version": STORAGE_VERSION}
+                )
         except _LockedError as error:
             if time.monotonic() >= deadline:
                 raise WarehouseError(
@@ -208,16 +217,21 @@ def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     with transaction(connection):
         for table in TABLES:
             connection.execute(ddl(table))
-        for view in VIEWS:
-            query = files(__package__).joinpath(f"{view}.sql").read_text(encoding="utf-8")
-            connection.execute(f"CREATE VIEW {view} AS {query}")
-        connection.execute("INSERT INTO warehouse_info (name, value) VALUES ('schema_version', ?)", [SCHEMA_VERSION])
+        create_views(connection)
+        set_fact(connection, "schema_version", SCHEMA_VERSION)
+
+
+def _update_views(connection: duckdb.DuckDBPyConnection) -> None:
+    if fact(connection, "schema_version") != SCHEMA_VERSION:
+        with transaction(connection):
+            create_views(connection)
+            set_fact(connection, "schema_version", SCHEMA_VERSION)
 
 
 def _require_version(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     missing = sorted(set(TABLES) - _table_names(connection))
     found = None if "warehouse_info" in missing else fact(connection, "schema_version")
-    if missing or found != SCHEMA_VERSION:
+    if missing or found not in _SAME_TABLES:
         problem = f"lacks {listed(missing)}" if missing else f"has schema version {found}"
         raise WarehouseError(
             f"{path} {problem}; this version of capsim needs schema version {SCHEMA_VERSION}",

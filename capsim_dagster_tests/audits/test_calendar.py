@@ -1,11 +1,14 @@
 """The audit of the calendar: what the telemetry shows equals the settings, and other settings do not hold."""
 
+import math
+from dataclasses import replace
 from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 
-from capsim_dagster.audits.calendar import CalendarScan, Ratio, calendar_effects
+from capsim_dagster.audits.calendar import CHANCE, CalendarScan, Ratio, calendar_effects, errors_by_chance
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import DataGeneration
 from capsim_dagster.simulation import telemetry
@@ -82,9 +85,37 @@ def test_fleet_too_small_or_window_too_short_is_not_judged_but_said() -> None:
     assert "too short" in report.verdict
 
 
-def test_tolerance_is_two_percent_of_the_setting_and_four_standard_errors() -> None:
-    ratio = Ratio("us-east", Resource.CPU, "weekend", expected=0.8, measured=0.826, error=0.0025, days=100)
+def test_tolerance_is_two_percent_of_the_setting_and_what_chance_explains() -> None:
+    ratio = Ratio("us-east", "cpu", "weekend", expected=0.8, measured=0.0, error=0.001, days=200, times=101)
 
-    assert ratio.tolerance == pytest.approx(0.026)
-    assert ratio.holds
-    assert not Ratio("us-east", Resource.CPU, "weekend", expected=0.8, measured=0.827, error=0.0025, days=100).holds
+    # The two-sided quantile of Student's t with 100 degrees of freedom at one in 100,000, from tables.
+    assert ratio.tolerance == pytest.approx(0.016 + 0.004654, abs=2e-6)
+    assert replace(ratio, measured=0.82).holds
+    assert not replace(ratio, measured=0.821).holds
+
+
+@pytest.mark.parametrize(("freedom", "exact"), [(1, 63_662.0), (2, math.sqrt(2 / (1e-5 * (2 - 1e-5)) - 2))])
+def test_few_values_allow_what_the_distribution_of_their_error_says(freedom: int, exact: float) -> None:
+    assert errors_by_chance(freedom) == pytest.approx(exact, rel=1e-4)
+
+
+def test_many_values_allow_as_many_standard_errors_as_a_normal_distribution() -> None:
+    assert errors_by_chance(100_000) == pytest.approx(NormalDist().inv_cdf(1 - CHANCE / 2), rel=1e-3)
+
+
+def test_an_occasion_of_one_quarter_is_not_judged_however_many_days_it_has() -> None:
+    half_year = changed(default_fleet.generation(), {"num_servers": 40, "end_date": "2023-06-30"})
+    found = ratios(telemetry.host_model(half_year, inventory(half_year)), half_year)
+
+    assert "quarter end" not in {ratio.occasion for ratio in found}
+    assert {ratio.times for ratio in found if ratio.occasion == "month end"} <= {3, 4}
+
+
+@pytest.mark.parametrize("seed", [0, 2, 3])
+def test_sound_telemetry_of_a_small_fleet_and_a_short_window_raises_no_alarm(seed: int) -> None:
+    small = changed(
+        default_fleet.generation(),
+        {"num_servers": 12, "random_seed": seed, "start_date": "2024-01-01", "end_date": "2024-03-31"},
+    )
+
+    assert calendar_effects(ratios(telemetry.host_model(small, inventory(small)), small)).passed

@@ -1,5 +1,8 @@
+import os
+import subprocess
+import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 import pytest
@@ -200,7 +203,8 @@ def test_files_holds_strangers_and_leaves_hidden_ones_out(tmp_path: Path) -> Non
         "2023/02/notes.txt",
         "2023/02/.cpu_utilization_202302.csv.77.tmp",
     )
-    assert list(contract.files()) == [(known, PIECE), (notes, None)]
+    assert list(contract.files()) == [(known, PIECE)]
+    assert contract.strays() == [contract.relative(notes)]
     assert contract.pieces() == {PIECE: known}
 
 
@@ -259,5 +263,51 @@ def test_pieces_come_in_the_order_of_months_wherever_their_files_lie(tmp_path: P
 def test_strays_are_the_files_without_a_piece(tmp_path: Path) -> None:
     contract = in_layout("{year}-{month}/{prefix}.csv", ["CPU", "MEM", "DSK", "NET"], tmp_path)
     touched(tmp_path, "2023-02/CPU.csv", "2023-02/GPU.csv", "2023-02/CPU (copy).csv", "2023-02/CPU.csv.gz", "hosts.csv")
-    strays = [contract.relative(path) for path, piece in contract.files() if piece is None]
-    assert strays == ["2023-02/CPU (copy).csv", "2023-02/GPU.csv", "hosts.csv"]
+    assert contract.strays() == ["2023-02/CPU (copy).csv", "2023-02/GPU.csv", "hosts.csv"]
+
+
+def test_folders_deeper_than_the_layout_are_named_and_not_entered(tmp_path: Path) -> None:
+    contract = FeedContract(tmp_path, SHIPPED)
+    touched(tmp_path, "2023/02/cpu_utilization_202302.csv", "2023/02/old/cpu.csv", "2023/02/old/older/cpu.csv")
+    (tmp_path / "2023" / "02" / "empty").mkdir()
+    deep = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(1_500):
+        os.mkdir("d", dir_fd=deep)
+        inner = os.open("d", os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = inner
+    os.close(deep)
+
+    assert list(contract.pieces()) == [PIECE]
+    assert contract.strays() == ["2023/02/old/", "d/d/d/"]
+    # Python's own rmtree recurses once a level.
+    subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)  # noqa: S607
+
+
+def test_pipes_and_links_to_nothing_are_no_pieces_whatever_their_names(tmp_path: Path) -> None:
+    contract = FeedContract(tmp_path, SHIPPED)
+    folder = contract.path(PIECE).parent
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "cpu_utilization_202302.csv")
+    (folder / "memory_stats_202302.csv").symlink_to("nowhere")
+
+    assert contract.pieces() == {}
+    assert [PurePath(name).name for name in contract.strays()] == [
+        "cpu_utilization_202302.csv",
+        "memory_stats_202302.csv",
+    ]
+
+
+@pytest.mark.slow
+def test_fifty_thousand_strays_cost_little(tmp_path: Path) -> None:
+    contract = FeedContract(tmp_path, SHIPPED)
+    touched(tmp_path, "2023/02/cpu_utilization_202302.csv")
+    for number in range(50_000):
+        os.close(os.open(tmp_path / "2023" / "02" / f"stray {number}.txt", os.O_CREAT))
+    began = time.process_time()
+
+    assert len(contract.strays()) == 50_000
+    assert list(contract.pieces()) == [PIECE]
+
+    # A quarter of two hundred thousand: they took 26 CPU seconds, which is not to be two.
+    assert time.process_time() - began < 2

@@ -1,6 +1,7 @@
 """Whole files and months that are refused: named, with the remedy, and the previous rows stay."""
 
 import gzip
+import os
 from collections.abc import Callable
 
 import duckdb
@@ -48,10 +49,22 @@ def _folder(platform: Platform) -> None:
     feed_file(platform).mkdir()
 
 
+def _pipe(platform: Platform) -> None:
+    feed_file(platform).unlink()
+    os.mkfifo(feed_file(platform))
+
+
+def _link_to_nothing(platform: Platform) -> None:
+    feed_file(platform).unlink()
+    feed_file(platform).symlink_to("gone.csv")
+
+
 FILES: dict[str, tuple[Act, str, str]] = {
     "missing": (lambda platform: feed_file(platform).unlink(), "missing", "no such file"),
     "renamed": (lambda p: feed_file(p).rename(f"{feed_file(p)}.bak"), "missing", "renamed? the folder holds"),
     "folder": (_folder, "missing", "no such file"),
+    "pipe": (_pipe, "unreadable", "a pipe or a device, not a file"),
+    "link to nothing": (_link_to_nothing, "unreadable", "a link to gone.csv, which is not there"),
     "empty": (_write(b""), "empty", "no byte"),
     "blank lines": (_write(b"\n\n \n"), "empty", "blank lines only"),
     "header alone": (_lines(lambda x: x[:1]), "empty", "a header and no data line"),

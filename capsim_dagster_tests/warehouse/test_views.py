@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from capsim_dagster import warehouse
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.schemas import ddl
+from capsim_dagster.schemas import TABLES, ddl
+from capsim_dagster.warehouse.upgrade import create_views
 
 START = dt.datetime(2023, 1, 1)  # noqa: DTZ001 the table's timestamps are naive
 Values = dict[int, float | None]
@@ -65,6 +66,23 @@ def test_gaps_are_straight_lines_and_ends_go_on(
     assert forecast_input(made) == list(enumerate(expected))
 
 
+def test_marked_view_says_which_values_were_filled_and_how_long_their_gap_is(made: duckdb.DuckDBPyConnection) -> None:
+    insert(made, {0: None, 1: None, 2: 5.0, 3: None, 5: 8.0, 6: 8.0, 7: None})
+    marked = made.execute("SELECT y, is_filled, gap_days FROM forecast_input_marked ORDER BY ds").fetchall()
+
+    assert marked == [
+        (5.0, True, 2),
+        (5.0, True, 2),
+        (5.0, False, 0),
+        (6.0, True, 2),
+        (7.0, True, 2),
+        (8.0, False, 0),
+        (8.0, False, 0),
+        (8.0, True, 1),
+    ]
+    assert [y for _, y in forecast_input(made)] == [y for y, *_ in marked]
+
+
 def test_series_that_never_reported_is_left_out(made: duckdb.DuckDBPyConnection) -> None:
     insert(made, {0: None, 1: None})
     insert(made, {0: 1.0}, host="srv-000002")
@@ -96,9 +114,9 @@ def interpolated(values: Values) -> list[float]:
 )
 def test_any_series_becomes_gapless_as_polars_would_fill_it(values: Values) -> None:
     with duckdb.connect() as connection:
-        connection.execute(ddl("processed_data"))
-        query = (Path(warehouse.__file__).parent / "forecast_input.sql").read_text(encoding="utf-8")
-        connection.execute(f"CREATE VIEW forecast_input AS {query}")
+        for table in TABLES:
+            connection.execute(ddl(table))
+        create_views(connection)
         insert(connection, values)
         found = forecast_input(connection)
 
