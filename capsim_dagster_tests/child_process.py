@@ -1,10 +1,13 @@
 """A Python process of its own, that a test starts, waits for and may kill."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
+
+import pytest
 
 READY: Final = 'print("ready", flush=True); sys.stdin.readline()\n'
 """Code with which a child says that it is where the test wants it, and stays there."""
@@ -41,3 +44,11 @@ def kill(process: subprocess.Popen[str]) -> None:
     """Send SIGKILL and wait until the process is gone."""
     process.kill()
     process.wait()
+
+
+def on_host(name: str) -> list[str]:
+    """Return what stands before a command so that it runs under another host name, as in a container of its own."""
+    unshare = shutil.which("unshare")
+    if unshare is None or subprocess.run([unshare, "-u", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no permission to change the host name")
+    return [unshare, "-u", "sh", "-c", 'hostname "$0" && exec "$@"', name]
