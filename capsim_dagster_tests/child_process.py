@@ -21,9 +21,9 @@ platform = Platform(Settings.model_validate(json.loads(sys.argv[1])))
 
 
 @contextmanager
-def started(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """Yield a process that runs `code` and has come to `READY`; it is gone afterwards."""
-    command = [sys.executable, "-c", f"import sys\n{code}", *map(str, arguments)]
+def started(code: str, *arguments: object, host: str = "") -> Iterator[subprocess.Popen[str]]:
+    """Yield a process that runs `code`, on a host of another name, and has come to `READY`; it is gone afterwards."""
+    command = [*(on_host(host) if host else ()), sys.executable, "-c", f"import sys\n{code}", *map(str, arguments)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -1,5 +1,6 @@
 """Files that are held: seen by every process, free at death, and never taken from one that lives."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -58,14 +59,14 @@ def test_a_program_that_the_holder_started_does_not_hold_it(tmp_path: Path) -> N
 def test_a_file_that_is_swept_before_it_is_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, lock, swept = tmp_path / "lock", locks.fcntl.flock, []
+    path, lock = tmp_path / "lock", fcntl.flock
 
     def sweep_first(descriptor: int, operation: int) -> None:
-        if not swept:
-            swept.append(path.unlink())
+        monkeypatch.undo()
+        path.unlink()
         lock(descriptor, operation)
 
-    monkeypatch.setattr(locks.fcntl, "flock", sweep_first)
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
     with held(path):
         assert is_held(path)
 
