@@ -53,11 +53,11 @@ def held(path: Path) -> Iterator[None]:
     Args:
         path: A path at which no file is; its folder exists.
     """
-    descriptor = _held_descriptor(path)
     done = threading.Event()
-    if not _shares_locks(path):
-        threading.Thread(target=_beat, args=(path, done), daemon=True).start()
+    descriptor = _held_descriptor(path)
     try:
+        if not _shares_locks(path):
+            threading.Thread(target=_beat, args=(path, done), daemon=True).start()
         yield
     finally:
         done.set()
@@ -95,10 +95,15 @@ def _held_descriptor(path: Path) -> int:
     """Return the descriptor of a new file that is locked, and still there: it may be swept before it is locked."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.fstat(descriptor).st_nlink:
-            os.write(descriptor, BEING_WRITTEN)
-            return descriptor
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:
+                os.write(descriptor, BEING_WRITTEN)
+                return descriptor
+        except BaseException:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise
         os.close(descriptor)
 
 
