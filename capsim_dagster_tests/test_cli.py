@@ -143,14 +143,17 @@ def test_run_with_other_settings_replaces_the_fleet_and_its_months(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_run_ends_within_seconds_on_ctrl_c_and_a_second_run_repairs(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_run_ends_within_seconds_on_a_signal_and_a_second_run_repairs(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     arguments = ["run", "--hosts", "400", "--end", "2023-12-31"]
     process = start_capsim(*arguments, data_dir=tmp_path, until="master_parquet:")
 
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
 
-    assert process.returncode == 130, out + err
+    assert process.returncode == code, out + err
     assert "interrupted: what was complete stays" in err
     assert "Traceback" not in out + err
     assert list(tmp_path.rglob("*.tmp")) == []

@@ -1,6 +1,7 @@
 """The command `capsim`: argument parsing and printing; each command calls one plain function of the floors below.
 
-Exit codes: 0 all gates hold, 1 a gate or a step failed, 2 settings or arguments cannot be used, 130 interrupted.
+Exit codes: 0 all gates hold, 1 a gate or a step failed, 2 settings or arguments cannot be used, 130 and 143 ended by
+Ctrl-C and by SIGTERM.
 """
 
 import datetime as dt
@@ -19,7 +20,6 @@ from capsim_dagster.cli.backfill import backfill
 from capsim_dagster.cli.options import (
     DATE,
     EXIT_FAILED,
-    EXIT_INTERRUPTED,
     EXIT_USAGE,
     config_option,
     console,
@@ -32,7 +32,8 @@ from capsim_dagster.cli.options import (
 from capsim_dagster.cli.panel import panel
 from capsim_dagster.cli.refine import refine
 from capsim_dagster.cli.retention import retention
-from capsim_dagster.cli.run import run
+from capsim_dagster.cli.run import report_interrupt, run
+from capsim_dagster.cli.signals import ended_by_signals
 from capsim_dagster.cli.status import status
 from capsim_dagster.cli.tier1 import tier1
 from capsim_dagster.cli.tier2 import tier2
@@ -194,6 +195,7 @@ def plot(host: str, config: Path | None, data_dir: Path | None, resource: str | 
     click.echo(f"capsim: wrote {path}\n  {picture.caption}")
 
 
+@ended_by_signals()
 def main() -> None:
     """Run the command; errors that a user can act on are printed without a traceback."""
     try:
@@ -202,7 +204,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except click.Abort:
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(report_interrupt())
     except CapsimError as error:
         click.secho(f"error: {error}", fg="red", err=True)
         sys.exit(EXIT_USAGE if isinstance(error, SettingsError) else EXIT_FAILED)

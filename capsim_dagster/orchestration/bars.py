@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -59,3 +60,7 @@ class BarProgress:
         self._bars.update(task, description=name)
         if not self._console.is_terminal:
             self._console.print(f"{name}: {total:,} {unit}")
+
+    def say(self, text: str) -> None:
+        """Say what keeps all stages from going on, above the bars."""
+        self._console.print(f"[yellow]{escape(text)}[/]", soft_wrap=True, highlight=False)

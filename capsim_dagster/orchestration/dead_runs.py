@@ -1,52 +1,119 @@
-"""Runs of this machine's terminals whose process was killed: nothing in Dagster notices them.
+"""Runs whose process was killed: each run holds a lock while it goes on, and the kernel lets go of it.
 
-Runs that the UI launches are watched by Dagster's daemon; those of `capsim run` and `capsim backfill` are not.
+Dagster's daemon watches the runs that it launched, by their code server; nobody watches those of a terminal, nor any
+once the container that they ran in is gone.
 """
 
+import datetime as dt
 import platform
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Final
 
 import dagster as dg
 import psutil
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES  # not exported
+from dagster._core.storage.tags import HIDDEN_TAG_PREFIX  # not exported
 
+from capsim_dagster.storage.locks import held, is_held, remove_abandoned
+
+HOST_TAG: Final = f"{HIDDEN_TAG_PREFIX}capsim_host"
+"""Of a run that holds its lock from before it is recorded: the name of its machine, for a person to read."""
 _PROCESS_TAG: Final = "capsim/process"
+"""Of a run by an earlier version, which knew a process by host name, process id and start time."""
+_OLDEST: Final = dt.timedelta(hours=2)
+"""How long such a run of another host name may take: what dagster.yaml allows a run, run_monitoring."""
 _EVERY_SECONDS: Final = 30
 
 
-def process_tag() -> dict[str, str]:
-    """Return the tag of a run by which its process is known."""
-    return {_PROCESS_TAG: _identity(psutil.Process())}
+class RunLocks:
+    """The locks of runs, in one folder: those that this process holds, and who else holds one."""
+
+    def __init__(self, folder: Path) -> None:
+        """Hold none."""
+        self._folder = folder
+        self._held: dict[str, ExitStack] = {}
+        self._ended: set[str] = set()
+
+    def hold(self, run_id: str) -> None:
+        """Hold the lock of a run that this process executes, and let go of those that have ended."""
+        if run_id in self._held:
+            return
+        for ended in self._ended & set(self._held):
+            self.release(ended)
+        remove_abandoned(self._path(run_id))
+        self._held[run_id] = ExitStack()
+        self._held[run_id].enter_context(held(self._path(run_id)))
+
+    def end(self, run_id: str) -> None:
+        """Note that a run is about to be recorded as ended; until then its lock is held."""
+        self._ended.add(run_id)
+
+    def release(self, run_id: str) -> None:
+        """Let go of the lock of a run, if this process holds it."""
+        self._held.pop(run_id, ExitStack()).close()
+        self._ended.discard(run_id)
+
+    def release_all(self) -> None:
+        """Let go of every lock that this process holds."""
+        for run_id in list(self._held):
+            self.release(run_id)
+
+    def is_dead(self, run: dg.DagsterRun) -> bool:
+        """Return whether the process of an unfinished run is gone; where nothing tells, it is taken to be there."""
+        if HOST_TAG in run.tags or self._path(run.run_id).exists():
+            return not is_held(self._path(run.run_id))
+        return _PROCESS_TAG in run.tags and not _is_process(run.tags[_PROCESS_TAG])
+
+    def forget(self, run_id: str) -> None:
+        """Remove the lock that the process of a run left."""
+        remove_abandoned(self._path(run_id))
+
+    def _path(self, run_id: str) -> Path:
+        return self._folder / f"{run_id}.lock"
 
 
 def release_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """End the runs of this machine's killed terminals, and return their ids.
+    """End the runs of killed processes, and return their ids.
 
     Nothing else would: such a run stays "started" for ever and keeps its slot of the pool, so that the next one waits
     without end.
     """
-    unfinished = instance.get_runs(filters=dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
-    dead = [run for run in unfinished if _PROCESS_TAG in run.tags and not _is_alive(run.tags[_PROCESS_TAG])]
-    for run in dead:
-        instance.report_run_failed(run, "its process is gone: it was killed, or the machine was restarted")
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-    return [run.run_id for run in dead]
+    locks = getattr(instance.event_log_storage, "locks", None)
+    if not isinstance(locks, RunLocks):
+        return []
+    records = instance.get_run_records(filters=dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
+    dead = [each.dagster_run for each in records if locks.is_dead(each.dagster_run) or _is_too_old(each)]
+    return [run.run_id for run in dead if _end(instance, run.run_id, locks)]
 
 
-def _identity(process: psutil.Process) -> str:
-    """Return host, process id and start time: a later process may get the same id."""
-    return f"{platform.node()} {process.pid} {process.create_time():.2f}"
+def _end(instance: dg.DagsterInstance, run_id: str, locks: RunLocks) -> bool:
+    """Record the end of a dead run and free its slots; return whether it had not ended by itself meanwhile."""
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.is_finished:
+        return False
+    # In this order: whoever is killed in between leaves a run that is ended again.
+    instance.event_log_storage.free_concurrency_slots_for_run(run_id)
+    instance.report_run_failed(run, "its process is gone: it was killed, or the machine was restarted")
+    locks.forget(run_id)
+    return True
 
 
-def _is_alive(identity: str) -> bool:
-    """Return whether a process still runs; one of another machine is taken to."""
-    node, pid, _ = identity.rsplit(" ", 2)
+def _is_process(identity: str) -> bool:
+    """Return whether a process that an earlier version named still runs; one of another host name is taken to."""
+    node, pid, began = identity.rsplit(" ", 2)
     if node != platform.node():
         return True
     try:
-        return _identity(psutil.Process(int(pid))) == identity
+        return f"{psutil.Process(int(pid)).create_time():.2f}" == began
     except psutil.NoSuchProcess:
         return False
+
+
+def _is_too_old(record: dg.RunRecord) -> bool:
+    """Return whether a run by an earlier version, of another host name, has taken longer than any run may."""
+    identity = record.dagster_run.tags.get(_PROCESS_TAG, platform.node())
+    return not identity.startswith(platform.node()) and record.create_timestamp < dt.datetime.now(dt.UTC) - _OLDEST
 
 
 def killed_runs_sensor() -> dg.SensorDefinition:
@@ -57,8 +124,8 @@ def killed_runs_sensor() -> dg.SensorDefinition:
         minimum_interval_seconds=_EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
-            "Marks runs of this machine's terminals as failed when their process was killed, and frees their slot of "
-            "the pool. It requests no run."
+            "Marks runs as failed whose process was killed, in a terminal, a container or the UI, and frees their slot "
+            "of the pool. It requests no run."
         ),
     )
     def killed_runs_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:

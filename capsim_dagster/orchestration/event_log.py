@@ -5,6 +5,9 @@ away and opens the database six times an event: a run over 36 months writes 700 
 them. The files are the same, so either class reads what the other wrote; where a later Dagster no longer calls
 `_connect`, this class is inert.
 
+A run holds a lock beside its database while this process executes it, wherever it was started, and waits for its turn
+at a pool as `waiting` does.
+
 The stock class can forget an asset, but not one of its partitions: months that a replaced fleet no longer has would be
 shown as materialized for ever.
 """
@@ -13,19 +16,31 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
+from dagster._core.events.log import EventLogEntry  # not exported
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
+from dagster._utils.concurrency import ConcurrencyClaimStatus
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import QueuePool
 
+from capsim_dagster.orchestration.dead_runs import RunLocks
+from capsim_dagster.orchestration.waiting import Patience, claimed_in_turn
+
 _OPEN_DATABASES: Final = 16
 """There is a database a run; a web server that has shown hundreds of them keeps the latest open."""
+_ENDS: Final = (
+    dg.DagsterEventType.RUN_SUCCESS,
+    dg.DagsterEventType.RUN_FAILURE,
+    dg.DagsterEventType.RUN_CANCELED,
+)
 
 
 class EngineReusingEventLog(SqliteEventLogStorage):
@@ -36,6 +51,8 @@ class EngineReusingEventLog(SqliteEventLogStorage):
         self._engines: OrderedDict[str, Engine] = OrderedDict()
         self._engines_lock = threading.Lock()
         self._tables: set[str] = set()
+        self.locks = RunLocks(Path(base_dir).absolute())
+        self.patience = Patience()
         super().__init__(base_dir, inst_data)
 
     @classmethod
@@ -53,6 +70,22 @@ class EngineReusingEventLog(SqliteEventLogStorage):
             self._tables.add(table_name)
         return table_name in self._tables
 
+    def store_event(self, event: EventLogEntry) -> None:
+        """Store an event; from its start to its end this process holds the lock of a run that it executes."""
+        kind = event.dagster_event.event_type if event.dagster_event else None
+        if kind is dg.DagsterEventType.RUN_START:
+            self.locks.hold(event.run_id)
+        elif kind in _ENDS:
+            self.locks.end(event.run_id)
+        super().store_event(event)
+
+    def claim_concurrency_slot(
+        self, concurrency_key: str, run_id: str, step_key: str, priority: int | None = None
+    ) -> ConcurrencyClaimStatus:
+        """Claim a slot of a pool for a step, waiting for its turn."""
+        claim = partial(super().claim_concurrency_slot, concurrency_key, run_id, step_key, priority)
+        return claimed_in_turn(self._instance, claim, pool=concurrency_key, run_id=run_id, patience=self.patience)
+
     def wipe_asset_partitions(self, asset_key: dg.AssetKey, partition_keys: Sequence[str]) -> None:
         """Forget what is recorded of some partitions of an asset, and of its checks; the logs of runs stay."""
         with self.index_connection() as connection:
@@ -69,6 +102,7 @@ class EngineReusingEventLog(SqliteEventLogStorage):
     def dispose(self) -> None:
         """Close what is open."""
         super().dispose()
+        self.locks.release_all()
         self._close()
 
     @contextmanager

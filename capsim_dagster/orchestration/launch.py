@@ -1,14 +1,18 @@
 """Running jobs from the command line: in this process, on the instance that the UI shows."""
 
+import platform
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import dagster as dg
 
-from capsim_dagster.orchestration.dead_runs import process_tag, release_dead_runs
+from capsim_dagster.orchestration.dead_runs import HOST_TAG, release_dead_runs
+from capsim_dagster.orchestration.event_log import EngineReusingEventLog
 from capsim_dagster.orchestration.partitions import range_tags
 from capsim_dagster.orchestration.run_summary import RunSummary, summary_of
+from capsim_dagster.orchestration.waiting import Patience
 
 _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The summary says what happened; the whole log is in the UI."""
@@ -35,25 +39,48 @@ def run_job(
     """
     release_dead_runs(instance)
     run_id = str(uuid.uuid4())
-    try:
-        result = definitions.resolve_job_def(job).execute_in_process(
-            instance=instance,
-            tags={**range_tags(months), **process_tag(), **(tags or {})},
-            run_config=_QUIET,
-            raise_on_error=False,
-            run_id=run_id,
-        )
-    except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
-        _record_as_cancelled(instance, run_id)
-        raise
-    summary = summary_of(result)
-    if summary.interrupted:
-        _record_as_cancelled(instance, run_id)
+    with _held(instance, run_id, _patience(definitions)):
+        try:
+            result = definitions.resolve_job_def(job).execute_in_process(
+                instance=instance,
+                tags={**range_tags(months), HOST_TAG: platform.node(), **(tags or {})},
+                run_config=_QUIET,
+                raise_on_error=False,
+                run_id=run_id,
+            )
+        except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
+            _record_as_cancelled(instance, run_id)
+            raise
+        summary = summary_of(result)
+        if summary.interrupted:
+            _record_as_cancelled(instance, run_id)
     return summary
+
+
+def _patience(definitions: dg.Definitions) -> Patience:
+    """Return how a run in a terminal waits for others: as the settings say, and visibly."""
+    resources = definitions.resources or {}
+    return Patience(resources["platform"].settings.automation.max_wait_seconds, resources["progress"].say)
+
+
+@contextmanager
+def _held(instance: dg.DagsterInstance, run_id: str, patience: Patience) -> Iterator[None]:
+    """Hold the lock of a run from before it is recorded until after its end is, and leave no slot of a pool taken."""
+    storage = instance.event_log_storage
+    if not isinstance(storage, EngineReusingEventLog):
+        yield
+        return
+    storage.patience = patience
+    storage.locks.hold(run_id)
+    try:
+        yield
+    finally:
+        storage.free_concurrency_slots_for_run(run_id)
+        storage.locks.release(run_id)
 
 
 def _record_as_cancelled(instance: dg.DagsterInstance, run_id: str) -> None:
     """Show a run that Ctrl-C ended as cancelled: as a failure it would mark months as failed that it did not reach."""
     run = instance.get_run_by_id(run_id)
     if run is not None and run.status is not dg.DagsterRunStatus.CANCELED:
-        instance.report_run_canceled(run, "interrupted in the terminal (Ctrl-C)")
+        instance.report_run_canceled(run, "interrupted in the terminal (Ctrl-C or SIGTERM)")

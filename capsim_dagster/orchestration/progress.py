@@ -30,9 +30,16 @@ class Progress(Protocol):
         """Open a stage of `total` units; the function it yields is called as they are done."""
         ...
 
+    def say(self, text: str) -> None:
+        """Say what keeps all stages from going on."""
+        ...
+
 
 class LogProgress:
     """Writes a log line every five seconds: done, of how many, at which rate, and how long it will take."""
+
+    def say(self, text: str) -> None:
+        """Say nothing: the log of the run has the line."""
 
     @contextmanager
     def stage(self, context: Context, *, name: str, total: int, unit: str) -> Iterator[Advance]:

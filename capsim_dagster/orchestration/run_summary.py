@@ -8,6 +8,8 @@ import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError  # not exported
 from dagster_shared.error import SerializableErrorInfo  # not exported
 
+from capsim_dagster.orchestration.waiting import WaitError
+
 _NOT_SUMMED: Final = ("months", "pending_months", "problems")
 """Numbers of a month that mean nothing when added up."""
 _INTERRUPTS: Final = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
@@ -77,7 +79,7 @@ def summary_of(result: dg.ExecuteInProcessResult) -> RunSummary:
     return RunSummary(
         run_id=result.run_id,
         succeeded=result.success,
-        interrupted=any(_is_interrupt(event.step_failure_data.error) for event in _step_failures(result)),
+        interrupted=any(map(_is_interrupt, _errors(result))),
         assets=_assets(result),
         checks=_checks(result),
         failures=_failures(result),
@@ -147,7 +149,17 @@ def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
         data = event.step_failure_data
         described = data.user_failure_data.description if data.user_failure_data else None
         reasons.append(f"{event.step_key}: {described or _error_text(data.error)}")
-    return reasons
+    return reasons or [_error_text(error) for error in _run_errors(result)]
+
+
+def _errors(result: dg.ExecuteInProcessResult) -> list[SerializableErrorInfo | None]:
+    return [event.step_failure_data.error for event in _step_failures(result)] + _run_errors(result)
+
+
+def _run_errors(result: dg.ExecuteInProcessResult) -> list[SerializableErrorInfo | None]:
+    """Return what ended the run between two steps, such as waiting for another one."""
+    ends = [event.job_failure_data.error for event in result.all_events if event.is_job_failure]
+    return [error for error in ends if error is not None]
 
 
 def _step_failures(result: dg.ExecuteInProcessResult) -> list[dg.DagsterEvent]:
@@ -163,6 +175,6 @@ def _error_text(error: SerializableErrorInfo | None) -> str:
     """Return an error with its trace, but for a blocking check, whose reason stands in the table of checks."""
     if error is None:
         return "no reason was recorded"
-    if error.cls_name == DagsterAssetCheckFailedError.__name__:
+    if error.cls_name in (DagsterAssetCheckFailedError.__name__, WaitError.__name__):
         return error.message.partition(":")[2].strip()
     return error.to_string()

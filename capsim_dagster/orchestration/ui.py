@@ -8,8 +8,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -55,13 +55,15 @@ def serve(
     """
     address = f"http://{LOOPBACK}:{_bindable(port)}"
     process = _start(layout, address.rpartition(":")[2], environment, log)
-    ending = _forward_signals(process)
     is_ready = False
-    while process.poll() is None:
-        if not is_ready and _answers(address):
-            is_ready = True
-            announce(address)
-        time.sleep(_POLL_SECONDS)
+    with _forwarded_signals(process) as ending:
+        while process.poll() is None:
+            if not is_ready and _answers(address):
+                is_ready = True
+                announce(address)
+            if ending and time.monotonic() > ending[0] + _END_SECONDS:
+                os.killpg(process.pid, signal.SIGKILL)
+            time.sleep(_POLL_SECONDS)
     if ending:
         return 0
     told = f":\n{_tail(log)}" if log else ""
@@ -94,23 +96,22 @@ def _tail(log: Path) -> str:
     return "\n".join(f"  {line}" for line in lines[-_TAIL_LINES:])
 
 
-def _forward_signals(process: "subprocess.Popen[bytes]") -> list[int]:
-    """Pass Ctrl-C and SIGTERM on as one interrupt, and kill what does not end; return the signals that came."""
-    received: list[int] = []
+@contextmanager
+def _forwarded_signals(process: "subprocess.Popen[bytes]") -> Iterator[list[float]]:
+    """Pass Ctrl-C and SIGTERM on as one interrupt; yield when they came, in seconds of the monotonic clock."""
+    received: list[float] = []
 
-    def end(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        if len(received) == 1:
+    def end(_number: int, _frame: FrameType | None) -> None:
+        received.append(time.monotonic())
+        if len(received) == 1 and process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
-            signal.setitimer(signal.ITIMER_REAL, _END_SECONDS)
 
-    def kill(_number: int, _frame: FrameType | None) -> None:
-        os.killpg(process.pid, signal.SIGKILL)
-
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGALRM, kill)
-    return received
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _answers(address: str) -> bool:

@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import psutil
-
 from capsim_dagster.errors import CapsimError, PublicationError, StorageError, listed
 from capsim_dagster.publication.describe import DATASET
 from capsim_dagster.publication.folder import forget_manifest, read_local, sole_writer
@@ -24,13 +22,14 @@ from capsim_dagster.publication.hour_files import OPEN_SUFFIX
 from capsim_dagster.publication.manifest import DATA_NAME, MANIFEST_NAME
 from capsim_dagster.settings import Retention
 from capsim_dagster.storage import DataLayout, sha256
+from capsim_dagster.storage.files import TEMPORARY
+from capsim_dagster.storage.locks import is_held
 from capsim_dagster.storage.store import local_disk
 
 _HOUR: Final = r"(?:[01][0-9]|2[0-3])"
 _HOUR_FILE: Final = rf"{_HOUR}\.jsonl\.gz(?:{re.escape(OPEN_SUFFIX)})?"
 _DATASET_FILE: Final = rf"(?:{re.escape(DATA_NAME)}|{re.escape(MANIFEST_NAME)})"
-_WRITER: Final = re.compile(r"\.([0-9]+)\.tmp$")
-"""Ends the name of a file that is being written, with the process that does it; as `storage.files` has it."""
+_WRITER: Final = re.compile(rf"{TEMPORARY}$")
 _TIER2: Final = "tier2_hourly"
 
 Advance = Callable[[int], None]
@@ -80,7 +79,7 @@ class Dataset:
         hour, name = path.rpartition("/")[::2]
         if is_folder:
             return self.has_hours and not hour and re.fullmatch(_HOUR, name) is not None
-        written = re.fullmatch(rf"{self.file}|\.{self.file}\.[0-9]+\.[0-9]+\.tmp", name) is not None
+        written = re.fullmatch(rf"{self.file}|\.{self.file}{TEMPORARY}", name) is not None
         return written and bool(hour) == self.has_hours
 
 
@@ -295,8 +294,7 @@ def _require_no_strangers(folder: DayFolder) -> None:
 
 
 def _require_no_writer(folder: DayFolder) -> None:
-    writers = [found for name in folder.files if (found := _WRITER.search(name))]
-    alive = [name.string for name in writers if psutil.pid_exists(int(name[1]))]
+    alive = [name for name in folder.files if _WRITER.search(name) and is_held(folder.path / name)]
     if alive:
         raise _busy(folder.path, f"{listed(alive)} is being written")
 

@@ -154,6 +154,9 @@ class Automation(Section):
     max_days_per_run: int = Field(
         ge=1, le=10_000, description="Days of archive and datasets that one run makes at most."
     )
+    max_wait_seconds: float = Field(
+        default=3600, ge=0, le=86_400, description="How long a run in a terminal waits for another one, at each step."
+    )
     late_hours_days: int = Field(
         ge=1, le=31, description="Days, the one of the tick included, in whose archive late hours are looked for."
     )

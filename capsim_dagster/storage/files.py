@@ -5,23 +5,27 @@ good version in place. What belongs elsewhere: where each lies (`layout`), objec
 (`master`, `legacy_feed`) and the DuckDB file (`warehouse`).
 """
 
+import errno
+import glob
 import hashlib
 import os
-import threading
+import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from capsim_dagster.storage.locks import BEING_WRITTEN, held, remove_abandoned
 
 _DICTIONARY_PAGE_BYTES: Final = 4 << 20
 """Above the dictionary of any row group that is written here: a fallback to plain values doubles the file."""
 _HASH_CHUNK_BYTES: Final = 1 << 20
-_TEMPORARY_SUFFIX: Final = ".tmp"
+TEMPORARY: Final = r"\.[0-9a-f.]+\.tmp"
+"""Ends the name of a file that is being written, whose beginning is a point and the final name."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +50,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path; on success it replaces `path`, durably; on any failure it is removed.
 
     Temporary files that a killed process left beside `path` are swept first; those of live processes stay.
+
+    Raises:
+        FileNotFoundError: If nothing was written to the temporary path.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
-    temporary = path.with_name(f".{path.name}.{threading.get_ident()}.{os.getpid()}{_TEMPORARY_SUFFIX}")
-    try:
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        remove_abandoned(leftover)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    with held(temporary):
         yield temporary
+        _require_written(temporary)
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 Gate = Callable[[pq.FileMetaData], None]
@@ -134,12 +141,9 @@ def _text_metadata(schema: pa.Schema) -> Mapping[str, str]:
     return {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
 
 
-def _sweep(path: Path) -> None:
-    """Remove temporary files beside `path` whose process is gone."""
-    for leftover in path.parent.glob(f".{path.name}.*{_TEMPORARY_SUFFIX}"):
-        pid = leftover.name.removesuffix(_TEMPORARY_SUFFIX).rpartition(".")[2]
-        if not (pid.isdigit() and psutil.pid_exists(int(pid))):
-            leftover.unlink(missing_ok=True)
+def _require_written(path: Path) -> None:
+    if path.stat().st_size == len(BEING_WRITTEN) and path.read_bytes() == BEING_WRITTEN:
+        raise FileNotFoundError(errno.ENOENT, "nothing was written", str(path))
 
 
 def _sync(path: Path) -> None:

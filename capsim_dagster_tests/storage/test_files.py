@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from capsim_dagster.storage import DataLayout, atomic_path, sha256, write_parquet
+from capsim_dagster_tests.child_process import READY, let_go, started
 
 SCHEMA = pa.schema([pa.field("number", pa.int64())], metadata={"maker": "test"})
 OLD = b"the last good version\n" * 1_000
@@ -56,14 +57,6 @@ def artifact(tmp_path: Path) -> Path:
     path.parent.mkdir()
     path.write_bytes(OLD)
     return path
-
-
-@pytest.fixture
-def dead_pid() -> int:
-    """Return the id of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-S", "-c", ""])
-    process.wait()
-    return process.pid
 
 
 def test_atomic_path_replaces_the_file_on_success(artifact: Path) -> None:
@@ -127,8 +120,9 @@ def test_atomic_path_that_was_never_written_leaves_the_old_file(artifact: Path) 
     assert artifact.read_bytes() == OLD
 
 
-def test_atomic_path_sweeps_what_a_dead_process_left(artifact: Path, dead_pid: int) -> None:
-    artifact.with_name(f".{artifact.name}.{dead_pid}.tmp").write_bytes(b"half")
+def test_atomic_path_sweeps_what_a_dead_process_left_though_its_id_lives_on_here(artifact: Path) -> None:
+    for name in (f".{artifact.name}.1.{os.getppid()}.tmp", f".{artifact.name}.0badc0de.tmp"):
+        artifact.with_name(name).write_bytes(b"half")
     with atomic_path(artifact) as temporary:
         temporary.write_bytes(b"new")
 
@@ -136,16 +130,30 @@ def test_atomic_path_sweeps_what_a_dead_process_left(artifact: Path, dead_pid: i
 
 
 def test_atomic_path_keeps_what_a_live_process_is_writing(artifact: Path) -> None:
-    other = artifact.with_name(f".{artifact.name}.{os.getppid()}.tmp")
-    other.write_bytes(b"half")
-    with atomic_path(artifact) as temporary:
+    code = "from pathlib import Path\nfrom capsim_dagster.storage import atomic_path\n"
+    code += f"with atomic_path(Path(sys.argv[1])) as path:\n    path.write_bytes(b'theirs')\n    {READY}"
+    with started(code, artifact) as other:
+        write_parquet(artifact, batches(3), schema=SCHEMA)
+        (theirs,) = artifact.parent.glob(".*")
+
+        assert theirs.read_bytes() == b"theirs"
+        let_go(other)
+        other.wait()
+        assert artifact.read_bytes() == b"theirs"
+
+
+def test_atomic_path_sweeps_beside_a_file_whose_name_is_a_pattern(tmp_path: Path) -> None:
+    path = tmp_path / "a[1].csv"
+    (tmp_path / ".a[1].csv.0.tmp").write_bytes(b"half")
+    (tmp_path / ".a1.csv.0.tmp").write_bytes(b"of another file")
+    with atomic_path(path) as temporary:
         temporary.write_bytes(b"new")
 
-    assert other.read_bytes() == b"half"
+    assert names_in(tmp_path) == [".a1.csv.0.tmp", "a[1].csv"]
 
 
-def test_atomic_path_keeps_the_temporary_files_of_other_artifacts(artifact: Path, dead_pid: int) -> None:
-    other = artifact.with_name(f".other.parquet.{dead_pid}.tmp")
+def test_atomic_path_keeps_the_temporary_files_of_other_artifacts(artifact: Path) -> None:
+    other = artifact.with_name(".other.parquet.0.tmp")
     other.write_bytes(b"half")
     with atomic_path(artifact) as temporary:
         temporary.write_bytes(b"new")
