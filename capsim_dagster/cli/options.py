@@ -1,26 +1,25 @@
 """What the commands share: options, exit codes, settings with options on top, and the terminal."""
 
 import datetime as dt
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich.console import Console
 
 from capsim_dagster.settings import Settings, load_settings
+from capsim_dagster.text import visible_lines
 
 Command = Callable[..., None]
 """A function that click makes a command of."""
 
 if TYPE_CHECKING:
+    from capsim_dagster.cli.terminal import Terminal
     from capsim_dagster.storage import DataLayout
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
-PAGE_WIDTH: Final = 140
 DATE: Final = click.DateTime(formats=["%Y-%m-%d"])
 _RANGE_OF_DAYS: Final = ".."
 
@@ -116,9 +115,16 @@ def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def console() -> Console:
+def console() -> "Terminal":
     """Return the terminal, or a page wide enough for the tables where output goes to a file."""
-    return Console() if sys.stdout.isatty() else Console(width=PAGE_WIDTH)
+    from capsim_dagster.cli import terminal
+
+    return terminal.console()
+
+
+def say(message: str) -> None:
+    """Print a message, in which others may have written too, as plain text."""
+    click.echo(visible_lines(message))
 
 
 def layout_of(settings: Settings) -> "DataLayout":

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
 from capsim_dagster.cli.options import EXIT_FAILED, config_option, console, data_dir_option, read_settings
+from capsim_dagster.cli.terminal import escape
 from capsim_dagster.errors import CapsimError, FeedError, GateError
 from capsim_dagster.pipeline.audit_format import share
 from capsim_dagster.simulation.time_dimension import month_name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from capsim_dagster.cli.options import DATE, config_option, data_dir_option, layout_of, read_settings, window
+from capsim_dagster.cli.options import DATE, config_option, data_dir_option, layout_of, read_settings, say, window
 
 if TYPE_CHECKING:
     from capsim_dagster.publication.live.interval import LiveFleet
@@ -79,7 +79,7 @@ def serve(  # noqa: PLR0913 click hands over each option
         start=start and start.replace(tzinfo=dt.UTC),
         speed=speed,
     )
-    live.serve(_fleet(settings), options, lambda line: click.echo(f"capsim: {line}"))
+    live.serve(_fleet(settings), options, lambda line: say(f"capsim: {line}"))
 
 
 def _fleet(settings: "Settings") -> "LiveFleet":
