@@ -19,6 +19,8 @@ command prints it as one block; a traceback means a defect in capsim.
 
 from collections.abc import Iterable
 
+from capsim_dagster.text import visible, visible_lines
+
 MAX_EXAMPLES = 5
 """Examples shown in a message: enough to see the pattern, few enough to read."""
 
@@ -32,10 +34,10 @@ class CapsimError(Exception):
     """
 
     def __init__(self, found: str, *, remedy: str) -> None:
-        """Join what was found and the remedy into the message."""
-        super().__init__(f"{found}\n  -> {remedy}")
-        self.found = found
-        self.remedy = remedy
+        """Join what was found and the remedy into the message; what cannot be seen in them is spelled out."""
+        self.found = visible_lines(found)
+        self.remedy = visible_lines(remedy)
+        super().__init__(f"{self.found}\n  -> {self.remedy}")
 
 
 class SettingsError(CapsimError):
@@ -86,7 +88,7 @@ def listed(examples: Iterable[object]) -> str:
     >>> listed(range(7))
     '0, 1, 2, 3, 4 and 2 more'
     """
-    items = [str(example) for example in examples]
+    items = [visible(example) for example in examples]
     shown = ", ".join(items[:MAX_EXAMPLES])
     hidden = len(items) - MAX_EXAMPLES
     return f"{shown} and {hidden} more" if hidden > 0 else shown

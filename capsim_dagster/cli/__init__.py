@@ -27,6 +27,7 @@ from capsim_dagster.cli.options import (
     fleet_options,
     layout_of,
     read_settings,
+    say,
     window,
 )
 from capsim_dagster.cli.panel import panel
@@ -107,13 +108,13 @@ def ui(  # noqa: PLR0913 one argument an option
     layout = layout_of(settings)
     with open_instance(layout) as instance:
         release_dead_runs(instance)
-        click.echo(f"capsim: starting the UI on {layout.root} …")
+        say(f"capsim: starting the UI on {layout.root} …")
     sys.exit(
         ui_server.serve(
             layout,
             port=port,
             environment=ui_server.child_environment(config, layout.root, fleet),
-            announce=lambda address: click.echo(f"capsim: ready on {address} (Ctrl-C ends it)"),
+            announce=lambda address: say(f"capsim: ready on {address} (Ctrl-C ends it)"),
             log=None if verbose else layout.dagster_home / "ui.log",
         )
     )
@@ -192,7 +193,7 @@ def plot(host: str, config: Path | None, data_dir: Path | None, resource: str | 
             temporary.write_bytes(picture.content)
     except OSError as error:
         raise SettingsError(f"cannot write {path}: {error.strerror}", remedy="name another --output") from None
-    click.echo(f"capsim: wrote {path}\n  {picture.caption}")
+    say(f"capsim: wrote {path}\n  {picture.caption}")
 
 
 @ended_by_signals()

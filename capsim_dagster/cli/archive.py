@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -25,6 +24,7 @@ from capsim_dagster.cli.options import (
     window,
     yesterday,
 )
+from capsim_dagster.cli.terminal import escape
 from capsim_dagster.errors import PublicationError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from capsim_dagster.cli.options import EXIT_FAILED, config_option, data_dir_option, read_settings
+from capsim_dagster.cli.options import EXIT_FAILED, config_option, data_dir_option, read_settings, say
 
 
 @click.command()
@@ -25,5 +25,5 @@ def audit(config: Path | None, data_dir: Path | None, output: Path | None) -> No
     from capsim_dagster.pipeline.platform import Platform
 
     page = write_audit_page(Platform(read_settings(config, data_dir)), output)
-    click.echo(f"capsim: wrote {page.path}\n  {page.verdict}")
+    say(f"capsim: wrote {page.path}\n  {page.verdict}")
     sys.exit(EXIT_FAILED if page.has_problems else 0)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.markup import escape
 
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
@@ -27,6 +26,7 @@ from capsim_dagster.cli.options import (
 )
 from capsim_dagster.cli.run import print_summary, report_interrupt
 from capsim_dagster.cli.status import instance_to_read
+from capsim_dagster.cli.terminal import escape
 
 if TYPE_CHECKING:
     import dagster as dg

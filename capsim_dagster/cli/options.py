@@ -2,26 +2,25 @@
 
 import datetime as dt
 import shlex
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich.console import Console
 
 from capsim_dagster.settings import Chosen, Kind, Settings, directory_settings
+from capsim_dagster.text import visible_lines
 
 Command = Callable[..., None]
 """A function that click makes a command of."""
 
 if TYPE_CHECKING:
+    from capsim_dagster.cli.terminal import Terminal
     from capsim_dagster.storage import DataLayout
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
-PAGE_WIDTH: Final = 140
 _LETTERS: Final = {"%Y": "YYYY", "%m": "MM", "%d": "DD", "%H": "HH", "%M": "MM", "%S": "SS"}
 
 
@@ -205,9 +204,16 @@ def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def console() -> Console:
+def console() -> "Terminal":
     """Return the terminal, or a page wide enough for the tables where output goes to a file."""
-    return Console() if sys.stdout.isatty() else Console(width=PAGE_WIDTH)
+    from capsim_dagster.cli import terminal
+
+    return terminal.console()
+
+
+def say(message: str) -> None:
+    """Print a message, in which others may have written too, as plain text."""
+    click.echo(visible_lines(message))
 
 
 def layout_of(settings: Settings) -> "DataLayout":

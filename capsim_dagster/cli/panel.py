@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -23,6 +22,7 @@ from capsim_dagster.cli.options import (
     window,
 )
 from capsim_dagster.cli.panel_load import load
+from capsim_dagster.cli.terminal import escape
 
 if TYPE_CHECKING:
     from capsim_dagster.panel.generate import GeneratedPanel

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -19,6 +18,7 @@ from capsim_dagster.cli.options import (
     open_directory,
     overrides_of,
 )
+from capsim_dagster.cli.terminal import escape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,7 +132,7 @@ def _repairs_table(repairs: "Sequence[Repair]") -> Table:
     table = Table("repair", "column", "count", "examples", title="Repairs", title_justify="left")
     table.columns[2].justify = "right"
     for repair in repairs:
-        table.add_row(repair.name, escape(repair.column), f"{repair.count:,}", escape("\n".join(repair.examples)))
+        table.add_row(repair.name, escape(repair.column), f"{repair.count:,}", "\n".join(map(escape, repair.examples)))
     return table
 
 
@@ -141,6 +141,6 @@ def _findings_table(findings: "Sequence[Finding]") -> Table:
     table.columns[2].justify = "right"
     for finding in findings:
         colour = _COLOURS[finding.severity]
-        said = finding.message or "\n".join(finding.examples)
-        table.add_row(f"[{colour}]{finding.severity}", finding.name, f"{finding.count:,}", escape(said))
+        said = "\n".join(map(escape, [finding.message] if finding.message else finding.examples))
+        table.add_row(f"[{colour}]{finding.severity}", finding.name, f"{finding.count:,}", said)
     return table

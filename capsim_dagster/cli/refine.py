@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -22,6 +21,7 @@ from capsim_dagster.cli.options import (
     open_directory,
     overrides_of,
 )
+from capsim_dagster.cli.terminal import escape
 from capsim_dagster.errors import CapsimError, FeedError, GateError, SettingsError
 from capsim_dagster.pipeline.audit_format import share
 from capsim_dagster.settings import Kind

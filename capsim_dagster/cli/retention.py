@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
 from capsim_dagster.cli.options import EXIT_FAILED, config_option, console, data_dir_option, read_settings
+from capsim_dagster.cli.terminal import escape
 from capsim_dagster.errors import MAX_EXAMPLES
 
 if TYPE_CHECKING:

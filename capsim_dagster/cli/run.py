@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from capsim_dagster.cli.options import (
@@ -24,6 +23,7 @@ from capsim_dagster.cli.options import (
     window,
 )
 from capsim_dagster.cli.refine import print_audit_page
+from capsim_dagster.cli.terminal import escape
 from capsim_dagster.errors import SettingsError
 from capsim_dagster.settings import DEFAULT_DIRT, Chosen, Kind, Settings, choose_settings
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from capsim_dagster.cli.advice import AFTER_WINDOW, ON_DEMAND, Advice, advice
@@ -28,6 +27,7 @@ from capsim_dagster.cli.options import (
     read_settings,
     window,
 )
+from capsim_dagster.cli.terminal import escape
 from capsim_dagster.errors import FeedError, listed
 from capsim_dagster.orchestration.states import (
     AssetStatus,

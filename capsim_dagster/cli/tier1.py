@@ -16,6 +16,7 @@ from capsim_dagster.cli.options import (
     layout_of,
     open_directory,
     overrides_of,
+    say,
     window,
 )
 
@@ -90,7 +91,7 @@ def serve(  # noqa: PLR0913 click hands over each option
         start=begin and begin.replace(tzinfo=dt.UTC),
         speed=speed,
     )
-    live.serve(_fleet(settings), options, lambda line: click.echo(f"capsim: {line}"))
+    live.serve(_fleet(settings), options, lambda line: say(f"capsim: {line}"))
 
 
 def _fleet(settings: "Settings") -> "LiveFleet":

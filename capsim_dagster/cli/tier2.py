@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from capsim_dagster.cli.options import (
@@ -21,6 +20,7 @@ from capsim_dagster.cli.options import (
     read_settings,
     window,
 )
+from capsim_dagster.cli.terminal import escape
 from capsim_dagster.cli.verification import print_verification
 from capsim_dagster.errors import MAX_EXAMPLES, PublicationError
 

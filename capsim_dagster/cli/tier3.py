@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from capsim_dagster.cli.options import (
@@ -20,9 +19,11 @@ from capsim_dagster.cli.options import (
     days_option,
     fleet_options,
     read_settings,
+    say,
     window,
     yesterday,
 )
+from capsim_dagster.cli.terminal import escape
 from capsim_dagster.cli.verification import print_verification
 from capsim_dagster.errors import PublicationError
 
@@ -270,7 +271,7 @@ def configure() -> None:
     key = click.prompt("Access key id", value_proc=_one_word)
     secret = click.prompt("Secret access key", hide_input=True, value_proc=_one_word)
     path = store_credentials(StoredCredentials(bucket, endpoint.rstrip("/"), region.strip(), key, secret))
-    click.echo(f"stored in {path}, for you alone to read")
+    say(f"stored in {path}, for you alone to read")
 
 
 def _endpoint(text: str) -> str:

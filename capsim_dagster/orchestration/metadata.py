@@ -2,7 +2,7 @@
 
 import base64
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from capsim_dagster.pipeline.audit_page import AuditPage
 from capsim_dagster.refinery.load import LoadedMonth
 from capsim_dagster.schemas import sql_type
 from capsim_dagster.storage import StoredFile
+from capsim_dagster.text import markdown, visible, visible_lines
 
 Metadata = dict[str, dg.MetadataValue]
 
@@ -57,7 +58,18 @@ def feed_schema(header: Sequence[str]) -> dg.TableSchema:
 
 def table(rows: Sequence[Mapping[str, str | int | float]]) -> dg.MetadataValue:
     """Return rows as a table."""
-    return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows])
+    shown = [{name: visible(cell) if isinstance(cell, str) else cell for name, cell in row.items()} for row in rows]
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in shown])
+
+
+def text(value: str) -> dg.MetadataValue:
+    """Return a text, of others too."""
+    return dg.MetadataValue.text(visible_lines(value))
+
+
+def bullets(values: Iterable[str]) -> dg.MetadataValue:
+    """Return texts, of others too, as a list in Markdown."""
+    return dg.MetadataValue.md("\n".join(f"- {markdown(value)}" for value in values))
 
 
 def stored_file(stored: StoredFile) -> Metadata:
@@ -143,7 +155,7 @@ def audit_page(page: AuditPage) -> Metadata:
     return {
         "page": dg.MetadataValue.path(page.path),
         "link": dg.MetadataValue.url(page.path.as_uri()),
-        "verdict": dg.MetadataValue.text(page.verdict),
+        "verdict": text(page.verdict),
         "has_problems": dg.MetadataValue.bool(page.has_problems),
         **{name: dg.MetadataValue.int(count) for name, count in page.counts.items()},
     }
@@ -165,7 +177,7 @@ def check_result(report: AuditReport, spec: dg.AssetCheckSpec) -> dg.AssetCheckR
         check_name=spec.name,
         severity=severity_of(spec),
         metadata=report_metadata(report),
-        description=report.verdict,
+        description=visible_lines(report.verdict),
     )
 
 
@@ -181,13 +193,13 @@ def report_metadata(report: AuditReport) -> Metadata:
         metadata[name] = dg.MetadataValue.int(count) if isinstance(count, int) else dg.MetadataValue.float(count)
     metadata["problems"] = dg.MetadataValue.int(len(report.problems))
     if report.problems:
-        metadata["examples"] = dg.MetadataValue.md("\n".join(f"- {p}" for p in report.problems[:MAX_EXAMPLES]))
+        metadata["examples"] = bullets(report.problems[:MAX_EXAMPLES])
     if report.table:
         metadata["table"] = table(report.table)
     if report.thresholds:
         metadata["thresholds"] = table([{"threshold": name, "value": bar} for name, bar in report.thresholds.items()])
     if report.note:
-        metadata["note"] = dg.MetadataValue.text(report.note)
+        metadata["note"] = text(report.note)
     return metadata
 
 

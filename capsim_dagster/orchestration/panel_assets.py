@@ -1,6 +1,6 @@
 """The assets of the server-metrics panel: made as a view of the master, then validated as any panel is."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import dagster as dg
@@ -20,6 +20,7 @@ from capsim_dagster.pipeline import panel as stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.settings import Panel
 from capsim_dagster.simulation.telemetry import MODEL_VERSION
+from capsim_dagster.text import visible, visible_lines
 
 _TAGS: Final = {"cadence": "on_demand"}
 _GROUP: Final = "panel"
@@ -145,14 +146,14 @@ def _validated(report: PanelReport, report_url: str) -> Mapping[str, Any]:
     return {
         "path": dg.MetadataValue.path(report.staged.url),
         "report": dg.MetadataValue.path(report_url),
-        "source": dg.MetadataValue.path(report.source.url),
+        "source": dg.MetadataValue.path(visible(report.source.url)),
         "dagster/row_count": report.staged.rows,
         "bytes": report.staged.bytes,
         "sha256": report.staged.sha256,
         "servers": report.facts.servers,
         "first_day": report.facts.start,
         "last_day": report.facts.end,
-        "repairs": dg.MetadataValue.md(_listed(_repair(repair) for repair in report.repairs) or "none"),
+        "repairs": metadata.bullets(list(map(_repair, report.repairs)) or ["none"]),
     }
 
 
@@ -168,7 +169,7 @@ def _results(report: PanelReport) -> Iterator[dg.AssetCheckResult]:
             asset_key=spec.asset_key,
             check_name=spec.name,
             severity=dg.AssetCheckSeverity.ERROR if finding.severity is Severity.ERROR else dg.AssetCheckSeverity.WARN,
-            description=finding.message or "holds",
+            description=visible_lines(finding.message or "holds"),
             metadata=_found(finding),
         )
 
@@ -176,20 +177,15 @@ def _results(report: PanelReport) -> Iterator[dg.AssetCheckResult]:
 def _found(finding: Finding) -> Mapping[str, Any]:
     """Return the numbers behind a finding; the UI plots the count over time."""
     lists = {
-        "examples": _listed(finding.examples),
-        "thresholds": _listed(f"{name}: {value}" for name, value in finding.threshold.items()),
+        "examples": list(finding.examples),
+        "thresholds": [f"{name}: {value}" for name, value in finding.threshold.items()],
     }
-    return {"count": finding.count} | {name: dg.MetadataValue.md(text) for name, text in lists.items() if text}
+    return {"count": finding.count} | {name: metadata.bullets(lines) for name, lines in lists.items() if lines}
 
 
 def _repair(repair: Repair) -> str:
     """Return what was put right, in which column if it was in one, and how often."""
     return f"{' '.join(filter(None, (repair.name, repair.column)))}: {repair.count:,}"
-
-
-def _listed(lines: Iterable[str]) -> str:
-    """Return lines as a list in markdown."""
-    return "\n".join(f"- {line}" for line in lines)
 
 
 def _require_passed(report: PanelReport, report_url: str) -> None:

@@ -18,6 +18,7 @@ from dagster._utils.warnings import disable_dagster_warnings  # not exported
 
 from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.orchestration.metadata import Metadata, report_metadata, severity_of
+from capsim_dagster.text import visible_lines
 
 PartitionEvent = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.MaterializeResult[None] | dg.Output[None]
 """What a step over partitions yields."""
@@ -77,7 +78,7 @@ def evaluated(
             metadata=report_metadata(report),
             target_materialization_data=targets[spec.asset_key],
             severity=severity_of(spec),
-            description=report.verdict,
+            description=visible_lines(report.verdict),
             blocking=spec.blocking and stops_run,
             partition=partition,
         )

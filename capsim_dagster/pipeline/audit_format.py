@@ -1,19 +1,10 @@
-"""Numbers, months, times and foreign text as the audit page writes them.
-
-Text that comes from a feed is hostile: what HTML escaping leaves as it is, but a reader cannot see or would be fooled
-by (controls, marks that turn the direction of reading), is spelled out here.
-"""
+"""Numbers, months, times and dialects as the audit page writes them."""
 
 import datetime as dt
 import json
-import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final
 
-_INVISIBLE: Final = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
-"""Unicode categories: controls, format marks, unassigned, private, surrogates, line and paragraph separators."""
-_LAST_BYTE: Final = 0xFF
-_LAST_OF_PLANE: Final = 0xFFFF
 _UNITS: Final = ("bytes", "kB", "MB", "GB", "TB")
 _STEP: Final = 1_000
 _PERCENT: Final = "\xa0%"
@@ -90,15 +81,6 @@ def shortened(text: str, characters: int) -> str:
     return text if len(text) <= characters else f"{text[:characters]}…"
 
 
-def visible(text: str) -> str:
-    r"""Return foreign text with every character that cannot be seen spelled out.
-
-    >>> visible("a\tb\x00" + chr(0x202E) + "é")
-    'a\\tb\\x00\\u202eé'
-    """
-    return "".join(_spelled(c) if unicodedata.category(c) in _INVISIBLE else c for c in text)
-
-
 def dialect_traits(dialect: str) -> tuple[str, ...]:
     """Return how a file differs from the plain feed.
 
@@ -131,12 +113,3 @@ def _parsed(dialect: str) -> Mapping[str, Any]:
     except ValueError:
         return {}
     return facts if isinstance(facts, dict) else {}
-
-
-def _spelled(character: str) -> str:
-    code = ord(character)
-    if character in "\t\n\r":
-        return {"\t": r"\t", "\n": r"\n", "\r": r"\r"}[character]
-    if code <= _LAST_BYTE:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= _LAST_OF_PLANE else f"\\U{code:08x}"

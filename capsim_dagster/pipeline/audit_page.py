@@ -20,6 +20,7 @@ from capsim_dagster.pipeline.audit_view import Level, PageView
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.simulation.time_dimension import month_name
 from capsim_dagster.storage import atomic_path
+from capsim_dagster.text import visible
 
 _TEMPLATE: Final = "audit_page.html.j2"
 _FOREIGN_CHARACTERS: Final = 300
@@ -121,7 +122,7 @@ def _source(name: str) -> str:
 
 
 def _foreign(text: str, characters: int = _FOREIGN_CHARACTERS) -> str:
-    return audit_format.visible(audit_format.shortened(text, characters))
+    return visible(audit_format.shortened(text, characters))
 
 
 def _publish(path: Path, page: str) -> None:

@@ -1,0 +1,69 @@
+r"""Text that others wrote, made safe to show: names of files, servers and columns, values, manifests, messages.
+
+What a reader cannot see, or would be fooled by, is spelled out: controls such as the escape character that drives a
+terminal, marks that turn the direction of reading, bytes of a file name that are no UTF-8. Each way out asks here:
+messages (`errors`), the terminal (`cli.terminal`), Dagster's metadata and the audit page. HTML and rich's markup are
+escaped besides by what renders them.
+
+Line breaks: a value has none; in a message those stay that begin an indented line, as capsim's own do, so that no
+value can look like a line of its own.
+"""
+
+import re
+import unicodedata
+from typing import Final
+
+_INVISIBLE: Final = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
+"""Unicode categories: controls, format marks, unassigned, private, surrogates, line and paragraph separators."""
+_OWN_LINE: Final = re.compile(r"(\n(?=  ))")
+"""Line break of a message: what follows is indented."""
+_INLINE: Final = re.compile(r"([\\`*\[\]<>&~|!#$]|(?<![^\W_])_|_(?![^\W_]))")
+"""Characters that mean something anywhere in a line of Markdown; an underscore does so only at the edge of a word."""
+_BLOCK: Final = re.compile(r"^(\s*(?:\d+(?=[.)]))?)([-+.)])")
+"""What begins a list or a rule at the start of a line."""
+_LAST_BYTE: Final = 0xFF
+_LAST_OF_PLANE: Final = 0xFFFF
+
+
+def visible(value: object) -> str:
+    r"""Return a value as text in one line, with every character that cannot be seen spelled out.
+
+    >>> visible("a\tb\x00" + chr(0x202E) + "é")
+    'a\\tb\\x00\\u202eé'
+    >>> visible("evil\nerror: \x1b[31mred")
+    'evil\\nerror: \\x1b[31mred'
+    """
+    text = str(value)
+    # Most texts are clean, and asking so costs a fiftieth. A no-break space, which is fine, is not printable either.
+    return text if text.isprintable() else "".join(map(_spelled, text))
+
+
+def visible_lines(message: object) -> str:
+    r"""Return a message as `visible`, but for line breaks that begin an indented line.
+
+    >>> print(visible_lines("2 faults:\n  a\x07\nb\n  -> mend them"))
+    2 faults:
+      a\x07\nb
+      -> mend them
+    """
+    return "".join(part if part == "\n" else visible(part) for part in _OWN_LINE.split(str(message)))
+
+
+def markdown(value: object) -> str:
+    r"""Return a value as Markdown that shows just that text, in one line.
+
+    >>> print(markdown("[x](javascript:y) <b> a_b_c"), markdown("1. a"), markdown("- a"))
+    \[x\](javascript:y) \<b\> a_b_c 1\. a \- a
+    """
+    return _BLOCK.sub(r"\1\\\2", _INLINE.sub(r"\\\1", visible(value)))
+
+
+def _spelled(character: str) -> str:
+    if unicodedata.category(character) not in _INVISIBLE:
+        return character
+    code = ord(character)
+    if character in "\t\n\r":
+        return {"\t": r"\t", "\n": r"\n", "\r": r"\r"}[character]
+    if code <= _LAST_BYTE:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= _LAST_OF_PLANE else f"\\U{code:08x}"
