@@ -26,7 +26,9 @@ _HEADERS: Final = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
-_NOT_MADE: Final = "<!doctype html><title>capsim</title><p>This page was not made yet: materialize refinery_audit, or run "
+_NOT_MADE: Final = (
+    "<!doctype html><title>capsim</title><p>This page was not made yet: materialize refinery_audit, or run "
+)
 
 
 def ui_app(dagster: ASGIApp, layout: DataLayout, *, host: str) -> ASGIApp:
@@ -62,7 +64,7 @@ class _PostsQueries:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app
-        if scope["type"] == "http" and scope["method"] != "POST" and scope["query_string"]:
-            if scope["path"].rstrip("/") == _GRAPHQL:
-                app = JSONResponse({"error": "a query is sent by POST"}, 405, headers={"Allow": "POST"})
+        is_address = scope["type"] == "http" and scope["method"] != "POST" and scope["query_string"]
+        if is_address and scope["path"].rstrip("/") == _GRAPHQL:
+            app = JSONResponse({"error": "a query is sent by POST"}, 405, headers={"Allow": "POST"})
         await app(scope, receive, send)

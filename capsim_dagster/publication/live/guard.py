@@ -1,9 +1,10 @@
 """Who may ask: on loopback anyone who came for this machine, elsewhere, and where one is set, who shows the token.
 
 On loopback a browser may bring the pages of others along, and so two things are looked at. `Host` is a name of this
-machine: a page of another site may point its own name here (DNS rebinding), and that name gives it away. And the request
-comes from a page that was served here: `Origin` names what `Host` names, and `Sec-Fetch-Site`, which every browser of
-today sends, says so where there is no `Origin`. The port is that of `Host`, not the one bound: a tunnel has its own.
+machine: a page of another site may point its own name here (DNS rebinding), and that name gives it away. And the
+request comes from a page that was served here: `Origin` names what `Host` names, and `Sec-Fetch-Site`, which every
+browser of today sends, says so where there is no `Origin`. The port is that of `Host`, not the one bound: a tunnel has
+its own.
 
 The token comes in the header `Authorization` alone: a query would leave it in histories and logs. The page is served to
 anyone, as it holds nothing of the fleet; it asks for the token and sends it in that header.
