@@ -83,6 +83,12 @@ def capsim() -> None:
     type=click.IntRange(1, 65_535),
     help="Port on 127.0.0.1. Default: 3000, or a free one where that is taken.",
 )
+@click.option(
+    "--workspace",
+    "-w",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Code locations to show beside capsim's. Default: ./workspace.yaml, or that of the checkout.",
+)
 @click.option("--verbose", is_flag=True, help="Show here what goes to <data-dir>/.dagster/ui.log otherwise.")
 def ui(  # noqa: PLR0913 one argument an option
     config: Path | None,
@@ -91,6 +97,7 @@ def ui(  # noqa: PLR0913 one argument an option
     start: dt.datetime | None,
     end: dt.datetime | None,
     port: int | None,
+    workspace: Path | None,
     *,
     verbose: bool,
 ) -> None:
@@ -113,6 +120,7 @@ def ui(  # noqa: PLR0913 one argument an option
         ui_server.serve(
             layout,
             port=port,
+            workspace=workspace,
             environment=ui_server.child_environment(config, layout.root, fleet),
             announce=lambda address: say(f"capsim: ready on {address} (Ctrl-C ends it)"),
             log=None if verbose else layout.dagster_home / "ui.log",

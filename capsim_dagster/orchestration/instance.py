@@ -11,8 +11,11 @@ from typing import Any, Final
 
 import dagster as dg
 import yaml
+from dagster._check import CheckError  # not exported
 from dagster._core.instance.ref import InstanceRef  # not exported
+from dagster._core.workspace.load_target import WorkspaceFileTarget  # not exported
 
+from capsim_dagster.errors import SettingsError
 from capsim_dagster.storage import DataLayout, atomic_path
 
 TEMPLATE: Final = "dagster.yaml"
@@ -23,6 +26,8 @@ _TERMINAL: Final = {
     "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
 }
 """Output belongs to the terminal: capturing it would redirect the progress bars into a file."""
+WORKSPACE: Final = "workspace.yaml"
+_CHECKOUT: Final = Path(__file__).parents[2]
 _TEMPLATE_HOME: Final = "data/.dagster"
 """The home that the template names; replaced by the one in use."""
 
@@ -37,12 +42,34 @@ def prepare_home(layout: DataLayout) -> Path:
     return home
 
 
-def workspace_file(layout: DataLayout) -> Path:
-    """Write and return the workspace that the UI loads: the same location under the same name from any folder."""
-    path = layout.dagster_home / "workspace.yaml"
+def workspace_files(layout: DataLayout, named: Path | None = None) -> list[Path]:
+    """Return the workspaces that the UI loads: a team's own, where there is one, and then that of capsim.
+
+    The last one wins where two locations share a name: that of capsim is the same one from any folder.
+
+    Args:
+        layout: Where that of capsim is written.
+        named: The team's; None = the one in the current folder, or else in the checkout.
+
+    Raises:
+        SettingsError: If the team's cannot be used.
+    """
+    own = layout.dagster_home / WORKSPACE
     module = {"module_name": "capsim_dagster.definitions", "location_name": LOCATION}
-    _write_if_changed(path, yaml.safe_dump({"load_from": [{"python_module": module}]}))
-    return path
+    _write_if_changed(own, yaml.safe_dump({"load_from": [{"python_module": module}]}))
+    candidates = [named] if named else [Path(WORKSPACE), _CHECKOUT / WORKSPACE]
+    team = next((path for path in candidates if path.is_file()), None)
+    if team is None:
+        return [own]
+    try:
+        WorkspaceFileTarget([str(team)]).create_origins()
+    except (OSError, yaml.YAMLError, dg.DagsterError, CheckError) as error:
+        problem = str(error).partition("\n")[0]
+        raise SettingsError(
+            f"{team} is no workspace of code locations: {problem}",
+            remedy="mend it, or name another with --workspace",
+        ) from None
+    return [team, own]
 
 
 @contextmanager

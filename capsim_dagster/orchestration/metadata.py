@@ -14,6 +14,7 @@ from capsim_dagster.errors import MAX_EXAMPLES
 from capsim_dagster.ground_truth import StoredTruth
 from capsim_dagster.legacy_feed.inspect import InspectedFile
 from capsim_dagster.master import MasterFile
+from capsim_dagster.orchestration.ui_app import AUDIT_URL
 from capsim_dagster.pipeline.audit_page import AuditPage
 from capsim_dagster.refinery.load import LoadedMonth
 from capsim_dagster.schemas import sql_type
@@ -153,8 +154,10 @@ def loaded_month(month: LoadedMonth) -> Metadata:
 def audit_page(page: AuditPage) -> Metadata:
     """Return where the audit page is, its verdict and its totals."""
     return {
-        "page": dg.MetadataValue.path(page.path),
-        "link": dg.MetadataValue.url(page.path.as_uri()),
+        # Without a host: browsers block file://, and the UI's port is not known here.
+        "page": dg.MetadataValue.url(AUDIT_URL),
+        "path": dg.MetadataValue.path(page.path),
+        "summary": dg.MetadataValue.md(page.summary),
         "verdict": text(page.verdict),
         "has_problems": dg.MetadataValue.bool(page.has_problems),
         **{name: dg.MetadataValue.int(count) for name, count in page.counts.items()},

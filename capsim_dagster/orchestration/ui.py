@@ -8,14 +8,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
 from capsim_dagster.errors import CapsimError
-from capsim_dagster.orchestration.instance import prepare_home, workspace_file
+from capsim_dagster.orchestration.instance import prepare_home, workspace_files
 from capsim_dagster.settings import CONFIG_ENV, DEFAULT_CONFIG_ENV, find_config, named_config
 from capsim_dagster.storage import DataLayout
 
@@ -39,6 +39,7 @@ def serve(
     port: int | None,
     environment: Mapping[str, str],
     announce: Callable[[str], None],
+    workspace: Path | None = None,
     log: Path | None = None,
 ) -> int:
     """Run web server and daemon until Ctrl-C or SIGTERM; return the exit code.
@@ -48,13 +49,16 @@ def serve(
         port: Port on loopback; None = the usual one, or a free one where it is taken.
         environment: Variables that carry config file and data directory to the processes started.
         announce: Called with the address once the UI answers.
+        workspace: File with code locations to show beside this one; None = the `workspace.yaml` that is at hand.
         log: File for what the processes print; None = the terminal.
 
     Raises:
         UiError: If the port is taken, or the UI ends on its own.
+        SettingsError: If the workspace cannot be read.
     """
-    address = f"http://{LOOPBACK}:{_bindable(port)}"
-    process = _start(layout, address.rpartition(":")[2], environment, log)
+    bound = _bindable(port)
+    address = f"http://{LOOPBACK}:{bound}"
+    process = _start(layout, str(bound), workspace_files(layout, workspace), environment, log)
     is_ready = False
     with _forwarded_signals(process) as ending:
         while process.poll() is None:
@@ -71,19 +75,18 @@ def serve(
 
 
 def _start(
-    layout: DataLayout, port: str, environment: Mapping[str, str], log: Path | None
+    layout: DataLayout, port: str, workspaces: Sequence[Path], environment: Mapping[str, str], log: Path | None
 ) -> "subprocess.Popen[bytes]":
-    """Start `dagster dev` in a session of its own, so that signals reach it once and from here."""
+    """Start the server in a session of its own, so that signals reach it once and from here."""
     home = prepare_home(layout)
-    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "-w", str(workspace_file(layout))]
-    command += ["-h", LOOPBACK, "-p", port, "--log-level", "warning", "--code-server-log-level", "warning"]
+    command = [sys.executable, "-W", "ignore", "-m", "capsim_dagster.orchestration.ui_server", LOOPBACK, port]
     with ExitStack() as stack:
         output = stack.enter_context(log.open("wb")) if log else None
         return subprocess.Popen(
-            command,
-            # Dagster warns about a dagster.yaml in the current folder that is not the one in use.
-            cwd=home,
-            env={**os.environ, **environment, "DAGSTER_HOME": str(home)},
+            [*command, str(layout.root.absolute()), *(str(path.absolute()) for path in workspaces)],
+            # Modules that a workspace names are sought in its folder, as where `dagster dev` is started there.
+            cwd=workspaces[0].absolute().parent,
+            env={**os.environ, **environment, "DAGSTER_HOME": str(home.absolute()), "DAGSTER_IS_DEV_CLI": "1"},
             stdout=output,
             stderr=output,
             start_new_session=True,

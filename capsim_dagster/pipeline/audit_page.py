@@ -16,6 +16,7 @@ import jinja2
 from capsim_dagster.audits.refinery import RAW_CHARACTERS, PieceState, RefineryAccount, refinery_account
 from capsim_dagster.errors import SettingsError
 from capsim_dagster.pipeline import audit_format, audit_terms, audit_view
+from capsim_dagster.pipeline.audit_summary import audit_summary
 from capsim_dagster.pipeline.audit_view import Level, PageView
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.simulation.time_dimension import month_name
@@ -46,12 +47,14 @@ class AuditPage:
         has_problems: Whether something needs attention: nothing loaded, a contradiction, a refused or missing file, a
             month beyond the limit of rejected lines.
         counts: The totals that it shows, by name.
+        summary: What it says first, as Markdown.
     """
 
     path: Path
     verdict: str
     has_problems: bool
     counts: Mapping[str, int]
+    summary: str
 
 
 def write_audit_page(platform: Platform, output: Path | None = None, *, now: dt.datetime | None = None) -> AuditPage:
@@ -72,7 +75,8 @@ def write_audit_page(platform: Platform, output: Path | None = None, *, now: dt.
     view = audit_view.page_view(account, refinery.max_rejected_share, now or dt.datetime.now(dt.UTC))
     path = output or platform.layout.audit
     _publish(path, rendered(view, platform.layout.warehouse))
-    return AuditPage(path, view.verdict.sentence, view.verdict.level is not Level.GOOD, _counts(account))
+    has_problems = view.verdict.level is not Level.GOOD
+    return AuditPage(path, view.verdict.sentence, has_problems, _counts(account), audit_summary(view))
 
 
 def rendered(view: PageView, warehouse: Path) -> str:

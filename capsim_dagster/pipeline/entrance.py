@@ -30,7 +30,6 @@ OWN_FEED = "capsim"
 """The origin of capsim's own feed; another's is the path of its root."""
 _INVENTORY_DELIMITERS: Final = (",", ";", "\t")
 """Tried after those of the feed: an inventory rarely comes from the tool that measures."""
-_SHOWN_HEADER: Final = 120
 _LOOKED_AT: Final = 24
 """Files that are compared to know a feed in another folder: six months of four resources."""
 
@@ -152,12 +151,13 @@ def known_hosts(inventory: Path, labels: Sequence[str], delimiters: Sequence[str
     Raises:
         FeedError: If there is no such file, no host column, or no host.
     """
-    wanted = {label.strip().casefold() for label in labels}
+    wanted, most = {label.strip().casefold() for label in labels}, 0
     try:
         lines = inventory.read_text(encoding="utf-8-sig").splitlines()
         for delimiter in dict.fromkeys([*delimiters, *_INVENTORY_DELIMITERS]):
             rows = csv.reader(lines, delimiter=delimiter)
             header = [label.strip().casefold() for label in next(rows, [])]
+            most = max(most, len(header))
             column = next((index for index, label in enumerate(header) if label in wanted), None)
             if column is not None:
                 return _hosts_of(inventory, [row[column].strip() for row in rows if len(row) > column])
@@ -166,8 +166,8 @@ def known_hosts(inventory: Path, labels: Sequence[str], delimiters: Sequence[str
             f"the inventory {inventory} cannot be read: {error}", remedy="name a CSV file in UTF-8"
         ) from None
     raise FeedError(
-        f"the inventory {inventory} has no column {' or '.join(labels)}: it starts with "
-        f"'{''.join(lines[:1])[:_SHOWN_HEADER]}'",
+        # What they are called is not said: who may start a run would read the first line of any file.
+        f"the inventory {inventory} has no column {' or '.join(labels)}, of {most} in its first line",
         remedy="name its host column in legacy_feed.host_columns",
     )
 

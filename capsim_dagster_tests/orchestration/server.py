@@ -193,7 +193,12 @@ class Server:
 
 @contextmanager
 def serving(
-    data_dir: Path, *, config: Path | None = None, feed_dir: Path | None = None, **generation: object
+    data_dir: Path,
+    *,
+    config: Path | None = None,
+    feed_dir: Path | None = None,
+    workspace: Path | None = None,
+    **generation: object,
 ) -> Iterator[Server]:
     """Yield a running UI over a data directory; it is gone afterwards.
 
@@ -201,6 +206,7 @@ def serving(
         data_dir: The data directory.
         config: The settings file; None = the shipped one.
         feed_dir: A user's feed.
+        workspace: Code locations beside capsim's; None = those of the checkout.
         generation: Settings of `data_generation`, by name.
     """
     chosen = {f"CAPSIM__DATA_GENERATION__{name.upper()}": str(value) for name, value in generation.items()}
@@ -208,6 +214,7 @@ def serving(
         chosen["CAPSIM__REFINERY__FEED_DIR"] = str(feed_dir)
     command = [sys.executable, "-m", "capsim_dagster.cli", "ui", "--data-dir", str(data_dir)]
     command += ["--port", str(_free_port()), *(["--config", str(config)] if config else [])]
+    command += ["--workspace", str(workspace)] if workspace else []
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **chosen}, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

@@ -185,8 +185,9 @@ def test_audit_of_the_refinery_is_linked_from_its_asset(clean_run: CleanRun) -> 
     facts = metadata_of(clean_run.result, "refinery_audit")
     page = clean_run.platform.layout.root / "audit" / "refinery.html"
 
-    assert facts["page"].value == str(page)
-    assert facts["link"].value == page.as_uri()
+    assert facts["page"].value == "/capsim/audit"
+    assert facts["path"].value == str(page)
+    assert "270 of 270 lines are in the table" in str(facts["summary"].value)
     assert facts["verdict"].value == "270 of 270 lines are in the table."
     assert (facts["has_problems"].value, facts["rejected"].value) == (False, 0)
     assert facts["rows"].value == facts["lines"].value == LINES[202406]

@@ -6,9 +6,11 @@ import dagster as dg
 import pytest
 import yaml
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.workspace.load_target import WorkspaceFileTarget
 
+from capsim_dagster.errors import SettingsError
 from capsim_dagster.orchestration.event_log import EngineReusingEventLog
-from capsim_dagster.orchestration.instance import open_instance, prepare_home, workspace_file
+from capsim_dagster.orchestration.instance import open_instance, prepare_home, workspace_files
 from capsim_dagster.storage import DataLayout
 
 ROOT = Path(__file__).parents[2]
@@ -25,9 +27,38 @@ def test_home_keeps_everything_under_the_data_directory(tmp_path: Path) -> None:
 
 
 def test_workspace_gives_the_location_the_name_of_the_checkouts_workspace(tmp_path: Path) -> None:
-    written = yaml.safe_load(workspace_file(DataLayout(tmp_path)).read_text())
+    *_, own = workspace_files(DataLayout(tmp_path))
 
-    assert written == yaml.safe_load((ROOT / "workspace.yaml").read_text())
+    assert yaml.safe_load(own.read_text()) == yaml.safe_load((ROOT / "workspace.yaml").read_text())
+
+
+def test_locations_of_a_team_are_loaded_beside_that_of_capsim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The team's workspace may hold capsim's location too, as that of the checkout does."""
+    text = "load_from:\n- python_module: {module_name: theirs, location_name: capsim_dagster}\n- python_file: team.py\n"
+    (tmp_path / "workspace.yaml").write_text(text, encoding="utf-8")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    named = {}
+    for folder, workspace in ((tmp_path, None), (elsewhere, tmp_path / "workspace.yaml")):
+        monkeypatch.chdir(folder)
+        files = workspace_files(DataLayout(tmp_path / "data"), workspace)
+        origins = WorkspaceFileTarget([str(file) for file in files]).create_origins()
+        named[folder] = {o.location_name: o.loadable_target_origin for o in origins}
+
+    assert named[tmp_path] == named[elsewhere]
+    assert named[tmp_path]["capsim_dagster"].module_name == "capsim_dagster.definitions"
+    assert named[tmp_path]["team.py"].python_file == str(tmp_path / "team.py")
+
+
+@pytest.mark.parametrize("text", ["", "load_from: [", "load_from: 7", "load_from: [{python_modul: team}]"])
+def test_workspace_that_is_none_is_an_error_that_names_it(tmp_path: Path, text: str) -> None:
+    workspace = tmp_path / "ours.yaml"
+    workspace.write_text(text, encoding="utf-8")
+
+    with pytest.raises(SettingsError, match=r"ours\.yaml is no workspace of code locations: .+") as refused:
+        workspace_files(DataLayout(tmp_path / "data"), workspace)
+
+    assert "--workspace" in refused.value.remedy
 
 
 def test_event_log_writes_what_the_stock_class_reads(tmp_path: Path) -> None:

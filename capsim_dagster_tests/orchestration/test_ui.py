@@ -16,11 +16,34 @@ from capsim_dagster_tests.orchestration.server import serving
 
 pytestmark = pytest.mark.slow
 
+TEAM = "import dagster as dg\nfrom beside import team\n\ndefs = dg.Definitions(assets=[team])\n"
+WORKSPACE = """
+load_from:
+  - python_module: {module_name: team, location_name: team}
+  - python_module: {module_name: nowhere, location_name: broken}
+"""
+LOCATIONS = """
+query { workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError { __typename } } } } }"""
+ASSETS = "query { assetNodes { assetKey { path } } }"
 
-def test_ui_answers_on_loopback_says_so_and_ends_cleanly(platform: Platform) -> None:
-    with serving(platform.layout.root, num_servers=12, end_date="2023-03-31") as ui:
+
+def test_ui_answers_on_loopback_says_so_and_ends_cleanly(platform: Platform, tmp_path: Path) -> None:
+    """A team's own code location is shown beside that of capsim; it may be broken, or need a module beside it."""
+    (tmp_path / "beside.py").write_text("import dagster as dg\nteam = dg.AssetSpec('team_asset')\n", encoding="utf-8")
+    (tmp_path / "team.py").write_text(TEAM, encoding="utf-8")
+    workspace = tmp_path / "workspace.yaml"
+    workspace.write_text(WORKSPACE, encoding="utf-8")
+
+    with serving(platform.layout.root, workspace=workspace, num_servers=12, end_date="2023-03-31") as ui:
         assert ui.address.startswith("http://127.0.0.1:")
         assert ui.ask("query { version }")["version"]
+        loaded = ui.ask(LOCATIONS)["workspaceOrError"]["locationEntries"]
+        assert {entry["name"]: entry["locationOrLoadError"]["__typename"] for entry in loaded} == {
+            "team": "RepositoryLocation",
+            "broken": "PythonError",
+            "capsim_dagster": "RepositoryLocation",
+        }
+        assert ["team_asset"] in [asset["assetKey"]["path"] for asset in ui.ask(ASSETS)["assetNodes"]]
 
         began = time.monotonic()
         ui.process.send_signal(signal.SIGINT)

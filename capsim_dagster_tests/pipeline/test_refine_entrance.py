@@ -50,9 +50,9 @@ def test_lines_of_hosts_that_the_inventory_does_not_hold_are_rejected(foreign: P
     ("content", "said", "remedy"),
     [
         (None, "cannot be read", "name a CSV file"),
-        (b"", "has no column node_name: it starts with ''", "legacy_feed.host_columns"),
-        (b"server;site\nweb-017;FRA\n", "it starts with 'server;site'", "legacy_feed.host_columns"),
-        (b"web-017\ndb-003\n", "it starts with 'web-017'", "legacy_feed.host_columns"),
+        (b"", "has no column node_name, of 0 in its first line", "legacy_feed.host_columns"),
+        (b"server;site\nweb-017;FRA\n", "has no column node_name, of 2 in its first line", "legacy_feed.host_columns"),
+        (b"web-017\ndb-003\n", "has no column node_name, of 1 in its first line", "legacy_feed.host_columns"),
         (b"node_name\n", "holds no host", "fetch it again"),
         (b"node_name;site\n;FRA\n", "holds no host", "fetch it again"),
         (b"node_name\nz\xfcrich-1\n", "cannot be read", "UTF-8"),

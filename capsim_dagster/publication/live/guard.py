@@ -1,5 +1,11 @@
 """Who may ask: on loopback anyone who came for this machine, elsewhere, and where one is set, who shows the token.
 
+On loopback a browser may bring the pages of others along, and so two things are looked at. `Host` is a name of this
+machine: a page of another site may point its own name here (DNS rebinding), and that name gives it away. And the
+request comes from a page that was served here: `Origin` names what `Host` names, and `Sec-Fetch-Site`, which every
+browser of today sends, says so where there is no `Origin`. The port is that of `Host`, not the one bound: a tunnel has
+its own.
+
 The token comes in the header `Authorization` alone: a query would leave it in histories and logs. The page is served to
 anyone, as it holds nothing of the fleet; it asks for the token and sends it in that header.
 """
@@ -14,6 +20,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from capsim_dagster.errors import SettingsError
 
@@ -63,7 +70,7 @@ def require_token(host: str, token: str | None) -> str | None:
 class Guard:
     """Lets through who may ask, and answers the others."""
 
-    def __init__(self, app: ASGIApp, host: str, token: str | None, public: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, host: str, token: str | None = None, public: Collection[str] = ()) -> None:
         """Stand before an application.
 
         Args:
@@ -73,30 +80,50 @@ class Guard:
             public: Paths that need no token.
         """
         self._app = app
-        self._names = _LOCAL_NAMES | {host} if token is None else None
+        self._names = _LOCAL_NAMES | {host}
         self._token = token.encode() if token else None
         self._public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or hand it on."""
         app = self._app
-        if scope["type"] == "http":
-            app = self._refusal(scope["path"], Headers(scope=scope)) or app
+        if scope["type"] in ("http", "websocket"):
+            headers = Headers(scope=scope)
+            # With a token any name will do, as a proxy hands on the one that it was asked by.
+            refusal = self._without_token(scope, headers) if self._token is None else self._by_token(scope, headers)
+            if refusal:
+                app = refusal if scope["type"] == "http" else WebSocketClose()
         await app(scope, receive, send)
 
-    def _refusal(self, path: str, headers: Headers) -> ASGIApp | None:
-        # A page of another site may point its own name at this machine (DNS rebinding): that name gives it away, where
-        # no token does. With a token any name will do, as a proxy hands on the one that it was asked by.
-        if self._names is not None and _name(headers.get("host", "")) not in self._names:
+    def _without_token(self, scope: Scope, headers: Headers) -> ASGIApp | None:
+        if _name(headers.get("host", "")) not in self._names:
             return JSONResponse({"error": "this server answers to the names of this machine only"}, 403)
-        if self._token is None or path in self._public:
+        if not (_is_own_page(headers) or _is_visit(scope, headers)):
+            return JSONResponse({"error": "this server answers to its own pages only, not to those of others"}, 403)
+        return None
+
+    def _by_token(self, scope: Scope, headers: Headers) -> ASGIApp | None:
+        if scope["path"] in self._public:
             return None
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token):
+        if self._token and scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token):
             return None
         return JSONResponse(
             {"error": "show the token: Authorization: Bearer ..."}, 401, headers={"WWW-Authenticate": "Bearer"}
         )
+
+
+def _is_own_page(headers: Headers) -> bool:
+    """Return whether a page that was served here asks, or no page: a person, a script, a scraper."""
+    origin = headers.get("origin")
+    is_own = origin is None or origin.lower().partition("://")[2] == headers.get("host", "").lower()
+    return is_own and headers.get("sec-fetch-site", "none") in ("same-origin", "none")
+
+
+def _is_visit(scope: Scope, headers: Headers) -> bool:
+    """Return whether a person follows a link to here: a page of its own window, and no form that is sent."""
+    is_top = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    return is_top and scope.get("method") == "GET"
 
 
 def _name(host: str) -> str:

@@ -301,6 +301,20 @@ def test_without_a_token_only_names_of_this_machine_are_answered(shown: LiveStat
 
 
 @pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": "http://127.0.0.1:9477", "sec-fetch-site": "same-origin"}, 200),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}, 200),
+        ({"origin": "http://fleet.example"}, 403),
+        ({"origin": "http://127.0.0.1:8000", "sec-fetch-site": "same-site"}, 403),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"}, 403),
+    ],
+)
+def test_without_a_token_pages_of_others_are_refused(shown: LiveState, headers: dict[str, str], status: int) -> None:
+    assert asked(shown, "/latest", headers=headers).status_code == status
+
+
+@pytest.mark.parametrize(
     "path", ["/metrics", "/latest", "/stream?after=0", "/summary", "/hosts", "/hosts/x", "/nowhere"]
 )
 @pytest.mark.parametrize(
