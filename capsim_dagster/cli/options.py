@@ -123,6 +123,6 @@ def console() -> Console:
 
 def layout_of(settings: Settings) -> "DataLayout":
     """Return where each artifact lies."""
-    from capsim_dagster.pipeline.platform import Platform
+    from capsim_dagster.storage.layout import DataLayout
 
-    return Platform(settings).layout
+    return DataLayout(settings.data_dir.absolute())
