@@ -31,6 +31,8 @@ _NOT_MEASURED: Final = ("refinery_audit", "server_metrics", "validated_server_me
 _COUNTS: Final = """
 SELECT (SELECT count(*) FROM hosts), (SELECT count(*) FROM time_periods), (SELECT count(*) FROM processed_data),
     (SELECT value FROM warehouse_info WHERE name = 'feed.origin')"""
+_OTHER_TABLES: Final = """
+SELECT NULL FROM business_hierarchy, region_calendar, bank_holidays, rejected_lines, refused_files LIMIT 0"""
 _PROMISED: Final = "SELECT yearmonth, sum(loaded)::BIGINT FROM feed_files GROUP BY yearmonth ORDER BY yearmonth"
 _HELD: Final = "SELECT (year(ds) * 100 + month(ds))::INTEGER AS month, count(*) FROM processed_data GROUP BY month"
 
@@ -161,6 +163,7 @@ def _counted(connection: duckdb.DuckDBPyConnection, path: Path) -> WarehouseFact
     lacking = blocks * block_bytes + _HEADERS_BYTES - path.stat().st_size
     if lacking > 0:
         return WarehouseFacts(is_there=True, problem=f"it is truncated: {lacking:,} bytes of it are missing")
+    connection.execute(_OTHER_TABLES)
     hosts, days, rows, origin = connection.execute(_COUNTS).fetchall()[0]
     months = dict(connection.execute(_PROMISED).fetchall())
     if sum(months.values()) != rows:
