@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from capsim_dagster.cli.advice import Advice, advice
+from capsim_dagster.cli.advice import Advice, Place, advice
 from capsim_dagster.cli.options import options_given
-from capsim_dagster.orchestration.states import AssetStatus, CheckStatus, RunStatus, State, Status, Verdict
+from capsim_dagster.orchestration.states import AssetStatus, CheckStatus, DatedStatus, RunStatus, State, Status, Verdict
 
 DONE = {219001: State.MATERIALIZED, 219002: State.MATERIALIZED, 219003: State.MATERIALIZED}
 RAN = RunStatus("1", "full_refresh", (219001, 219003), None, "success", None, None, "")
+
+
+def place(*, is_own: bool = True, options: str = " --hosts 12") -> Place:
+    return Place(options, " --data-dir d", " --feed /f", "/w/capsim.duckdb", 219003, is_own)
 
 
 def made(months: Mapping[int, State], *checks: CheckStatus, audit: State = State.MATERIALIZED) -> Status:
@@ -60,7 +64,7 @@ def gate(**months: Verdict) -> CheckStatus:
     ],
 )
 def test_advice_names_what_is_open_and_the_command_for_it(found: Status, expected: list[tuple[str, str]]) -> None:
-    lines = advice(found, end=219003, is_own=True, options=" --hosts 12")
+    lines = advice(found, place())
 
     assert [(line.what, line.command) for line in lines] == [
         (what, command and f"{command} --hosts 12") for what, command in expected
@@ -80,19 +84,87 @@ def test_advice_for_an_asset_on_demand_is_its_job_and_no_month(state: State, exp
     panel = AssetStatus("server_metrics", state, None, 0, None, is_on_demand=True)
     others = made(DONE)
 
-    lines = advice(Status([*others.assets, panel], [], [RAN]), end=219003, is_own=True, options=" --hosts 12")
+    lines = advice(Status([*others.assets, panel], [], [RAN]), place())
 
     assert [line.what for line in lines] == expected
     assert {line.command for line in lines} <= {"capsim ui --hosts 12"}
 
 
-@pytest.mark.parametrize(("is_own", "expected"), [(True, "capsim run"), (False, "capsim backfill")])
+@pytest.mark.parametrize(
+    ("is_own", "expected"), [(True, "capsim run"), (False, "capsim refine --feed /f --data-dir d")]
+)
 def test_advice_for_an_empty_folder_is_to_begin(is_own: bool, expected: str) -> None:
     table = AssetStatus("processed_data", State.MISSING, dict.fromkeys(DONE, State.MISSING), 0, None)
 
-    lines = advice(Status([table], [], []), end=219003, is_own=is_own, options="")
+    lines = advice(Status([table], [], []), place(is_own=is_own, options=""))
 
     assert lines == [Advice("nothing is here yet", [], [], expected)]
+
+
+GONE, DAMAGED = State.GONE, State.DAMAGED
+AGAIN = "capsim backfill 2190-02 --again --hosts 12"
+
+
+@pytest.mark.parametrize(
+    ("master", "february", "audit", "expected"),
+    [
+        (State.MATERIALIZED, GONE, State.MATERIALIZED, ("gone", [219002], ["processed_data"], AGAIN)),
+        (State.MATERIALIZED, DAMAGED, GONE, ("gone or damaged", [219002], ["processed_data", "refinery_audit"], AGAIN)),
+        (GONE, DONE[219002], State.MATERIALIZED, ("gone", [], ["master_parquet"], "capsim run --hosts 12")),
+        (
+            DAMAGED,
+            GONE,
+            State.MATERIALIZED,
+            ("gone or damaged", [219002], ["master_parquet", "processed_data"], "capsim run --hosts 12"),
+        ),
+        (State.MATERIALIZED, DONE[219002], GONE, ("gone", [], ["refinery_audit"], "capsim audit --data-dir d")),
+    ],
+)
+def test_what_is_lost_is_told_with_the_least_command_that_makes_it_again(
+    master: State, february: State, audit: State, expected: tuple[str, list[int], list[str], str]
+) -> None:
+    found = made({**DONE, 219002: february}, audit=audit)
+    whole = AssetStatus("master_parquet", master, None, 0, None)
+
+    (line,) = advice(Status([whole, *found.assets], [], [RAN]), place())
+
+    assert (line.what, list(line.months), list(line.assets), line.command) == expected
+
+
+@pytest.mark.parametrize(("is_own", "remake"), [(True, "capsim run --hosts 12"), (False, place(is_own=False).make)])
+def test_a_warehouse_that_cannot_be_opened_is_put_away_before_another_is_made(is_own: bool, remake: str) -> None:
+    lost = dict.fromkeys(DONE, DAMAGED)
+    table = AssetStatus("processed_data", DAMAGED, lost, 0, None, problem="it is truncated", is_unreadable=True)
+    inventory = AssetStatus("host_inventory", DAMAGED, None, 0, None, problem="it is truncated", is_unreadable=True)
+    assets = [inventory, table] if is_own else [table]
+
+    first, *_ = advice(Status(assets, [], [RAN]), place(is_own=is_own))
+
+    assert first.command == f"mv /w/capsim.duckdb /w/capsim.duckdb.damaged && {remake}"
+
+
+def test_of_a_users_feed_every_advice_is_to_refine_it_or_to_look() -> None:
+    missing = made({**DONE, 219002: State.MISSING, 219003: State.FAILED})
+
+    lines = advice(missing, place(is_own=False))
+    settled = advice(made(DONE), place(is_own=False))
+
+    refine = "capsim refine --feed /f --data-dir d"
+    assert [(line.what, line.command) for line in lines if "next" not in line.what] == [
+        ("failed", refine),
+        ("missing", refine),
+    ]
+    assert [line.command for line in settled] == ["capsim audit --data-dir d"]
+
+
+def test_days_that_are_gone_are_told_with_the_command_that_makes_them_again() -> None:
+    gone = ["2190-01-15-07:00", "2190-01-16-00:00"]
+    hours = DatedStatus("tier2_hourly", "hours", 3, "a", "b", [], [], [], None, gone)
+
+    (line,) = advice(Status(made(DONE).assets, [], [RAN], [hours]), place())
+
+    assert line.assets == ["2190-01-15-07:00, 2190-01-16-00:00 of tier2_hourly"]
+    assert line.command == "capsim tier2 export --date 2190-01-15..2190-01-16 --hosts 12"
 
 
 def test_options_are_advised_as_the_shell_needs_them() -> None:

@@ -4,7 +4,6 @@ import datetime as dt
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from capsim_dagster.orchestration.keys import MASTER_PARQUET, ON_DEMAND, PROCESS
 from capsim_dagster.simulation.time_dimension import month_name, yearmonth
 from capsim_dagster_tests.conftest import small_settings
 from capsim_dagster_tests.foreign_feed import OTHER_TOOL, write_feed
-from capsim_dagster_tests.orchestration.memory import Kept, MemoryInstance, in_memory
+from capsim_dagster_tests.orchestration.memory import Kept, MemoryInstance, in_memory, read_from
 from capsim_dagster_tests.orchestration.reported import (
     TABLE_CHECK,
     report_all,
@@ -65,7 +64,7 @@ def _whole(memory: MemoryInstance, definitions: dg.Definitions) -> Kept:
 def instance(memory: MemoryInstance, monkeypatch: pytest.MonkeyPatch) -> dg.DagsterInstance:
     """Return the instance that the command reads: in memory, as a report of a whole fleet takes seconds on a disk."""
     made = memory.put_back()
-    monkeypatch.setattr(import_module("capsim_dagster.cli.status"), "instance_to_read", lambda _: nullcontext(made))
+    read_from(made, monkeypatch)
     return made
 
 
@@ -314,8 +313,11 @@ def test_of_a_users_feed_status_tells_the_months_that_it_has_and_nothing_of_the_
     assert output.startswith(f"capsim: the feed in {exports}, loaded into {data_dir}\n")
     assert re.search(r"processed_data +■ 1 of 2 months", output)
     assert "master_parquet" not in output
-    advised = f"capsim backfill 2024-06 --config {OTHER_TOOL} --data-dir {data_dir}"
-    assert output.splitlines()[-1] == f"missing: 2024-06 → {advised}"
+    where = f"--config {OTHER_TOOL} --data-dir {data_dir}"
+    assert output.splitlines()[-2:] == [
+        f"missing: 2024-06 → capsim refine {where}",
+        f"next: what became of every line → capsim audit {where}",
+    ]
 
 
 def test_a_users_feed_that_cannot_be_looked_at_is_told(exports: Path, data_dir: Path) -> None:

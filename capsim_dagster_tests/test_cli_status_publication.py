@@ -5,8 +5,6 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import nullcontext
-from importlib import import_module
 from pathlib import Path
 
 import dagster as dg
@@ -15,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from capsim_dagster.cli import capsim
 from capsim_dagster.orchestration.keys import HOST_INVENTORY, TIER3_DAILY
-from capsim_dagster_tests.orchestration.memory import in_memory
+from capsim_dagster_tests.orchestration.memory import in_memory, read_from
 from capsim_dagster_tests.orchestration.reported import report_asset, report_verdict
 
 OPTIONS = ["--hosts", "12", "--start", "2023-01-01", "--end", "2023-03-31"]
@@ -27,7 +25,7 @@ def instance(monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     """Return the instance that the command reads."""
     with in_memory() as memory:
         made = memory.instance
-        monkeypatch.setattr(import_module("capsim_dagster.cli.status"), "instance_to_read", lambda _: nullcontext(made))
+        read_from(made, monkeypatch)
         yield made
 
 

@@ -17,14 +17,12 @@ from capsim_dagster import warehouse
 from capsim_dagster.audits.relations import PieceKey, rows_of, statement
 from capsim_dagster.errors import MAX_EXAMPLES
 from capsim_dagster.schemas import VARIETIES, FileFault, LineFault, Resource, Variety
+from capsim_dagster.simulation.time_dimension import month_span
 
 ORIGIN_FACT: Final = "feed.origin"
 """What the warehouse calls the place that its feed came from."""
-MAX_SPAN_MONTHS: Final = 360
-"""Longest stretch without a calendar that is expected to be whole; beyond it, a stray date has named a month."""
 RAW_CHARACTERS: Final = 160
 """How much of a rejected line is fetched as an example, and one more that tells that there was more."""
-_MONTHS_A_YEAR: Final = 12
 
 
 class PieceState(StrEnum):
@@ -284,15 +282,7 @@ def _expected_months(connection: duckdb.DuckDBPyConnection, seen: Iterable[Piece
     calendar = rows_of(connection, "SELECT DISTINCT yearmonth FROM time_periods ORDER BY yearmonth")
     if calendar:
         return [month for (month,) in calendar]
-    claimed = sorted({piece.month for piece in seen if piece.file or piece.refused})
-    if not claimed or _ordinal(claimed[-1]) - _ordinal(claimed[0]) >= MAX_SPAN_MONTHS:
-        return claimed
-    span = range(_ordinal(claimed[0]), _ordinal(claimed[-1]) + 1)
-    return [ordinal // _MONTHS_A_YEAR * 100 + ordinal % _MONTHS_A_YEAR + 1 for ordinal in span]
-
-
-def _ordinal(month: int) -> int:
-    return month // 100 * _MONTHS_A_YEAR + month % 100 - 1
+    return month_span(piece.month for piece in seen if piece.file or piece.refused)
 
 
 def _order(key: PieceKey) -> tuple[int, tuple[int, str]]:

@@ -1,16 +1,28 @@
 """What is open in a data directory, in words, and the command for it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from capsim_dagster.orchestration.states import State, Status
+from capsim_dagster.errors import listed
+from capsim_dagster.orchestration.states import LOST, AssetStatus, State, Status
 from capsim_dagster.simulation.time_dimension import month_name
 
 AFTER_WINDOW: Final = "after the window, can be added"
 """Nothing is wrong with these months, and nobody has asked for them."""
 ON_DEMAND: Final = "not made yet, job panel_refresh"
 """Nothing is wrong with these assets either: no refresh makes them."""
+NEXT: Final = "next"
+"""Nothing is open; this is what one would do now."""
+_PAGE: Final = "refinery_audit"
+_VALIDATED: Final = "validated_server_metrics"
+_PANEL_COMMANDS: Final = {"server_metrics": "capsim panel generate", _VALIDATED: "capsim panel load"}
+_PUBLISHING: Final = {
+    "hourly_archive": "capsim archive",
+    "tier3_daily": "capsim tier3 export",
+    "tier2_hourly": "capsim tier2 export",
+}
+_DAY_LETTERS: Final = len("2026-01-15")
 
 
 @dataclass(frozen=True)
@@ -30,43 +42,137 @@ class Advice:
     command: str
 
 
-def advice(found: Status, *, end: int, is_own: bool, options: str) -> list[Advice]:
+@dataclass(frozen=True)
+class Place:
+    """What a command needs so that it goes to the same data.
+
+    Attributes:
+        fleet: Options of a command that simulates, each after a space.
+        data: Options of any other, likewise.
+        feed: Options of `capsim refine`; empty = the settings name the feed.
+        warehouse: The warehouse.
+        end: Last month of the window, as YYYYMM.
+        is_own: Whether the feed is capsim's own, and not a user's.
+    """
+
+    fleet: str
+    data: str
+    feed: str
+    warehouse: str
+    end: int
+    is_own: bool
+
+    @property
+    def make(self) -> str:
+        """The command that makes, or loads, all of it."""
+        return f"capsim run{self.fleet}" if self.is_own else f"capsim refine{self.feed}{self.data}"
+
+
+def advice(found: Status, place: Place) -> list[Advice]:
     """Return what is open, what is worst first, and the command for it.
 
     A command for some months leaves out those in between that are whole.
 
     Args:
         found: What there is.
-        end: Last month of the window, as YYYYMM.
-        is_own: Whether the feed is capsim's own, and not a user's.
-        options: Options that the commands need, each after a space.
+        place: Where that is.
     """
     if found.is_empty:
-        return [Advice("nothing is here yet", [], [], ("capsim run" if is_own else "capsim backfill") + options)]
-    later = set(found.months_after(end))
-    failed = set(found.failed_months)
-    missing = {month for asset in found.assets for month in asset.months_in(State.MISSING)}
-    missing -= failed | later | {*found.running_months}
-    unjudged = {*found.open_months} - missing - failed - later
-    groups = (("failed", failed), ("missing", missing), ("not judged", unjudged))
-    lines = [Advice(what, sorted(months), [], _backfill(months) + options) for what, months in groups if months]
-    if not lines and not found.is_busy and found.open_assets:
+        return [Advice("nothing is here yet", [], [], place.make)]
+    lost = list(_lost(found, place))
+    lines = [*lost, *_open_months(found, place)]
+    later = found.months_after(place.end)
+    is_settled = not lines and not found.is_busy
+    whole = [name for name in found.open_assets if is_settled and place.is_own and found.months]
+    if whole:
         # Any month's run makes them anew, and the last costs least: its files have not changed.
-        last = max({*found.months} - later, default=end)
-        lines.append(
-            Advice("failed, missing or not judged", [], found.open_assets, f"{_backfill([last])} --again{options}")
-        )
+        last = max({*found.months} - {*later}, default=place.end)
+        again = f"{_backfill([last])} --again{place.fleet}"
+        lines.append(Advice("failed, missing or not judged", [], whole, again))
     if found.running_months:
         lines.append(Advice("under way", found.running_months, [], ""))
-    if later:
-        lines.append(Advice(AFTER_WINDOW, sorted(later), [], _backfill(later) + options))
-    return [*lines, *_on_demand(found, f"capsim ui{options}")]
+    if later and place.is_own:
+        lines.append(Advice(AFTER_WINDOW, later, [], _backfill(later) + place.fleet))
+    return [*lines, *_on_demand(found, f"capsim ui{place.fleet}"), *_next(found, place)]
+
+
+def _open_months(found: Status, place: Place) -> list[Advice]:
+    """Return the months that failed, are missing or were not judged."""
+    later, running = {*found.months_after(place.end)}, {*found.running_months}
+    failed = {*found.failed_months}
+    missing = {month for asset in found.assets for month in asset.months_in(State.MISSING)} - failed - later - running
+    unjudged = {*found.open_months} - missing - failed - later
+    unjudged -= {month for asset in found.assets for month in asset.months_in(*LOST)}
+    groups = (("failed", failed), ("missing", missing), ("not judged", unjudged))
+    return [
+        Advice(what, sorted(months), [], _backfill(months) + place.fleet if place.is_own else place.make)
+        for what, months in groups
+        if months
+    ]
+
+
+def _lost(found: Status, place: Place) -> Iterator[Advice]:
+    """Yield what is gone from the disk or damaged there, and the command that makes it again."""
+    lost = [asset for asset in found.assets if asset.is_lost and not asset.is_on_demand]
+    months = sorted({month for asset in lost for month in asset.months_in(*LOST)})
+    names = [asset.asset for asset in lost]
+    is_page_only = names == [_PAGE]
+    if names:
+        is_by_month = place.is_own and all(asset.months for asset in lost if asset.asset != _PAGE)
+        again = f"{_backfill(months)} --again{place.fleet}" if is_by_month and months else place.make
+        command = f"capsim audit{place.data}" if is_page_only else _put_away(lost, place) + again
+        yield Advice(_in_words(lost), months, names, command)
+    for asset in found.assets:
+        if asset.is_lost and asset.is_on_demand:
+            yield Advice(_in_words([asset]), [], [asset.asset], _PANEL_COMMANDS[asset.asset] + place.data)
+    for dated in found.publication:
+        if dated.gone:
+            days = sorted({key[:_DAY_LETTERS] for key in dated.gone})
+            which = days[0] if len(days) == 1 else f"{days[0]}..{days[-1]}"
+            command = f"{_PUBLISHING[dated.asset]} --date {which}{place.fleet}"
+            yield Advice(str(State.GONE), [], [f"{listed(dated.gone)} of {dated.asset}"], command)
+
+
+def _in_words(lost: Sequence[AssetStatus]) -> str:
+    """Return in what states some assets are."""
+    states = {asset.state for asset in lost} | {
+        state for asset in lost for state in LOST if asset.months_in(state)
+    }  # fmt: skip
+    return " or ".join(state.value for state in LOST if state in states)
+
+
+def _put_away(lost: Sequence[AssetStatus], place: Place) -> str:
+    """Return what is to be done before: a warehouse that cannot be opened stands in the way of its successor."""
+    if not any(asset.is_unreadable for asset in lost):
+        return ""
+    path = shlex.quote(place.warehouse)
+    return f"mv {path} {path}.damaged && "
 
 
 def _on_demand(found: Status, command: str) -> list[Advice]:
     """Return what is open of the assets that no refresh makes."""
-    groups = (("failed or not judged, job panel_refresh", found.failed_on_demand), (ON_DEMAND, found.never_demanded))
+    failed = [name for name in found.failed_on_demand if not any(a.asset == name and a.is_lost for a in found.assets)]
+    groups = (("failed or not judged, job panel_refresh", failed), (ON_DEMAND, found.never_demanded))
     return [Advice(what, [], assets, command) for what, assets in groups if assets]
+
+
+def _next(found: Status, place: Place) -> list[Advice]:
+    """Return what one would look at next where a command of its own put something, and nothing is open."""
+    there = {asset.asset for asset in found.assets if asset.state is State.MATERIALIZED}
+    lines = []
+    if not place.is_own and there:
+        lines.append(Advice(f"{NEXT}: what became of every line", [], [], f"capsim audit{place.data}"))
+    if not found.months and _VALIDATED in there:
+        lines.append(Advice(f"{NEXT}: validate it again", [], [], f"capsim panel load{place.data}"))
+    elif not found.months and "server_metrics" in there:
+        lines.append(Advice(f"{NEXT}: look at the panel", [], [], f"capsim panel show{place.data}"))
+    dated = {each.asset: each for each in found.publication}
+    archived = dated.get("hourly_archive")
+    if archived and archived.there and not dated["tier3_daily"].there:
+        days = f"{archived.first}..{archived.last}"
+        command = f"capsim tier3 export --date {days}{place.fleet}"
+        lines.append(Advice(f"{NEXT}: publish what is archived", [], [], command))
+    return lines
 
 
 def _backfill(months: Collection[int]) -> str:

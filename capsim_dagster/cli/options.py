@@ -218,6 +218,6 @@ def say(message: str) -> None:
 
 def layout_of(settings: Settings) -> "DataLayout":
     """Return where each artifact lies."""
-    from capsim_dagster.pipeline.platform import Platform
+    from capsim_dagster.storage.layout import DataLayout
 
-    return Platform(settings).layout
+    return DataLayout(settings.data_dir.absolute())

@@ -15,7 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from capsim_dagster.cli.advice import AFTER_WINDOW, ON_DEMAND, Advice, advice
+from capsim_dagster.cli.advice import AFTER_WINDOW, NEXT, ON_DEMAND, Advice, Place, advice
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
     config_option,
@@ -28,8 +28,13 @@ from capsim_dagster.cli.options import (
     window,
 )
 from capsim_dagster.cli.terminal import escape
-from capsim_dagster.errors import FeedError, listed
+from capsim_dagster.errors import listed
+from capsim_dagster.legacy_feed.contract import FeedContract
+from capsim_dagster.orchestration.findings import recorded_status, shown_status
+from capsim_dagster.orchestration.history import has_unfinished, inventory_versions, open_records
+from capsim_dagster.orchestration.months import ranges_named
 from capsim_dagster.orchestration.states import (
+    LOST,
     AssetStatus,
     CheckStatus,
     DatedStatus,
@@ -38,11 +43,14 @@ from capsim_dagster.orchestration.states import (
     Status,
     Verdict,
 )
-from capsim_dagster.simulation.time_dimension import month_name, yearmonth
+from capsim_dagster.pipeline.on_disk import OnDisk, look_at_disk
+from capsim_dagster.simulation.telemetry import fleet_hash
+from capsim_dagster.simulation.time_dimension import month_name, month_span, months_between, yearmonth
 
 if TYPE_CHECKING:
     import dagster as dg
 
+    from capsim_dagster.orchestration.history import Records
     from capsim_dagster.settings import Settings
     from capsim_dagster.storage import DataLayout
 
@@ -51,10 +59,14 @@ _MARKS: Final = {
     State.FAILED: "[red]✗[/]",
     State.RUNNING: "[yellow]▶[/]",
     State.MISSING: "[yellow]○[/]",
+    State.GONE: "[red]?[/]",
+    State.DAMAGED: "[red]![/]",
 }
 _LATER: Final = "[dim]·[/]"
 _NOT_MADE: Final = "[dim]· not materialized[/]"
 """State of an asset that no refresh makes and nobody has asked for."""
+_NOT_RECORDED: Final = "[dim]by a command[/]"
+"""Where others have a time: it is on disk, and no run recorded it."""
 _NO_MONTH: Final = " "
 _MONTHS_A_YEAR: Final = 12
 _GAP: Final = "  "
@@ -98,13 +110,13 @@ def status(  # noqa: PLR0913 one argument an option
 ) -> None:
     """Show what is there: assets, months, checks, the last runs, what is open, and the command for it.
 
-    The same as the UI shows, from the same records; nothing is run. Exit code 1 if an asset, a month or a blocking
-    check failed; what is merely missing is no failure. Where a run was given another fleet or window, give them here
-    too.
+    The same as the UI shows, from the same records, compared with what lies on disk; nothing is run. Exit code 1 if an
+    asset, a month or a blocking check failed, or what was made is gone or damaged; what is merely missing is no
+    failure. Where a run was given another fleet or window, give them here too.
     """
     settings = read_settings(config, data_dir, generation=window(hosts, start, end))
     given = {"--config": config, "--data-dir": data_dir, "--hosts": hosts, "--start": start, "--end": end}
-    view = _look(settings, options_given(given))
+    view = _look(settings, given)
     if as_json:
         click.echo(json.dumps(_as_json(view), indent=2, default=str))
     else:
@@ -127,38 +139,84 @@ def instance_to_read(layout: "DataLayout") -> "Iterator[dg.DagsterInstance]":
             yield instance
 
 
-def _look(settings: "Settings", options: str) -> _View:
-    """Return what there is of what the settings describe."""
-    from capsim_dagster.definitions import build_definitions
-    from capsim_dagster.orchestration.backfill import assets_wanted, months_wanted
-    from capsim_dagster.orchestration.dead_runs import release_dead_runs
-    from capsim_dagster.orchestration.status import is_of_other_fleet, read_status
+@contextmanager
+def records_to_read(layout: "DataLayout") -> "Iterator[Records]":
+    """Open what is recorded of a data directory.
 
-    today = dt.datetime.now(dt.UTC).date()
-    definitions = build_definitions(settings, today=today)
-    is_own, end = settings.refinery.feed_dir is None, yearmonth(settings.data_generation.end_date)
-    note = ""
-    with instance_to_read(layout_of(settings)) as instance:
+    Dagster is loaded only where a run is not finished, as its process may have been killed, or where the records are
+    not in the files that capsim sets up.
+    """
+    with open_records(layout.dagster_home) as records:
+        if records is not None and not has_unfinished(records):
+            yield records
+            return
+    from capsim_dagster.orchestration.dead_runs import release_dead_runs
+    from capsim_dagster.orchestration.status import records_of
+
+    with instance_to_read(layout) as instance:
         release_dead_runs(instance)
-        try:
-            months = months_wanted(definitions, settings, today=today)
-        except FeedError as error:
-            months, note = [], f"the feed cannot be looked at: {error}"
-        found = read_status(definitions, instance, today=today, assets=assets_wanted(settings), months=months)
-        if is_own and is_of_other_fleet(instance, settings.data_generation):
+        yield records_of(instance)
+
+
+def _look(settings: "Settings", given: Mapping[str, Any]) -> _View:
+    """Return what there is of what the settings describe."""
+    today, layout = dt.datetime.now(dt.UTC).date(), layout_of(settings)
+    disk = look_at_disk(settings, today)
+    feed = settings.refinery.feed_dir or disk.warehouse.foreign_feed
+    months, note = _own_months(settings, today) if feed is None else _foreign_months(settings, feed, disk)
+    with records_to_read(layout) as records:
+        recorded = recorded_status(records, None, months, disk=disk)
+        if feed is None and _is_of_other_fleet(records, settings):
             note = (
                 "what is here was made with other settings than these\n  -> give the options that it was made with "
                 "(--hosts, --start, --config), or name another --data-dir; capsim run replaces it"
             )
-    if not is_own:
-        end = max(found.months, default=end)
+    found = shown_status(recorded, is_own=feed is None)
+    end = yearmonth(settings.data_generation.end_date) if feed is None else max(found.months, default=0)
+    place = Place(
+        fleet=options_given(given),
+        data=options_given({name: given[name] for name in ("--config", "--data-dir")}),
+        feed=options_given({"--feed": feed}) if settings.refinery.feed_dir is None else "",
+        warehouse=str(layout.warehouse),
+        end=end,
+        is_own=feed is None,
+    )
     return _View(
-        fleet=_fleet(settings),
+        fleet={**_fleet(settings), "feed": feed},
         found=found,
         later=found.months_after(end),
-        advice=[] if note else advice(found, end=end, is_own=is_own, options=options),
+        advice=[] if note else advice(found, place),
         note=note,
     )
+
+
+def _own_months(settings: "Settings", today: dt.date) -> tuple[list[int], str]:
+    """Return the months that could be there: those of the window, and those since that are over."""
+    generation = settings.data_generation
+    over = dt.date(today.year, today.month, 1) - dt.timedelta(days=1)
+    last = max(over, generation.end_date)
+    return [yearmonth(day) for day in months_between(generation.start_date, last)], ""
+
+
+def _foreign_months(settings: "Settings", feed: Path | str, disk: OnDisk) -> tuple[list[int], str]:
+    """Return the months of a user's feed and of the table, and why the feed cannot be looked at; empty = it can.
+
+    What lies in a bucket is not asked for.
+    """
+    contract = FeedContract(Path(feed).absolute(), settings.legacy_feed)
+    claimed = [piece.month for piece in contract.pieces()] if contract.root.is_dir() else []
+    months = sorted({*month_span(claimed), *disk.warehouse.months})
+    if contract.root.is_dir() or Path(feed).parts[:1] == ("s3:",):
+        return months, ""
+    return (
+        months,
+        f"the feed cannot be looked at: no folder {feed}\n  -> name the root of a feed: capsim refine --feed DIR",
+    )
+
+
+def _is_of_other_fleet(records: "Records", settings: "Settings") -> bool:
+    versions = inventory_versions(records)
+    return bool(versions) and versions[0][1] not in (None, fleet_hash(settings.data_generation))
 
 
 def _fleet(settings: "Settings") -> dict[str, Any]:
@@ -169,7 +227,6 @@ def _fleet(settings: "Settings") -> dict[str, Any]:
         "first_day": generation.start_date,
         "last_day": generation.end_date,
         "seed": generation.random_seed,
-        "feed": settings.refinery.feed_dir,
         "data_dir": layout_of(settings).root,
     }
 
@@ -191,15 +248,14 @@ def _print(view: _View, terminal: Console, *, with_checks: bool) -> None:
     if view.note:
         terminal.print(f"[yellow]{escape(view.note)}[/]", soft_wrap=True, highlight=False)
     if not found.is_empty:
-        terminal.print(_asset_table(view))
+        _print_assets(view, terminal)
         _print_months(view, terminal)
         _print_publication(found.publication, terminal)
         _print_checks(found, terminal, with_all=with_checks)
         _print_runs(found.runs, terminal)
-    if not view.note and all(line.what in (AFTER_WINDOW, ON_DEMAND) for line in view.advice):
-        terminal.print(
-            f"everything {'of the window' if view.advice else 'that can be there'} is there", highlight=False
-        )
+    settled = [line for line in view.advice if not line.what.startswith(NEXT)]
+    if not view.note and all(line.what in (AFTER_WINDOW, ON_DEMAND) for line in settled):
+        terminal.print(f"everything {'of the window' if settled else 'that can be there'} is there", highlight=False)
     for line in view.advice:
         terminal.print(_advice_line(line), soft_wrap=True, highlight=False)
 
@@ -222,12 +278,26 @@ def _table(*columns: str) -> Table:
     return table
 
 
+def _print_assets(view: _View, terminal: Console) -> None:
+    """Print what there is of each asset, and what is wrong with what is on disk."""
+    if view.found.assets:
+        terminal.print(_asset_table(view))
+    problems: dict[str, list[str]] = {}
+    for asset in view.found.assets:
+        if asset.problem:
+            problems.setdefault(asset.problem, []).append(asset.asset)
+    for problem, assets in problems.items():
+        told = f"[red]damaged:[/] {', '.join(assets)}: {escape(problem)}"
+        terminal.print(told, soft_wrap=True, highlight=False)
+
+
 def _asset_table(view: _View) -> Table:
     table = _table("asset", "state", "rows", "materialized (UTC)")
     table.columns[2].justify = "right"
     for asset in view.found.assets:
         rows = f"{asset.rows:,}" if asset.rows else ""
         last = f"{asset.last:%Y-%m-%d %H:%M}" if asset.last else ""
+        last = last or (_NOT_RECORDED if asset.state is State.MATERIALIZED else "")
         table.add_row(asset.asset, _state(asset, view.later), rows, last)
     return table
 
@@ -255,7 +325,8 @@ def _print_months(view: _View, terminal: Console) -> None:
             marks = _GAP.join("".join(_year(asset, year, view.later)) for year in shown)
             terminal.print(f"{asset.asset:<{label}}{_GAP}{marks}".rstrip(), soft_wrap=True, highlight=False)
     if assets:
-        legend = {state.value: mark for state, mark in _MARKS.items()}
+        lost = {state for asset in assets for state in LOST if asset.months_in(state)}
+        legend = {state.value: mark for state, mark in _MARKS.items() if state not in LOST or state in lost}
         legend |= {"after the window, not asked for": _LATER} if view.later else {}
         terminal.print(_GAP.join(f"{mark} {word}" for word, mark in legend.items()), soft_wrap=True, highlight=False)
 
@@ -268,8 +339,6 @@ def _year(asset: AssetStatus, year: int, later: Collection[int]) -> Iterator[str
 
 def _print_checks(found: Status, terminal: Console, *, with_all: bool) -> None:
     """Print how many checks passed, and those that did not; while a run is under way, its verdicts are to come."""
-    from capsim_dagster.orchestration.partitions import ranges_named
-
     counts = Counter(check.verdict for check in found.checks)
     words = [f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]]
     silent = counts[None]
@@ -302,7 +371,7 @@ def _print_publication(publication: Sequence[DatedStatus], terminal: Console) ->
     if not asked:
         return
     terminal.print()
-    table = _table("publication", "there", "first", "last", "failed, running or refused", "materialized (UTC)")
+    table = _table("publication", "there", "first", "last", "to be looked at", "materialized (UTC)")
     for dated in asked:
         latest = f"{dated.latest:%Y-%m-%d %H:%M}" if dated.latest else ""
         table.add_row(dated.asset, f"{dated.there:,} {dated.unit}", dated.first, dated.last, _amiss(dated), latest)
@@ -311,7 +380,12 @@ def _print_publication(publication: Sequence[DatedStatus], terminal: Console) ->
 
 def _amiss(dated: DatedStatus) -> str:
     """Return the partitions that a person should look at."""
-    groups = (("red", "failed", dated.failed), ("red", "refused", dated.refused), ("yellow", "running", dated.running))
+    groups = (
+        ("red", "gone", dated.gone),
+        ("red", "failed", dated.failed),
+        ("red", "refused", dated.refused),
+        ("yellow", "running", dated.running),
+    )
     return "; ".join(f"[{colour}]{what}[/] {listed(keys)}" for colour, what, keys in groups if keys)
 
 
@@ -333,9 +407,7 @@ def _print_runs(runs: Sequence[RunStatus], terminal: Console) -> None:
 
 
 def _advice_line(line: Advice) -> str:
-    from capsim_dagster.orchestration.partitions import ranges_named
-
-    about = ranges_named(line.months) or ", ".join(line.assets)
+    about = " of ".join(part for part in (ranges_named(line.months), ", ".join(line.assets)) if part)
     colour = "red" if line.what == "failed" else "default"
     told = f"[{colour}]{line.what}[/]" + (f": {about}" if about else "")
     return f"{told} → [bold]{escape(line.command)}[/]" if line.command else told

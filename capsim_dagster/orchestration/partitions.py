@@ -4,21 +4,52 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
 
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES  # not exported
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus  # not exported
 
+from capsim_dagster.orchestration.months import (
+    PARTITION_TAG,
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    day_of,
+    hour_key,
+    hour_of,
+    key_of,
+    last_month_asked,
+    month_of,
+    month_ranges,
+    months_asked,
+    range_tags,
+    ranges_named,
+)
 from capsim_dagster.settings import Automation, DataGeneration
-from capsim_dagster.simulation.time_dimension import first_day, month_name, month_start, months_between
+from capsim_dagster.simulation.time_dimension import month_start, months_between
 
-PARTITION_TAG = "dagster/partition"
-RANGE_START_TAG = "dagster/asset_partition_range_start"
-RANGE_END_TAG = "dagster/asset_partition_range_end"
-
-_DAY_LETTERS: Final = len("2026-01-15")
-_LONGEST_MONTH: Final = dt.timedelta(days=31)
+__all__ = [
+    "PARTITION_TAG",
+    "RANGE_END_TAG",
+    "RANGE_START_TAG",
+    "Standing",
+    "backfill_policy",
+    "daily_partitions",
+    "day_of",
+    "forget_dates",
+    "forget_months",
+    "hour_key",
+    "hour_of",
+    "hourly_partitions",
+    "key_of",
+    "last_month_asked",
+    "month_of",
+    "month_ranges",
+    "monthly_partitions",
+    "months_asked",
+    "range_tags",
+    "ranges_named",
+    "standing",
+]
 
 
 def monthly_partitions(generation: DataGeneration, *, today: dt.date) -> dg.MonthlyPartitionsDefinition:
@@ -48,103 +79,12 @@ def hourly_partitions(generation: DataGeneration) -> dg.HourlyPartitionsDefiniti
     return dg.HourlyPartitionsDefinition(start_date=hour_key(generation.start_date, 0))
 
 
-def day_of(key: str) -> dt.date:
-    """Return the day of the partition key of a day or an hour.
-
-    >>> day_of("2026-01-15"), day_of("2026-01-15-07:00")
-    (datetime.date(2026, 1, 15), datetime.date(2026, 1, 15))
-    """
-    return dt.date.fromisoformat(key[:_DAY_LETTERS])
-
-
-def hour_of(key: str) -> int:
-    """Return the hour of the partition key of an hour.
-
-    >>> hour_of("2026-01-15-07:00")
-    7
-    """
-    return int(key[_DAY_LETTERS + 1 : _DAY_LETTERS + 3])
-
-
-def hour_key(day: dt.date, hour: int) -> str:
-    """Return the partition key of an hour.
-
-    >>> hour_key(dt.date(2026, 1, 15), 7)
-    '2026-01-15-07:00'
-    """
-    return f"{day}-{hour:02d}:00"
-
-
 def backfill_policy(automation: Automation) -> dg.BackfillPolicy:
     """Return how a backfill is cut into runs: one run, or runs of at most `automation.max_months_per_run` months."""
     longest = automation.max_months_per_run
     if longest is None:
         return dg.BackfillPolicy.single_run()
     return dg.BackfillPolicy.multi_run(max_partitions_per_run=longest)
-
-
-def month_of(partition_key: str) -> int:
-    """Return the month of a partition key as YYYYMM.
-
-    >>> month_of("2024-03-01")
-    202403
-    """
-    return int(partition_key[:4]) * 100 + int(partition_key[5:7])
-
-
-def key_of(month: int) -> str:
-    """Return the partition key of a month given as YYYYMM.
-
-    >>> key_of(202403)
-    '2024-03-01'
-    """
-    return f"{month // 100:04d}-{month % 100:02d}-01"
-
-
-def month_ranges(months: Iterable[int], longest: int | None = None) -> list[list[int]]:
-    """Return months as ranges without a gap, in order: what a run can ask for.
-
-    Args:
-        months: Months as YYYYMM, in any order.
-        longest: Longest range, 1 or more [months]; None = any length.
-
-    >>> month_ranges([202401, 202311, 202312, 202404])
-    [[202311, 202312, 202401], [202404]]
-    >>> month_ranges([202311, 202312, 202401], longest=2)
-    [[202311, 202312], [202401]]
-    """
-    ranges: list[list[int]] = []
-    for month in sorted(set(months)):
-        last = ranges[-1] if ranges else []
-        if last and month == _next_month(last[-1]) and (longest is None or len(last) < longest):
-            last.append(month)
-        else:
-            ranges.append([month])
-    return ranges
-
-
-def ranges_named(months: Iterable[int]) -> str:
-    """Return months in words, those in a row as a range.
-
-    >>> ranges_named([202312, 202401, 202403])
-    '2023-12 to 2024-01, 2024-03'
-    """
-    return ", ".join(
-        month_name(part[0]) if len(part) == 1 else f"{month_name(part[0])} to {month_name(part[-1])}"
-        for part in month_ranges(months)
-    )
-
-
-def range_tags(months: Iterable[int]) -> dict[str, str]:
-    """Return the run tags that ask for the range from the first to the last of some months."""
-    ordered = sorted(months)
-    return {RANGE_START_TAG: key_of(ordered[0]), RANGE_END_TAG: key_of(ordered[-1])}
-
-
-def last_month_asked(tags: Mapping[str, str]) -> int | None:
-    """Return the last month that a run asks for by its tags, as YYYYMM; None for a run without partitions."""
-    key = tags.get(RANGE_END_TAG) or tags.get(PARTITION_TAG)
-    return month_of(key) if key else None
 
 
 def forget_months(instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], *, but: Mapping[str, str]) -> int:
@@ -160,7 +100,7 @@ def forget_months(instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], *
     forgotten = 0
     for asset in assets:
         there = {month_of(key) for key in instance.get_materialized_partitions(asset)}
-        lost = sorted(there.difference(_months_asked(but, there)))
+        lost = sorted(there.difference(months_asked(but, there)))
         with suppress(NotImplementedError):
             instance.wipe_asset_partitions(asset, [key_of(month) for month in lost])
             forgotten += len(lost)
@@ -221,7 +161,7 @@ def standing(
     under_way: dict[int, list[str]] = {month: [] for month in by_status.get(AssetPartitionStatus.IN_PROGRESS, ())}
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
         is_loading = run.job_name in jobs and (run.asset_selection is None or asset in run.asset_selection)
-        for month in _months_asked(run.tags, wanted):
+        for month in months_asked(run.tags, wanted):
             # A run is recorded before what it plans is; a run of another job shows by its plan alone.
             if is_loading or month in under_way:
                 under_way.setdefault(month, []).append(run.run_id)
@@ -230,17 +170,3 @@ def standing(
         failed=frozenset(by_status.get(AssetPartitionStatus.FAILED, set()) - under_way.keys()),
         under_way=under_way,
     )
-
-
-def _months_asked(tags: Mapping[str, str], wanted: Iterable[int]) -> list[int]:
-    """Return those of some months that a run asks for by its tags."""
-    last = last_month_asked(tags)
-    if last is None:
-        return []
-    first = month_of(tags.get(RANGE_START_TAG) or tags[PARTITION_TAG])
-    return [month for month in wanted if first <= month <= last]
-
-
-def _next_month(month: int) -> int:
-    after = first_day(month) + _LONGEST_MONTH
-    return after.year * 100 + after.month

@@ -16,6 +16,14 @@ class State(StrEnum):
     FAILED = "failed"
     RUNNING = "running"
     MISSING = "missing"
+    GONE = "gone"
+    """It was made, and is no longer on disk."""
+    DAMAGED = "damaged"
+    """It is on disk, and not as it was made."""
+
+
+LOST = (State.GONE, State.DAMAGED)
+"""States that show on disk alone: what is recorded says that all is well."""
 
 
 class Verdict(StrEnum):
@@ -35,8 +43,10 @@ class AssetStatus:
         state: Of the whole; of one with months: the worst of those that were ever asked for.
         months: State by month as YYYYMM, of every month that could be there; None = it has no months.
         rows: Rows of the latest materialization, over all months.
-        last: When it was last materialized, in UTC; None = never.
+        last: When it was last materialized, in UTC; None = never, or it is there and no run recorded it.
         is_on_demand: Whether no refresh makes it: that it was never made is nothing to be mended.
+        problem: What is wrong with what is on disk, in words; empty = nothing.
+        is_unreadable: Whether its file cannot be opened, and stands in the way of a new one.
     """
 
     asset: str
@@ -45,6 +55,13 @@ class AssetStatus:
     rows: int
     last: dt.datetime | None
     is_on_demand: bool = False
+    problem: str = ""
+    is_unreadable: bool = False
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether something of it is gone from the disk, or damaged there."""
+        return self.state in LOST or bool(self.months_in(*LOST))
 
     def months_in(self, *states: State) -> list[int]:
         """Return the months in some states, ascending, as YYYYMM."""
@@ -90,6 +107,7 @@ class DatedStatus:
         running: Partitions that an unfinished run is at, ascending.
         refused: Partitions with a check that failed, ascending.
         latest: When one was last materialized, in UTC; None = never.
+        gone: Partitions that were made and are no longer on disk, ascending; those apart that are kept no longer.
     """
 
     asset: str
@@ -101,16 +119,17 @@ class DatedStatus:
     running: Sequence[str]
     refused: Sequence[str]
     latest: dt.datetime | None
+    gone: Sequence[str] = ()
 
     @property
     def has_failures(self) -> bool:
-        """Whether a partition or a check of one failed."""
-        return bool(self.failed or self.refused)
+        """Whether a partition or a check of one failed, or one is gone."""
+        return bool(self.failed or self.refused or self.gone)
 
     @property
     def is_empty(self) -> bool:
         """Whether nobody ever asked for any."""
-        return not (self.there or self.failed or self.running)
+        return not (self.there or self.failed or self.running or self.gone)
 
 
 @dataclass(frozen=True)
@@ -156,8 +175,8 @@ class Status:
 
     @property
     def has_failures(self) -> bool:
-        """Whether an asset, one of its months, days or hours, or a blocking check failed."""
-        failed = any(asset.state is State.FAILED for asset in self.assets)
+        """Whether an asset, one of its months, days or hours, or a blocking check failed, or something is lost."""
+        failed = any(asset.state is State.FAILED or asset.is_lost for asset in self.assets)
         failed = failed or any(dated.has_failures for dated in self.publication)
         return failed or any(check.verdict is Verdict.FAILED for check in self.checks if check.is_blocking)
 
@@ -222,7 +241,7 @@ class Status:
 
     def months_after(self, end: int) -> list[int]:
         """Return the months after `end` (YYYYMM) and after the last one that was ever asked for, ascending."""
-        known = (State.MATERIALIZED, State.FAILED, State.RUNNING)
+        known = {*State} - {State.MISSING}
         last = max([end, *(month for asset in self.assets for month in asset.months_in(*known))])
         return [month for month in self.months if month > last]
 

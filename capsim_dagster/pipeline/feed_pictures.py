@@ -9,13 +9,12 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from capsim_dagster.audits.refinery import MAX_SPAN_MONTHS
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.plots import feed
 from capsim_dagster.plots.bars import IntArray
 from capsim_dagster.plots.feed import FeedMonths
 from capsim_dagster.schemas import FileFault, Resource
-from capsim_dagster.simulation.time_dimension import first_day, month_name, months_between, yearmonth
+from capsim_dagster.simulation.time_dimension import month_name, month_span
 from capsim_dagster.warehouse import read_table
 
 
@@ -56,7 +55,7 @@ def _feed_months(
     refusals = read_table(connection, "refused_files", order_by="yearmonth, resource")
     is_missing = pl.col("reason") == FileFault.MISSING.value
     refused, absent = refusals.filter(~is_missing)["yearmonth"], refusals.filter(is_missing)["yearmonth"]
-    months = _months([*files["yearmonth"], *refusals["yearmonth"], *rejected["yearmonth"], *_calendar(connection)])
+    months = month_span([*files["yearmonth"], *refusals["yearmonth"], *rejected["yearmonth"], *_calendar(connection)])
     # Where a file is refused, its whole month may be held back: the others are there, but not in the table.
     lacking = _without_all(files, months, required) - set(refused)
     return FeedMonths(
@@ -81,15 +80,6 @@ def _calendar(connection: duckdb.DuckDBPyConnection) -> list[int]:
     """Return the months of the calendar as YYYYMM; a user's feed has none."""
     months = connection.execute("SELECT DISTINCT yearmonth FROM time_periods ORDER BY yearmonth").fetchall()
     return [month for (month,) in months]
-
-
-def _months(seen: Iterable[int]) -> list[int]:
-    """Return each month from the first to the last; only those seen where a stray date has named a far one."""
-    named = sorted(set(seen))
-    if not named:
-        return []
-    span = [yearmonth(day) for day in months_between(first_day(named[0]), first_day(named[-1]))]
-    return span if len(span) <= MAX_SPAN_MONTHS else named
 
 
 def _without_all(files: pl.DataFrame, months: Iterable[int], required: Sequence[Resource]) -> set[int]:

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import duckdb
 
-from capsim_dagster.audits.refinery import MAX_SPAN_MONTHS
 from capsim_dagster.errors import CapsimError, FeedError, GateError, SettingsError, listed
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.pipeline.directory import ensure_record
@@ -27,8 +26,7 @@ from capsim_dagster.refinery.hosts import HostTable
 from capsim_dagster.refinery.load import Feed, LoadedMonth, load_month
 from capsim_dagster.refinery.rules import ReadRules
 from capsim_dagster.settings import Kind
-
-_MONTHS_A_YEAR: Final = 12
+from capsim_dagster.simulation.time_dimension import month_span
 
 
 @dataclass(frozen=True)
@@ -129,12 +127,7 @@ def feed_months(platform: Platform) -> list[int]:
             + (f"; found {listed(names)}" if names else ""),
             remedy="set legacy_feed.layout and legacy_feed.resources.*.file_prefix",
         )
-    claimed = sorted({piece.month for piece in pieces})
-    first, last = (month // 100 * _MONTHS_A_YEAR + month % 100 - 1 for month in (claimed[0], claimed[-1]))
-    if last - first >= MAX_SPAN_MONTHS:
-        # One file with a stray date is not to make hundreds of months missing.
-        return claimed
-    return [index // _MONTHS_A_YEAR * 100 + index % _MONTHS_A_YEAR + 1 for index in range(first, last + 1)]
+    return month_span(piece.month for piece in pieces)
 
 
 def _require_folder(platform: Platform) -> None:

@@ -5,6 +5,7 @@ What differs by region, such as bank holidays and business days, is in `region_c
 
 import calendar
 import datetime as dt
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 SATURDAY: Final = 5
 """Weekday number, Monday = 0."""
+MAX_SPAN_MONTHS: Final = 360
+"""Longest stretch of months that is expected to be whole; beyond it, a stray date has named a month."""
 _EPOCH: Final = dt.date(1970, 1, 1)
 _EPOCH_WEEKDAY: Final = 3
 """1970-01-01 was a Thursday."""
@@ -68,6 +71,19 @@ def months_between(start: dt.date, end: dt.date) -> list[dt.date]:
     """Return the first days of the months from `start`'s to `end`'s, both inclusive."""
     first = range(start.year * 12 + start.month - 1, end.year * 12 + end.month)
     return [dt.date(index // 12, index % 12 + 1, 1) for index in first]
+
+
+def month_span(months: Iterable[int]) -> list[int]:
+    """Return the months from the first to the last of some, as YYYYMM; of more than `MAX_SPAN_MONTHS` just those given.
+
+    >>> month_span([202402, 202311])
+    [202311, 202312, 202401, 202402]
+    """
+    named = sorted(set(months))
+    if not named:
+        return []
+    span = [yearmonth(day) for day in months_between(first_day(named[0]), first_day(named[-1]))]
+    return span if len(span) <= MAX_SPAN_MONTHS else named
 
 
 def epoch_days(first: dt.date, last: dt.date) -> NDArray[np.int64]:

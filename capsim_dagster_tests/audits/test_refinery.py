@@ -5,7 +5,6 @@ import duckdb
 import pytest
 
 from capsim_dagster.audits.refinery import (
-    MAX_SPAN_MONTHS,
     RAW_CHARACTERS,
     Claim,
     PieceState,
@@ -14,6 +13,7 @@ from capsim_dagster.audits.refinery import (
 )
 from capsim_dagster.schemas import VARIETIES, FileFault, LineFault, Resource
 from capsim_dagster.settings import DataGeneration
+from capsim_dagster.simulation.time_dimension import MAX_SPAN_MONTHS
 from capsim_dagster.warehouse import append_rows
 from capsim_dagster_tests.audits.refinery_rows import (
     ALL_RESOURCES,

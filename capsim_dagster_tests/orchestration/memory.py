@@ -1,11 +1,19 @@
 """An instance in memory that is put back to what it was: making and filling one takes longer than what is tested."""
 
+import datetime as dt
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from importlib import import_module
 from typing import Any
 
 import dagster as dg
+import pytest
+
+from capsim_dagster.orchestration.keys import DATED
+from capsim_dagster.orchestration.status import records_of
+from capsim_dagster.pipeline.on_disk import OnDisk
+from capsim_dagster.settings import Settings
 
 Kept = list[sqlite3.Connection]
 """Copies of the databases of an instance."""
@@ -44,3 +52,23 @@ def in_memory() -> Iterator[MemoryInstance]:
     """Open an instance in memory."""
     with dg.DagsterInstance.ephemeral() as instance:
         yield MemoryInstance(instance)
+
+
+class AsRecorded(OnDisk):
+    """A disk that says nothing against what is recorded of assets and months."""
+
+    def is_unknown(self, asset: str) -> bool:
+        """Whether the disk says nothing of an asset."""
+        return bool(asset)
+
+
+def read_from(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `capsim status` read this instance, and take the disk to hold what is recorded in it."""
+
+    def as_recorded(_: Settings, today: dt.date) -> OnDisk:
+        assert today
+        return AsRecorded(dated={key.to_user_string(): [*instance.get_materialized_partitions(key)] for key in DATED})
+
+    status = import_module("capsim_dagster.cli.status")
+    monkeypatch.setattr(status, "records_to_read", lambda _: nullcontext(records_of(instance)))
+    monkeypatch.setattr(status, "look_at_disk", as_recorded)
