@@ -1,6 +1,7 @@
 """What the commands share: options, exit codes, settings with options on top, and the terminal."""
 
 import datetime as dt
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -23,6 +24,21 @@ EXIT_INTERRUPTED: Final = 130
 PAGE_WIDTH: Final = 140
 DATE: Final = click.DateTime(formats=["%Y-%m-%d"])
 _RANGE_OF_DAYS: Final = ".."
+_COMMAND: Final = "capsim.command"
+
+
+class CapsimGroup(click.Group):
+    """The whole command line, which remembers how it was called: it is recorded beside what it makes."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the arguments, and go on."""
+        ctx.meta[_COMMAND] = shlex.join(["capsim", *args])
+        return super().parse_args(ctx, args)
+
+
+def command_line() -> str:
+    """Return the command line that is being worked on."""
+    return str(click.get_current_context().meta.get(_COMMAND, "capsim"))
 
 
 class DayRange(click.ParamType[tuple[dt.date, ...]]):

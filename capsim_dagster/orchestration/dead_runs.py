@@ -10,7 +10,8 @@ import dagster as dg
 import psutil
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES  # not exported
 
-_PROCESS_TAG: Final = "capsim/process"
+_PROCESS_TAG: Final = ".dagster/capsim_process"
+"""Hidden: the UI shows no tag that begins so."""
 _EVERY_SECONDS: Final = 30
 
 

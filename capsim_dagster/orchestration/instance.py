@@ -19,6 +19,8 @@ TEMPLATE: Final = "dagster.yaml"
 """Sought in the current folder and then in the checkout."""
 LOCATION: Final = "capsim_dagster"
 """Name of the code location; schedules and job history hang on it."""
+MODULE: Final = "capsim_dagster.definitions"
+"""What the code location loads."""
 _TERMINAL: Final = {
     "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
 }
@@ -40,7 +42,7 @@ def prepare_home(layout: DataLayout) -> Path:
 def workspace_file(layout: DataLayout) -> Path:
     """Write and return the workspace that the UI loads: the same location under the same name from any folder."""
     path = layout.dagster_home / "workspace.yaml"
-    module = {"module_name": "capsim_dagster.definitions", "location_name": LOCATION}
+    module = {"module_name": MODULE, "location_name": LOCATION}
     _write_if_changed(path, yaml.safe_dump({"load_from": [{"python_module": module}]}))
     return path
 

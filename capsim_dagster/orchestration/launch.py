@@ -5,8 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import dagster as dg
+from dagster._core.definitions.job_base import InMemoryJob  # not exported
+from dagster._core.execution.api import execute_run_iterator  # not exported
 
 from capsim_dagster.orchestration.dead_runs import process_tag, release_dead_runs
+from capsim_dagster.orchestration.origin import origin_of
 from capsim_dagster.orchestration.partitions import range_tags
 from capsim_dagster.orchestration.run_summary import RunSummary, summary_of
 
@@ -36,12 +39,11 @@ def run_job(
     release_dead_runs(instance)
     run_id = str(uuid.uuid4())
     try:
-        result = definitions.resolve_job_def(job).execute_in_process(
-            instance=instance,
-            tags={**range_tags(months), **process_tag(), **(tags or {})},
-            run_config=_QUIET,
-            raise_on_error=False,
-            run_id=run_id,
+        result = _execute(
+            definitions.resolve_job_def(job),
+            instance,
+            run_id,
+            {**range_tags(months), **process_tag(), **(tags or {})},
         )
     except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
         _record_as_cancelled(instance, run_id)
@@ -50,6 +52,23 @@ def run_job(
     if summary.interrupted:
         _record_as_cancelled(instance, run_id)
     return summary
+
+
+def _execute(
+    job: dg.JobDefinition, instance: dg.DagsterInstance, run_id: str, tags: Mapping[str, str]
+) -> dg.ExecuteInProcessResult:
+    """Run a job as `execute_in_process` does, with the origin that it has in the UI."""
+    run = instance.create_run_for_job(
+        job,
+        run_id=run_id,
+        run_config=_QUIET,
+        tags={**job.run_tags, **tags},
+        remote_job_origin=origin_of(job.name),
+    )
+    events = list(execute_run_iterator(InMemoryJob(job), run, instance))
+    ended = instance.get_run_by_id(run_id)
+    assert ended is not None  # noqa: S101 it was recorded above
+    return dg.ExecuteInProcessResult(job_def=job, event_list=events, dagster_run=ended, output_capture={})
 
 
 def _record_as_cancelled(instance: dg.DagsterInstance, run_id: str) -> None:
