@@ -11,11 +11,13 @@ from rich.progress import Progress
 from rich.table import Table
 
 from capsim_dagster.cli.options import EXIT_FAILED, config_option, console, data_dir_option, env_option, read_settings
+from capsim_dagster.cli.recording import recording
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from capsim_dagster.audits.finding import Finding
+    from capsim_dagster.orchestration.command_runs import CommandRun
     from capsim_dagster.panel.findings import Repair
     from capsim_dagster.panel.load import LoadOutcome
     from capsim_dagster.settings import Settings
@@ -56,9 +58,14 @@ def load(
     capsim panel load --input exports/servers.parquet    one of your own
     capsim panel load --strict --json
     """  # noqa: D301
+    from capsim_dagster.orchestration.jobs import PANEL_REFRESH
+    from capsim_dagster.orchestration.keys import VALIDATED_SERVER_METRICS
+
     settings = read_settings(config, data_dir, env=env)
     terminal = console()
-    outcome = _loaded(settings, source, terminal, strict=strict, quiet=as_json)
+    with recording(settings, PANEL_REFRESH, [VALIDATED_SERVER_METRICS]) as record:
+        outcome = _loaded(settings, source, terminal, strict=strict, quiet=as_json)
+        _record(outcome, record)
     if as_json:
         click.echo(outcome.report.as_json(), nl=False)
     else:
@@ -78,6 +85,18 @@ def _loaded(settings: "Settings", source: str | None, terminal: Console, *, stri
             progress.update(task, advance=rows, total=of)
 
         return load_panel(settings, store_of(settings), source=source, strict=strict, advance=advance)
+
+
+def _record(outcome: "LoadOutcome", record: "CommandRun") -> None:
+    """Record what came of it, each claim as its check."""
+    from capsim_dagster.orchestration.keys import VALIDATED_SERVER_METRICS
+    from capsim_dagster.orchestration.panel_assets import loaded_panel, panel_results, refusal
+
+    if outcome.report.validation_passed:
+        record.made(VALIDATED_SERVER_METRICS, loaded_panel(outcome))
+    else:
+        record.refused(VALIDATED_SERVER_METRICS, refusal(outcome.report, outcome.report_url))
+    record.judged(VALIDATED_SERVER_METRICS, panel_results(outcome.report))
 
 
 def _print_outcome(terminal: Console, outcome: "LoadOutcome") -> None:

@@ -141,6 +141,17 @@ def range_tags(months: Iterable[int]) -> dict[str, str]:
     return {RANGE_START_TAG: key_of(ordered[0]), RANGE_END_TAG: key_of(ordered[-1])}
 
 
+def partition_tags(partitions: dg.PartitionsDefinition[str] | None, keys: Sequence[str]) -> dict[str, str]:
+    """Return the run tags that ask for partitions: for one, or for a range; those with a gap no tag can ask for."""
+    if partitions is None or not keys or not all(partitions.has_partition_key(key) for key in keys):
+        return {}
+    if len(keys) == 1:
+        return {PARTITION_TAG: keys[0]}
+    first, last = min(keys), max(keys)
+    whole = partitions.get_partition_keys_in_range(dg.PartitionKeyRange(first, last))
+    return {RANGE_START_TAG: first, RANGE_END_TAG: last} if len(whole) == len({*keys}) else {}
+
+
 def last_month_asked(tags: Mapping[str, str]) -> int | None:
     """Return the last month that a run asks for by its tags, as YYYYMM; None for a run without partitions."""
     key = tags.get(RANGE_END_TAG) or tags.get(PARTITION_TAG)
