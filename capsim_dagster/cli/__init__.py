@@ -21,6 +21,7 @@ from capsim_dagster.cli.options import (
     DATE,
     EXIT_FAILED,
     EXIT_USAGE,
+    CapsimGroup,
     config_option,
     console,
     data_dir_option,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
-@click.group(context_settings=_CONTEXT)
+@click.group(cls=CapsimGroup, context_settings=_CONTEXT)
 @click.version_option(package_name="capsim")
 def capsim() -> None:
     """Simulate a server fleet with known truth, break it into legacy monthly CSV feeds, refine the feeds into a

@@ -1,5 +1,6 @@
 """What is open in a data directory, in words, and the command for it."""
 
+import shlex
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final

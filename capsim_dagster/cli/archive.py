@@ -24,6 +24,7 @@ from capsim_dagster.cli.options import (
     window,
     yesterday,
 )
+from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import escape
 from capsim_dagster.errors import PublicationError
 
@@ -66,21 +67,29 @@ def archive(
 
 def _archive(platform: "Platform", days: list[dt.date], today: dt.date, terminal: Console) -> int:
     """Write the days, with a bar in a terminal; return how many were refused."""
+    from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE
+    from capsim_dagster.orchestration.publication_assets import day_of_archive
+    from capsim_dagster.orchestration.publication_jobs import DAILY_PUBLICATION
     from capsim_dagster.pipeline.publication import hourly_archive
 
     table = Table("day", "hours", "lines", "MB", "", title="Archive", title_justify="left")
     for column in table.columns[1:4]:
         column.justify = "right"
     refused = []
-    with Progress(console=terminal, disable=not terminal.is_terminal, transient=True) as progress:
+    with (
+        recording(platform.settings, DAILY_PUBLICATION, [HOURLY_ARCHIVE], [str(day) for day in days]) as record,
+        Progress(console=terminal, disable=not terminal.is_terminal, transient=True) as progress,
+    ):
         task = progress.add_task("archiving", total=len(days) * 24)
         for day in days:
             try:
                 made = hourly_archive(platform, day, today=today, advance=lambda _lines: progress.advance(task))
             except PublicationError as error:
                 refused.append(error)
+                record.refused(HOURLY_ARCHIVE, error)
                 table.add_row(str(day), "", "", "", "[red]refused")
                 continue
+            record.made(HOURLY_ARCHIVE, day_of_archive(platform, made), str(day))
             fresh = sum(not file.is_unchanged for file in made.files)
             state = f"[green]{fresh} written" if fresh else "unchanged"
             table.add_row(str(day), str(len(made.files)), f"{made.lines:,}", f"{made.bytes / _MEGA:,.1f}", state)

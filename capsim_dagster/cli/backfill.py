@@ -14,6 +14,7 @@ from capsim_dagster.cli.options import (
     EXIT_INTERRUPTED,
     MONTH,
     begin_simulated,
+    command_line,
     config_option,
     console,
     data_dir_option,
@@ -153,9 +154,10 @@ def _run_all(
     from dagster import DagsterExecutionInterruptedError
 
     from capsim_dagster.orchestration.backfill import run_backfill
+    from capsim_dagster.orchestration.origin import command_tag
     from capsim_dagster.orchestration.partitions import ranges_named
 
-    summaries, code = run_backfill(definitions, instance, plan), 0
+    summaries, code = run_backfill(definitions, instance, plan, command_tag(command_line())), 0
     for number, part in enumerate(plan.runs, start=1):
         if len(plan.runs) > 1:
             terminal.rule(f"run {number} of {len(plan.runs)}: {ranges_named(part)}", align="left")

@@ -49,6 +49,21 @@ class Moment(click.DateTime):
 
 DATE: Final = Moment("%Y-%m-%d")
 _RANGE_OF_DAYS: Final = ".."
+_COMMAND: Final = "capsim.command"
+
+
+class CapsimGroup(click.Group):
+    """The whole command line, which remembers how it was called: it is recorded beside what it makes."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the arguments, and go on."""
+        ctx.meta[_COMMAND] = shlex.join(["capsim", *args])
+        return super().parse_args(ctx, args)
+
+
+def command_line() -> str:
+    """Return the command line that is being worked on."""
+    return str(click.get_current_context().meta.get(_COMMAND, "capsim"))
 
 
 class DayRange(click.ParamType[tuple[dt.date, ...]]):

@@ -22,6 +22,7 @@ from capsim_dagster.cli.options import (
     window,
 )
 from capsim_dagster.cli.panel_load import load
+from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import escape
 
 if TYPE_CHECKING:
@@ -64,7 +65,11 @@ def generate(
     The numbers are those of the master for the same hosts and days: the same settings decide them. The file is
     raw_server_metrics_{first day}_to_{last day}.parquet in storage.raw_prefix.
     """
+    from capsim_dagster.orchestration.jobs import PANEL_REFRESH
+    from capsim_dagster.orchestration.keys import SERVER_METRICS
+    from capsim_dagster.orchestration.panel_assets import made_panel
     from capsim_dagster.panel.generate import generate_panel
+    from capsim_dagster.pipeline.platform import Platform
     from capsim_dagster.storage import store_of
 
     chosen = open_directory(config, overrides_of(data_dir, env=env, generation=window(hosts, start, end)))
@@ -72,7 +77,10 @@ def generate(
     settings = chosen.settings
     generation, terminal = settings.data_generation, console()
     days = (generation.end_date - generation.start_date).days + 1
-    with Progress(console=terminal, disable=not terminal.is_terminal, transient=True) as progress:
+    with (
+        recording(settings, PANEL_REFRESH, [SERVER_METRICS]) as record,
+        Progress(console=terminal, disable=not terminal.is_terminal, transient=True) as progress,
+    ):
         task = progress.add_task("server_metrics", total=generation.num_servers * days)
         made = generate_panel(
             generation,
@@ -82,6 +90,7 @@ def generate(
             end=generation.end_date,
             advance=lambda rows: progress.advance(task, rows),
         )
+        record.made(SERVER_METRICS, made_panel(Platform(settings), made))
     _print_panel(terminal, made)
 
 

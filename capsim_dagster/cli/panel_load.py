@@ -18,12 +18,14 @@ from capsim_dagster.cli.options import (
     open_directory,
     overrides_of,
 )
+from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import escape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from capsim_dagster.audits.finding import Finding
+    from capsim_dagster.orchestration.command_runs import CommandRun
     from capsim_dagster.panel.findings import Repair
     from capsim_dagster.panel.load import LoadOutcome
     from capsim_dagster.settings import Chosen, Settings
@@ -64,10 +66,15 @@ def load(
     capsim panel load --input exports/servers.parquet    one of your own
     capsim panel load --strict --json
     """  # noqa: D301
+    from capsim_dagster.orchestration.jobs import PANEL_REFRESH
+    from capsim_dagster.orchestration.keys import VALIDATED_SERVER_METRICS
+
     chosen = open_directory(config, overrides_of(data_dir, env=env))
     terminal = console()
-    outcome = _loaded(chosen.settings, source, terminal, strict=strict, quiet=as_json)
-    _record(chosen, source)
+    with recording(chosen.settings, PANEL_REFRESH, [VALIDATED_SERVER_METRICS]) as record:
+        outcome = _loaded(chosen.settings, source, terminal, strict=strict, quiet=as_json)
+        _record_events(outcome, record)
+    _record_settings(chosen, source)
     if as_json:
         click.echo(outcome.report.as_json(), nl=False)
     else:
@@ -75,7 +82,7 @@ def load(
     sys.exit(0 if outcome.report.validation_passed else EXIT_FAILED)
 
 
-def _record(chosen: "Chosen", source: str | None) -> None:
+def _record_settings(chosen: "Chosen", source: str | None) -> None:
     """Record the settings where the panel is the first thing in its directory, and whether it is capsim's own."""
     from capsim_dagster.panel.find import find_panel
     from capsim_dagster.pipeline.directory import record_first
@@ -98,6 +105,18 @@ def _loaded(settings: "Settings", source: str | None, terminal: Console, *, stri
             progress.update(task, advance=rows, total=of)
 
         return load_panel(settings, store_of(settings), source=source, strict=strict, advance=advance)
+
+
+def _record_events(outcome: "LoadOutcome", record: "CommandRun") -> None:
+    """Record what came of it, each claim as its check."""
+    from capsim_dagster.orchestration.keys import VALIDATED_SERVER_METRICS
+    from capsim_dagster.orchestration.panel_assets import loaded_panel, panel_results, refusal
+
+    if outcome.report.validation_passed:
+        record.made(VALIDATED_SERVER_METRICS, loaded_panel(outcome))
+    else:
+        record.refused(VALIDATED_SERVER_METRICS, refusal(outcome.report, outcome.report_url))
+    record.judged(VALIDATED_SERVER_METRICS, panel_results(outcome.report))
 
 
 def _print_outcome(terminal: Console, outcome: "LoadOutcome") -> None:

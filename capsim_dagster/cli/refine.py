@@ -4,6 +4,7 @@ import datetime as dt
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,7 @@ from capsim_dagster.cli.options import (
     open_directory,
     overrides_of,
 )
+from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import escape
 from capsim_dagster.errors import CapsimError, FeedError, GateError, SettingsError
 from capsim_dagster.pipeline.audit_format import share
@@ -31,7 +33,10 @@ _OWN_SECTIONS: Final = ("refinery", "legacy_feed")
 """What decides how a feed is read is for this command to change."""
 
 if TYPE_CHECKING:
+    from capsim_dagster.orchestration.command_runs import CommandRun
+    from capsim_dagster.pipeline.audit_page import AuditPage
     from capsim_dagster.pipeline.platform import Platform
+    from capsim_dagster.pipeline.refine import RefinedMonth
     from capsim_dagster.refinery.load import LoadedMonth
     from capsim_dagster.settings import Chosen
 
@@ -77,6 +82,8 @@ def refine(  # noqa: PLR0913 one argument an option
     capsim refine --feed exports --inventory hosts.csv --config config/their_feed.yaml --data-dir work
     capsim refine --feed exports --month 2024-06 --allow-partial --data-dir work
     """  # noqa: D301
+    from capsim_dagster.orchestration.checks import made_audit
+    from capsim_dagster.orchestration.keys import REFINERY_AUDIT
     from capsim_dagster.pipeline.directory import write_record
     from capsim_dagster.pipeline.platform import Platform
     from capsim_dagster.pipeline.refine import feed_months, foreign_hosts
@@ -96,14 +103,15 @@ def refine(  # noqa: PLR0913 one argument an option
     foreign_hosts(platform)
     asked = sorted({month.year * 100 + month.month for month in months}) or feed_months(platform)
     terminal = console()
-    loaded, failure = _load(platform, asked, terminal)
-    kind = Kind.SIMULATED if platform.refines_own_feed else Kind.FEED
-    if chosen.record is None or chosen.differences or chosen.record.kind is not kind:
-        write_record(chosen, kind)
-    _print_months(terminal, asked, loaded)
-    _print_strays(terminal, platform)
-    _print_verdict(terminal, platform, asked, loaded, failure)
-    print_audit_page(platform, terminal)
+    with _recording(platform, asked) as record:
+        loaded, failure = _load(platform, asked, terminal, record)
+        kind = Kind.SIMULATED if platform.refines_own_feed else Kind.FEED
+        if chosen.record is None or chosen.differences or chosen.record.kind is not kind:
+            write_record(chosen, kind)
+        _print_months(terminal, asked, loaded)
+        _print_strays(terminal, platform)
+        _print_verdict(terminal, platform, asked, loaded, failure)
+        record.made(REFINERY_AUDIT, made_audit(platform, print_audit_page(platform, terminal), asked))
     is_scored = _print_score(terminal, platform) if score else True
     sys.exit(0 if failure is None and is_scored else EXIT_FAILED)
 
@@ -124,16 +132,26 @@ def _require_same_origin(chosen: "Chosen") -> None:
         )
 
 
+def _recording(platform: "Platform", months: Sequence[int]) -> "AbstractContextManager[CommandRun]":
+    from capsim_dagster.orchestration.jobs import REFINE_FEED
+    from capsim_dagster.orchestration.keys import PROCESSED_DATA, REFINERY_AUDIT
+    from capsim_dagster.orchestration.partitions import key_of
+
+    keys = [key_of(month) for month in months]
+    return recording(platform.settings, REFINE_FEED, [PROCESSED_DATA, REFINERY_AUDIT], keys)
+
+
 def _load(
-    platform: "Platform", months: Sequence[int], terminal: Console
+    platform: "Platform", months: Sequence[int], terminal: Console, record: "CommandRun"
 ) -> "tuple[list[LoadedMonth], CapsimError | None]":
     """Load the months one by one, with a bar in a terminal; return them and what was wrong with the others."""
-    from capsim_dagster.pipeline.refine import processed_data
+    from capsim_dagster.orchestration.keys import PROCESSED_DATA
+    from capsim_dagster.pipeline.refine import refined_months
 
     loaded = []
     run = f"refine {dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
     shown = track(
-        processed_data(platform, months, run=run),
+        refined_months(platform, months, run=run, barred={}),
         description="refining",
         total=len(months),
         console=terminal,
@@ -141,10 +159,25 @@ def _load(
     )
     try:
         for month in shown:
-            loaded.append(month)
+            _record(platform, month, record)
+            if month.loaded is not None:
+                loaded.append(month.loaded)
     except (FeedError, GateError) as error:
+        record.refused(PROCESSED_DATA, error)
         return loaded, error
     return loaded, None
+
+
+def _record(platform: "Platform", month: "RefinedMonth", record: "CommandRun") -> None:
+    """Record what became of a month; one that was refused is judged by the rows that it keeps."""
+    from capsim_dagster.orchestration.keys import PROCESSED_DATA
+    from capsim_dagster.orchestration.monthly_assets import month_of_table
+    from capsim_dagster.orchestration.partitions import key_of
+
+    if month.loaded is not None:
+        record.made(PROCESSED_DATA, month_of_table(platform, month.loaded, month.reports), key_of(month.month))
+    else:
+        record.judged(PROCESSED_DATA, record.results(PROCESSED_DATA, month.reports), key_of(month.month))
 
 
 def _print_months(terminal: Console, asked: Iterable[int], loaded: "Iterable[LoadedMonth]") -> None:
@@ -201,12 +234,13 @@ def _print_verdict(
     )
 
 
-def print_audit_page(platform: "Platform", terminal: Console) -> None:
-    """Write the audit page and print where it is and what it says."""
+def print_audit_page(platform: "Platform", terminal: Console) -> "AuditPage":
+    """Write the audit page, print where it is and what it says, and return it."""
     from capsim_dagster.pipeline.audit_page import write_audit_page
 
     page = write_audit_page(platform)
     terminal.print(escape(f"audit page: {page.path}\n  {page.verdict}"), soft_wrap=True, highlight=False)
+    return page
 
 
 def _print_score(terminal: Console, platform: "Platform") -> bool:

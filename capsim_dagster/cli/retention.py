@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,12 +12,21 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from capsim_dagster.cli.options import EXIT_FAILED, config_option, console, data_dir_option, read_settings
+from capsim_dagster.cli.options import (
+    EXIT_FAILED,
+    command_line,
+    config_option,
+    console,
+    data_dir_option,
+    read_settings,
+)
+from capsim_dagster.cli.recording import warn
 from capsim_dagster.cli.terminal import escape
 from capsim_dagster.errors import MAX_EXAMPLES
 
 if TYPE_CHECKING:
     from capsim_dagster.publication.retention import Dataset, DayFolder, LeftDay, RetentionPlan
+    from capsim_dagster.storage import DataLayout
 
 _MEGA: Final = 1e6
 _COLUMNS: Final = ("dataset", "days", "oldest", "newest", "files", "MB", "")
@@ -51,6 +61,8 @@ def retention(config: Path | None, data_dir: Path | None, *, dry_run: bool, unpu
     plan = expired(layout, limits, today=now_utc().date(), unpublished=unpublished)
     left = [each for dataset in plan.datasets for each in dataset.left]
     left += [] if dry_run else _removed(plan, terminal)
+    if plan.has_limit and not dry_run and layout.dagster_home.is_dir():
+        _forget(plan, layout)
     terminal.print(_table(plan, left, dry_run=dry_run))
     _print_left(left, terminal)
     if not plan.has_limit:
@@ -67,6 +79,21 @@ def _removed(plan: "RetentionPlan", terminal: Console) -> "list[LeftDay]":
     with Progress(console=terminal, disable=not terminal.is_terminal, transient=True) as progress:
         task = progress.add_task("removing", total=sum(len(folder.files) for folder in plan.expired))
         return [*remove(plan, advance=lambda files: progress.advance(task, files))]
+
+
+def _forget(plan: "RetentionPlan", layout: "DataLayout") -> None:
+    """Tell the run history which days are gone; those that an earlier, killed removal took along too."""
+    from capsim_dagster.orchestration.command_runs import forget_removed
+    from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE, TIER2_HOURLY, TIER3_DAILY
+    from capsim_dagster.orchestration.partitions import day_of
+
+    def is_gone(dataset: "Dataset", key: str) -> bool:
+        day = day_of(key)
+        return dataset.is_expired(day, plan.rules.today) and not dataset.folder(day).exists()
+
+    assets = (HOURLY_ARCHIVE, TIER2_HOURLY, TIER3_DAILY)
+    of = {key: partial(is_gone, each.dataset) for key, each in zip(assets, plan.datasets, strict=True)}
+    forget_removed(layout, of, command_line(), warn)
 
 
 def _table(plan: "RetentionPlan", left: "Sequence[LeftDay]", *, dry_run: bool) -> Table:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ from capsim_dagster.cli.options import (
     read_settings,
     window,
 )
+from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import escape
 from capsim_dagster.cli.verification import print_verification
 from capsim_dagster.errors import MAX_EXAMPLES, PublicationError
@@ -27,9 +29,11 @@ from capsim_dagster.errors import MAX_EXAMPLES, PublicationError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from capsim_dagster.orchestration.command_runs import CommandRun
     from capsim_dagster.publication.hour_files import DayHour
     from capsim_dagster.publication.tier2.export import ExportedHour
     from capsim_dagster.publication.tier2.site import HourlySite
+    from capsim_dagster.settings import Settings
 
 _KILO: Final = 1e3
 _LAST_HOUR: Final = 23
@@ -78,7 +82,7 @@ def export(  # noqa: PLR0913 click hands over each option
     from capsim_dagster.publication.tier2.site import hourly_site_of
 
     settings = read_settings(config, data_dir, generation=window(hosts, start, end))
-    job = _Export(hourly_site_of(settings), console(), settings.automation.late_hours_days, dry_run=dry_run)
+    job = _Export(hourly_site_of(settings), console(), settings, dry_run=dry_run)
     job.run(days_in(dates), hours)
     sys.exit(EXIT_FAILED if job.refused else 0)
 
@@ -86,8 +90,9 @@ def export(  # noqa: PLR0913 click hands over each option
 class _Export:
     """The hours of one command."""
 
-    def __init__(self, site: "HourlySite", terminal: Console, days_back: int, *, dry_run: bool) -> None:
-        self._site, self._terminal, self._days_back, self._dry_run = site, terminal, days_back, dry_run
+    def __init__(self, site: "HourlySite", terminal: Console, settings: "Settings", *, dry_run: bool) -> None:
+        self._site, self._terminal, self._settings, self._dry_run = site, terminal, settings, dry_run
+        self._days_back = settings.automation.late_hours_days
         self._now = dt.datetime.now(dt.UTC)
         self.refused: list[PublicationError] = []
         self._table = Table("hour", "hosts", "rows", "samples", "gaps", "kB", "", title="tier2_hourly")
@@ -98,8 +103,9 @@ class _Export:
     def run(self, days: "Sequence[dt.date]", hours: "Sequence[int]") -> None:
         """Publish the hours that were asked for, and print what became of each."""
         chosen = self._hours(days, hours)
-        for hour in chosen:
-            self._publish(hour)
+        with self._recording(chosen) as record:
+            for hour in chosen:
+                self._publish(hour, record)
         if chosen:
             self._terminal.print(self._table)
         else:
@@ -126,15 +132,42 @@ class _Export:
         over = [hour for hour in hours_of(day) if hour.is_over(self._now)]
         return over or [DayHour(day, 0)]
 
-    def _publish(self, hour: "DayHour") -> None:
+    def _recording(self, chosen: "Sequence[DayHour]") -> "AbstractContextManager[CommandRun | None]":
+        """Record the hours as they are published; there is nothing to record of none."""
+        if self._dry_run or not chosen:
+            return nullcontext()
+        from capsim_dagster.orchestration.keys import TIER2_HOURLY
+        from capsim_dagster.orchestration.partitions import hour_key
+        from capsim_dagster.orchestration.publication_jobs import HOURLY_PUBLICATION
+
+        keys = [hour_key(hour.day, hour.hour) for hour in chosen]
+        return recording(self._settings, HOURLY_PUBLICATION, [TIER2_HOURLY], keys)
+
+    def _record(self, exported: "ExportedHour", record: "CommandRun") -> None:
+        """Look at the hour as a consumer would, and record what is found."""
+        from capsim_dagster.orchestration.keys import TIER2_HOURLY
+        from capsim_dagster.orchestration.partitions import hour_key
+        from capsim_dagster.orchestration.publication_assets import hour_of_tier2
+        from capsim_dagster.pipeline.platform import Platform
+        from capsim_dagster.pipeline.publication_hours import verified_hour
+
+        made = hour_of_tier2(verified_hour(Platform(self._settings), exported))
+        record.made(TIER2_HOURLY, made, hour_key(exported.hour.day, exported.hour.hour))
+
+    def _publish(self, hour: "DayHour", record: "CommandRun | None") -> None:
+        from capsim_dagster.orchestration.keys import TIER2_HOURLY
         from capsim_dagster.publication.tier2.export import export_hour
 
         try:
             exported = export_hour(self._site, hour.day, hour.hour, now=self._now, dry_run=self._dry_run)
         except PublicationError as error:
             self.refused.append(error)
+            if record is not None:
+                record.refused(TIER2_HOURLY, error)
             self._table.add_row(str(hour), "", "", "", "", "", "[red]refused")
         else:
+            if record is not None:
+                self._record(exported, record)
             self._add(exported)
 
     def _add(self, exported: "ExportedHour") -> None:

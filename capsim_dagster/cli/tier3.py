@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,11 +24,13 @@ from capsim_dagster.cli.options import (
     window,
     yesterday,
 )
+from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import escape
 from capsim_dagster.cli.verification import print_verification
 from capsim_dagster.errors import PublicationError
 
 if TYPE_CHECKING:
+    from capsim_dagster.orchestration.command_runs import CommandRun
     from capsim_dagster.publication.export import Exported
     from capsim_dagster.publication.findings import Verification
     from capsim_dagster.publication.manifest import Manifest
@@ -85,9 +88,18 @@ def export(  # noqa: PLR0913 click hands over each option
     job = _Export(settings, console(), dry_run=dry_run, allow_incomplete=allow_incomplete)
     if upload and not dry_run:
         job.prepare_upload(replace=replace)
-    refused = [error for day in days_in(dates) or [yesterday()] if (error := job.publish(day)) is not None]
+    days = days_in(dates) or [yesterday()]
+    with nullcontext() if dry_run else _recording(settings, days) as record:
+        refused = [error for day in days if (error := job.publish(day, record)) is not None]
     job.print_table(refused)
     sys.exit(EXIT_FAILED if refused else 0)
+
+
+def _recording(settings: "Settings", days: list[dt.date]) -> "AbstractContextManager[CommandRun]":
+    from capsim_dagster.orchestration.keys import TIER3_DAILY
+    from capsim_dagster.orchestration.publication_jobs import DAILY_PUBLICATION
+
+    return recording(settings, DAILY_PUBLICATION, [TIER3_DAILY], [str(day) for day in days])
 
 
 class _Export:
@@ -113,8 +125,16 @@ class _Export:
         self._store, self._replace = destination_of(self._settings), replace
         self._store.check()
 
-    def publish(self, day: dt.date) -> PublicationError | None:
+    def publish(self, day: dt.date, record: "CommandRun | None") -> PublicationError | None:
         """Publish a day; return why not, if it was refused."""
+        error = self._publish(day, record)
+        if record is not None and error is not None:
+            from capsim_dagster.orchestration.keys import TIER3_DAILY
+
+            record.refused(TIER3_DAILY, error)
+        return error
+
+    def _publish(self, day: dt.date, record: "CommandRun | None") -> PublicationError | None:
         from capsim_dagster.publication.export import export_day
 
         today = dt.datetime.now(dt.UTC).date()
@@ -123,6 +143,8 @@ class _Export:
             exported = export_day(
                 self._site, day, today=today, allow_incomplete=self._allow_incomplete, dry_run=self._dry_run
             )
+            if record is not None:
+                self._record(exported, record)
             self._add(exported, self._state(exported))
         except PublicationError as error:
             if exported is None:
@@ -131,6 +153,19 @@ class _Export:
                 self._add(exported, "[red]upload refused")
             return error
         return None
+
+    def _record(self, exported: "Exported", record: "CommandRun") -> None:
+        """Look at the day as a consumer would, and record what is found."""
+        from capsim_dagster.orchestration.keys import TIER3_DAILY
+        from capsim_dagster.orchestration.publication_assets import day_of_tier3
+        from capsim_dagster.pipeline.platform import Platform
+        from capsim_dagster.pipeline.publication import verified_day
+
+        platform = Platform(self._settings)
+        made = day_of_tier3(platform, verified_day(platform, exported))
+        if self._store is not None:  # what becomes of it in the bucket comes after this
+            del made.facts["bucket"]
+        record.made(TIER3_DAILY, made, str(exported.manifest.day))
 
     def _state(self, exported: "Exported") -> str:
         done = "unchanged" if exported.is_unchanged else "would be written" if self._dry_run else "[green]written[/]"

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -96,17 +96,20 @@ def plan_backfill(
     )
 
 
-def run_backfill(definitions: dg.Definitions, instance: dg.DagsterInstance, plan: Plan) -> Iterator[RunSummary]:
+def run_backfill(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, plan: Plan, tags: Mapping[str, str] | None = None
+) -> Iterator[RunSummary]:
     """Run a plan, run by run; a run that fails does not keep the next from being tried.
 
     Args:
         definitions: What Dagster loads.
         instance: Where runs are recorded.
         plan: The plan.
+        tags: Further tags of the runs.
     """
     name = uuid.uuid4().hex[:8]
     for months in plan.runs:
-        yield run_job(definitions, instance, plan.job, months, {BACKFILL_TAG: name})
+        yield run_job(definitions, instance, plan.job, months, {BACKFILL_TAG: name, **(tags or {})})
 
 
 def assets_wanted(settings: Settings) -> Collection[dg.AssetKey] | None:

@@ -28,10 +28,12 @@ from capsim_dagster.orchestration.keys import (
     TIME_DIMENSION,
     WAREHOUSE_POOL,
 )
-from capsim_dagster.orchestration.metadata import check_result
+from capsim_dagster.orchestration.metadata import audit_page, check_result
+from capsim_dagster.orchestration.partition_events import Made
 from capsim_dagster.orchestration.partitions import month_of
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.pipeline import checks, panel, stages
+from capsim_dagster.pipeline.audit_page import AuditPage
 from capsim_dagster.pipeline.month_checks import Reports
 from capsim_dagster.pipeline.platform import Platform
 
@@ -81,6 +83,18 @@ def refinery_audit_checks(
         known = stages.calendar_months(platform) if refining.refines_own_feed else []
         reports = checks.refinery_audit(refining, _months_due(context, known))
     yield from _results(context, AUDIT_CHECKS, reports)
+
+
+def made_audit(platform: Platform, page: AuditPage, months: Iterable[int]) -> Made:
+    """Return what is recorded of an audit page, with the audits of all months.
+
+    Args:
+        platform: Settings and paths, with the feed that the table holds.
+        page: The page.
+        months: Months that the table must hold if the calendar has them, as YYYYMM.
+    """
+    known = set(stages.calendar_months(platform)) if platform.refines_own_feed else set()
+    return Made(audit_page(page), "", checks.refinery_audit(platform, known.intersection(months)))
 
 
 @contextmanager

@@ -6,7 +6,8 @@ once the container that they ran in is gone.
 
 import datetime as dt
 import platform
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -71,6 +72,26 @@ class RunLocks:
 
     def _path(self, run_id: str) -> Path:
         return self._folder / f"{run_id}.lock"
+
+
+def host_tag() -> dict[str, str]:
+    """Return the tag of a run that holds its lock from before it is recorded."""
+    return {HOST_TAG: platform.node()}
+
+
+@contextmanager
+def held_run(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Hold the lock of a run from before it is recorded until after its end is, and leave no slot of a pool taken."""
+    locks = getattr(instance.event_log_storage, "locks", None)
+    if not isinstance(locks, RunLocks):
+        yield
+        return
+    locks.hold(run_id)
+    try:
+        yield
+    finally:
+        instance.event_log_storage.free_concurrency_slots_for_run(run_id)
+        locks.release(run_id)
 
 
 def release_dead_runs(instance: dg.DagsterInstance) -> list[str]:

@@ -22,6 +22,8 @@ TEMPLATE: Final = "dagster.yaml"
 """Sought in the current folder and then in the checkout."""
 LOCATION: Final = "capsim_dagster"
 """Name of the code location; schedules and job history hang on it."""
+MODULE: Final = "capsim_dagster.definitions"
+"""What the code location loads."""
 _TERMINAL: Final = {
     "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
 }
@@ -55,7 +57,7 @@ def workspace_files(layout: DataLayout, named: Path | None = None) -> list[Path]
         SettingsError: If the team's cannot be used.
     """
     own = layout.dagster_home / WORKSPACE
-    module = {"module_name": "capsim_dagster.definitions", "location_name": LOCATION}
+    module = {"module_name": MODULE, "location_name": LOCATION}
     _write_if_changed(own, yaml.safe_dump({"load_from": [{"python_module": module}]}))
     candidates = [named] if named else [Path(WORKSPACE), _CHECKOUT / WORKSPACE]
     team = next((path for path in candidates if path.is_file()), None)

@@ -1,15 +1,17 @@
 """Running jobs from the command line: in this process, on the instance that the UI shows."""
 
-import platform
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 import dagster as dg
+from dagster._core.definitions.job_base import InMemoryJob  # not exported
+from dagster._core.execution.api import execute_run_iterator  # not exported
 
-from capsim_dagster.orchestration.dead_runs import HOST_TAG, release_dead_runs
+from capsim_dagster.orchestration.dead_runs import held_run, host_tag, release_dead_runs
 from capsim_dagster.orchestration.event_log import EngineReusingEventLog
+from capsim_dagster.orchestration.origin import origin_of
 from capsim_dagster.orchestration.partitions import range_tags
 from capsim_dagster.orchestration.run_summary import RunSummary, summary_of
 from capsim_dagster.orchestration.waiting import Patience
@@ -41,12 +43,11 @@ def run_job(
     run_id = str(uuid.uuid4())
     with _held(instance, run_id, _patience(definitions)):
         try:
-            result = definitions.resolve_job_def(job).execute_in_process(
-                instance=instance,
-                tags={**range_tags(months), HOST_TAG: platform.node(), **(tags or {})},
-                run_config=_QUIET,
-                raise_on_error=False,
-                run_id=run_id,
+            result = _execute(
+                definitions.resolve_job_def(job),
+                instance,
+                run_id,
+                {**range_tags(months), **host_tag(), **(tags or {})},
             )
         except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
             _record_as_cancelled(instance, run_id)
@@ -67,16 +68,27 @@ def _patience(definitions: dg.Definitions) -> Patience:
 def _held(instance: dg.DagsterInstance, run_id: str, patience: Patience) -> Iterator[None]:
     """Hold the lock of a run from before it is recorded until after its end is, and leave no slot of a pool taken."""
     storage = instance.event_log_storage
-    if not isinstance(storage, EngineReusingEventLog):
+    if isinstance(storage, EngineReusingEventLog):
+        storage.patience = patience
+    with held_run(instance, run_id):
         yield
-        return
-    storage.patience = patience
-    storage.locks.hold(run_id)
-    try:
-        yield
-    finally:
-        storage.free_concurrency_slots_for_run(run_id)
-        storage.locks.release(run_id)
+
+
+def _execute(
+    job: dg.JobDefinition, instance: dg.DagsterInstance, run_id: str, tags: Mapping[str, str]
+) -> dg.ExecuteInProcessResult:
+    """Run a job as `execute_in_process` does, with the origin that it has in the UI."""
+    run = instance.create_run_for_job(
+        job,
+        run_id=run_id,
+        run_config=_QUIET,
+        tags={**job.run_tags, **tags},
+        remote_job_origin=origin_of(job.name),
+    )
+    events = list(execute_run_iterator(InMemoryJob(job), run, instance))
+    ended = instance.get_run_by_id(run_id)
+    assert ended is not None  # noqa: S101 it was recorded above
+    return dg.ExecuteInProcessResult(job_def=job, event_list=events, dagster_run=ended, output_capture={})
 
 
 def _record_as_cancelled(instance: dg.DagsterInstance, run_id: str) -> None:

@@ -14,12 +14,13 @@ from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.gates import barred_months, require_gates
 from capsim_dagster.orchestration.keys import MASTER_PARQUET, MONTHLY_CSV, OWNERS, PROCESSED_DATA, WAREHOUSE_POOL
-from capsim_dagster.orchestration.partition_events import PartitionEvent
+from capsim_dagster.orchestration.partition_events import Made, PartitionEvent
 from capsim_dagster.orchestration.partitions import key_of, month_of
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.pipeline import audit_page, refine, stages
-from capsim_dagster.pipeline.month_checks import FeedMonths
+from capsim_dagster.pipeline.month_checks import FeedMonths, Reports
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.refinery.load import LoadedMonth
 from capsim_dagster.refinery.rules import READER_VERSION
 from capsim_dagster.schemas import ProcessedData
 from capsim_dagster.simulation.telemetry import MODEL_VERSION
@@ -132,7 +133,6 @@ def processed_data(months: Months, policy: dg.BackfillPolicy) -> dg.AssetsDefini
     ) -> Iterator[PartitionEvent]:
         refining = feed.refining(platform)
         asked = [month_of(key) for key in context.partition_keys]
-        where = metadata.relation(platform.layout.warehouse, "processed_data")
         with (
             clear_failure(),
             _page_of_failure(refining),
@@ -141,9 +141,9 @@ def processed_data(months: Months, policy: dg.BackfillPolicy) -> dg.AssetsDefini
             barred = barred_months(context.instance, asked) if refining.refines_own_feed else {}
             for month in refine.refined_months(refining, asked, run=context.run.run_id, barred=barred):
                 if month.loaded:
-                    facts = {**where, **metadata.loaded_month(month.loaded)}
+                    made = month_of_table(refining, month.loaded, month.reports)
                     yield partition_events.materialized(
-                        context, PROCESSED_DATA, key_of(month.month), facts, version=f"{month.loaded.checksum:x}"
+                        context, PROCESSED_DATA, key_of(month.month), made.facts, version=made.version
                     )
                 yield from partition_events.evaluated(
                     context, checks, key_of(month.month), {PROCESSED_DATA: month.reports}
@@ -152,6 +152,12 @@ def processed_data(months: Months, policy: dg.BackfillPolicy) -> dg.AssetsDefini
         yield from partition_events.finished(context, [PROCESSED_DATA], checks)
 
     return processed_data
+
+
+def month_of_table(platform: Platform, loaded: LoadedMonth, reports: Reports) -> Made:
+    """Return what is recorded of a month that was loaded."""
+    where = metadata.relation(platform.layout.warehouse, "processed_data")
+    return Made({**where, **metadata.loaded_month(loaded)}, f"{loaded.checksum:x}", reports)
 
 
 @contextmanager

@@ -12,10 +12,12 @@ from capsim_dagster.orchestration.check_specs import VALIDATED_CHECKS
 from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.gates import require_gates
 from capsim_dagster.orchestration.keys import MASTER_PARQUET, OWNERS, SERVER_METRICS
+from capsim_dagster.orchestration.partition_events import Made
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.panel.contract import columns
 from capsim_dagster.panel.findings import PanelReport, Repair
 from capsim_dagster.panel.generate import GeneratedPanel
+from capsim_dagster.panel.load import LoadOutcome
 from capsim_dagster.pipeline import panel as stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.settings import Panel
@@ -87,12 +89,12 @@ def validated_server_metrics(panel: Panel) -> dg.AssetsDefinition:
             rows = stages.panel_rows(platform)
             with progress.stage(context, name="validated_server_metrics", total=rows, unit="rows") as advance:
                 outcome = stages.validated_server_metrics(platform, advance=advance)
-        yield from _results(outcome.report)
-        with clear_failure():
-            _require_passed(outcome.report, outcome.report_url)
-        assert outcome.report.staged is not None  # noqa: S101 a panel that passed is staged
-        version = dg.DataVersion(outcome.report.staged.sha256)
-        yield dg.MaterializeResult(data_version=version, metadata=_validated(outcome.report, outcome.report_url))
+        yield from panel_results(outcome.report)
+        if not outcome.report.validation_passed:
+            with clear_failure():
+                raise refusal(outcome.report, outcome.report_url)
+        made = loaded_panel(outcome)
+        yield dg.MaterializeResult(data_version=dg.DataVersion(made.version), metadata=made.facts)
 
     return validated_server_metrics
 
@@ -111,7 +113,18 @@ def _column_schema(panel: Panel) -> dg.TableSchema:
     )
 
 
-def _generated(made: GeneratedPanel) -> Mapping[str, Any]:
+def made_panel(platform: Platform, made: GeneratedPanel) -> Made:
+    """Return what is recorded of a panel: of its checks those that could be judged, parity where there is a master."""
+    return Made(_generated(made), made.sha256, {**made.reports, **stages.parity_with_master(platform)})
+
+
+def loaded_panel(outcome: LoadOutcome) -> Made:
+    """Return what is recorded of a panel that passed, but for its checks, which one that failed has too."""
+    assert outcome.report.staged is not None  # noqa: S101 a panel that passed is staged
+    return Made(_validated(outcome.report, outcome.report_url), outcome.report.staged.sha256, {})
+
+
+def _generated(made: GeneratedPanel) -> dict[str, Any]:
     """Return where a panel lies, its size and digest, and what its values look like."""
     return {
         "path": dg.MetadataValue.path(made.url),
@@ -139,7 +152,7 @@ def _generated(made: GeneratedPanel) -> Mapping[str, Any]:
     }
 
 
-def _validated(report: PanelReport, report_url: str) -> Mapping[str, Any]:
+def _validated(report: PanelReport, report_url: str) -> dict[str, Any]:
     """Return where a validated panel lies, what was repaired in it, and what it holds."""
     assert report.staged is not None  # noqa: S101 a panel that passed is staged
     assert report.facts is not None  # noqa: S101 and could be read
@@ -157,7 +170,7 @@ def _validated(report: PanelReport, report_url: str) -> Mapping[str, Any]:
     }
 
 
-def _results(report: PanelReport) -> Iterator[dg.AssetCheckResult]:
+def panel_results(report: PanelReport) -> Iterator[dg.AssetCheckResult]:
     """Yield each finding as the result of its check; one that could not be judged has failed."""
     found = {finding.name: finding for finding in report.findings}
     for spec in VALIDATED_CHECKS:
@@ -188,15 +201,10 @@ def _repair(repair: Repair) -> str:
     return f"{' '.join(filter(None, (repair.name, repair.column)))}: {repair.count:,}"
 
 
-def _require_passed(report: PanelReport, report_url: str) -> None:
-    """Refuse a panel that failed.
-
-    Raises:
-        PanelError: If it did.
-    """
-    if not report.validation_passed:
-        problems = "; ".join(f"{finding.name}: {finding.message}" for finding in report.failed)
-        raise PanelError(
-            f"{report.source.url} does not pass its validation: {problems}",
-            remedy=f"see {report_url}; the validated panel of before is untouched",
-        )
+def refusal(report: PanelReport, report_url: str) -> PanelError:
+    """Return why a panel that failed is not staged."""
+    problems = "; ".join(f"{finding.name}: {finding.message}" for finding in report.failed)
+    return PanelError(
+        f"{report.source.url} does not pass its validation: {problems}",
+        remedy=f"see {report_url}; the validated panel of before is untouched",
+    )

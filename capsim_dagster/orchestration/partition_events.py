@@ -6,10 +6,12 @@ it is whole, and its outputs in the end only unlock the steps that follow.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # not exported
-    AssetCheckEvaluationTargetMaterializationData,
+    AssetCheckEvaluationTargetMaterializationData as Target,
 )
 from dagster._core.definitions.assets.definition.asset_spec import AssetExecutionType  # not exported
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION  # not exported
@@ -17,11 +19,26 @@ from dagster._core.execution.plan.execute_step import _get_output_asset_events  
 from dagster._utils.warnings import disable_dagster_warnings  # not exported
 
 from capsim_dagster.audits.report import AuditReport
-from capsim_dagster.orchestration.metadata import Metadata, report_metadata, severity_of
-from capsim_dagster.text import visible_lines
+from capsim_dagster.orchestration.metadata import Metadata, check_result
+from capsim_dagster.pipeline.month_checks import Reports
 
 PartitionEvent = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.MaterializeResult[None] | dg.Output[None]
 """What a step over partitions yields."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """An asset, or a partition of one, that was made.
+
+    Attributes:
+        facts: What a person sees beside it.
+        version: Digest of its content; empty = it has none.
+        reports: How its checks ended, by name.
+    """
+
+    facts: dict[str, Any]
+    version: str
+    reports: Reports
 
 
 def materialized(
@@ -64,24 +81,42 @@ def evaluated(
         reports: Audits by asset and name.
         stops_run: Whether a failure ends the run after this step; else what follows refuses that partition alone.
     """
-    targets: dict[dg.AssetKey, AssetCheckEvaluationTargetMaterializationData | None] = {}
+    targets: dict[dg.AssetKey, Target | None] = {}
     for spec in specs:
         report = reports.get(spec.asset_key, {}).get(spec.name)
         if report is None or spec.key not in context.selected_asset_check_keys:
             continue
         if spec.asset_key not in targets:
-            targets[spec.asset_key] = _latest(context.instance, spec.asset_key, partition)
-        yield dg.AssetCheckEvaluation(
-            asset_key=spec.asset_key,
-            check_name=spec.name,
-            passed=report.passed,
-            metadata=report_metadata(report),
-            target_materialization_data=targets[spec.asset_key],
-            severity=severity_of(spec),
-            description=visible_lines(report.verdict),
-            blocking=spec.blocking and stops_run,
-            partition=partition,
-        )
+            targets[spec.asset_key] = latest_target(context.instance, spec.asset_key, partition)
+        result = check_result(report, spec)
+        is_blocking = spec.blocking and stops_run
+        yield evaluation(result, targets[spec.asset_key], partition=partition, is_blocking=is_blocking)
+
+
+def evaluation(
+    result: dg.AssetCheckResult, target: Target | None, *, partition: str | None, is_blocking: bool
+) -> dg.AssetCheckEvaluation:
+    """Return the event that a check ended so.
+
+    Args:
+        result: How it ended, with asset and check.
+        target: The materialization that it looked at.
+        partition: Key of the partition; None = the asset has none.
+        is_blocking: Whether a failure keeps later assets from being made.
+    """
+    assert result.asset_key is not None  # noqa: S101 every result here names its check
+    assert result.check_name is not None  # noqa: S101
+    return dg.AssetCheckEvaluation(
+        asset_key=result.asset_key,
+        check_name=result.check_name,
+        passed=result.passed,
+        metadata=result.metadata,
+        target_materialization_data=target,
+        severity=result.severity,
+        description=result.description,
+        blocking=is_blocking,
+        partition=partition,
+    )
 
 
 def finished(
@@ -95,14 +130,10 @@ def finished(
             yield dg.Output(None, output_name=context.assets_def.get_output_name_for_asset_check_key(spec.key))
 
 
-def _latest(
-    instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str
-) -> AssetCheckEvaluationTargetMaterializationData | None:
-    """Return which materialization of a partition a check looked at: the latest."""
-    chosen = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition])
+def latest_target(instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str | None) -> Target | None:
+    """Return which materialization, of a partition if one is given, a check looks at now: the latest."""
+    chosen = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=None if partition is None else [partition])
     records = instance.fetch_materializations(chosen, limit=1).records
     if not records:
         return None
-    return AssetCheckEvaluationTargetMaterializationData(
-        storage_id=records[0].storage_id, run_id=records[0].run_id, timestamp=records[0].timestamp
-    )
+    return Target(storage_id=records[0].storage_id, run_id=records[0].run_id, timestamp=records[0].timestamp)

@@ -87,6 +87,17 @@ def backfill_policy(automation: Automation) -> dg.BackfillPolicy:
     return dg.BackfillPolicy.multi_run(max_partitions_per_run=longest)
 
 
+def partition_tags(partitions: dg.PartitionsDefinition[str] | None, keys: Sequence[str]) -> dict[str, str]:
+    """Return the run tags that ask for partitions: for one, or for a range; those with a gap no tag can ask for."""
+    if partitions is None or not keys or not all(partitions.has_partition_key(key) for key in keys):
+        return {}
+    if len(keys) == 1:
+        return {PARTITION_TAG: keys[0]}
+    first, last = min(keys), max(keys)
+    whole = partitions.get_partition_keys_in_range(dg.PartitionKeyRange(first, last))
+    return {RANGE_START_TAG: first, RANGE_END_TAG: last} if len(whole) == len({*keys}) else {}
+
+
 def forget_months(instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], *, but: Mapping[str, str]) -> int:
     """Forget what is recorded of the months of a fleet that is replaced, and return how many were forgotten.
 

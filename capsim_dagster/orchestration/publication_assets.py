@@ -15,8 +15,7 @@ from capsim_dagster.orchestration.check_specs import Days, Hours, archive_checks
 from capsim_dagster.orchestration.failures import clear_failure, is_interrupted
 from capsim_dagster.orchestration.gates import barred_days, require_gates
 from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE, MASTER_PARQUET, OWNERS, TIER2_HOURLY, TIER3_DAILY
-from capsim_dagster.orchestration.metadata import Metadata
-from capsim_dagster.orchestration.partition_events import PartitionEvent
+from capsim_dagster.orchestration.partition_events import Made, PartitionEvent
 from capsim_dagster.orchestration.partitions import day_of, hour_of
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.orchestration.publication_metadata import (
@@ -26,7 +25,6 @@ from capsim_dagster.orchestration.publication_metadata import (
     published_hour,
 )
 from capsim_dagster.pipeline import publication, publication_hours
-from capsim_dagster.pipeline.month_checks import Reports
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.publication_checks import DAILY_CLAIMS, HOURLY_CLAIMS, reports_of
 from capsim_dagster.publication.columns import COLUMNS, Column
@@ -53,21 +51,6 @@ _TIER2: Final = (
 
 
 @dataclass(frozen=True)
-class _Made:
-    """A partition that was made.
-
-    Attributes:
-        facts: What a person sees beside it.
-        version: Digest of its content.
-        reports: How its checks ended.
-    """
-
-    facts: Metadata
-    version: str
-    reports: Reports
-
-
-@dataclass(frozen=True)
 class _Dated:
     """An asset with a partition a day or an hour.
 
@@ -85,7 +68,7 @@ class _Dated:
     checks: Sequence[dg.AssetCheckSpec]
     partitions: Days | Hours
     unit: str
-    make: Callable[[Platform, str], _Made]
+    make: Callable[[Platform, str], Made]
     bar: Callable[[dg.DagsterInstance, Sequence[str]], Mapping[str, GateError]]
     follower: dg.AssetKey | None = None
 
@@ -210,23 +193,35 @@ class Refusals:
         ) from first
 
 
-def _archived(platform: Platform, key: str) -> _Made:
-    made = publication.hourly_archive(platform, day_of(key), today=now_utc().date())
+def _archived(platform: Platform, key: str) -> Made:
+    return day_of_archive(platform, publication.hourly_archive(platform, day_of(key), today=now_utc().date()))
+
+
+def _published_day(platform: Platform, key: str) -> Made:
+    return day_of_tier3(platform, publication.tier3_daily(platform, day_of(key), today=now_utc().date()))
+
+
+def _published_hour(platform: Platform, key: str) -> Made:
+    return hour_of_tier2(publication_hours.tier2_hourly(platform, DayHour(day_of(key), hour_of(key)), now=now_utc()))
+
+
+def day_of_archive(platform: Platform, made: publication.ArchivedDay) -> Made:
+    """Return what is recorded of a day of the archive."""
     reports = {"row_parity": publication.archive_parity(platform, made)}
-    return _Made(archived_day(platform.layout.archive, made), made.sha256, reports)
+    return Made(archived_day(platform.layout.archive, made), made.sha256, reports)
 
 
-def _published_day(platform: Platform, key: str) -> _Made:
-    made = publication.tier3_daily(platform, day_of(key), today=now_utc().date())
-    agrees = publication_hours.hours_of_day_agree(platform, day_of(key))
+def day_of_tier3(platform: Platform, made: publication.PublishedDay) -> Made:
+    """Return what is recorded of a published day."""
+    agrees = publication_hours.hours_of_day_agree(platform, made.exported.manifest.day)
     reports = {**reports_of(made.verification, DAILY_CLAIMS), "agrees_with_tier2": agrees}
-    return _Made(published_day(made), made.exported.manifest.data.hash, reports)
+    return Made(published_day(made), made.exported.manifest.data.hash, reports)
 
 
-def _published_hour(platform: Platform, key: str) -> _Made:
-    made = publication_hours.tier2_hourly(platform, DayHour(day_of(key), hour_of(key)), now=now_utc())
+def hour_of_tier2(made: publication_hours.PublishedHour) -> Made:
+    """Return what is recorded of a published hour."""
     reports = {**reports_of(made.verification, HOURLY_CLAIMS), "agrees_with_tier3": made.agreement}
-    return _Made(published_hour(made), made.exported.manifest.data.hash, reports)
+    return Made(published_hour(made), made.exported.manifest.data.hash, reports)
 
 
 def _master_gate(instance: dg.DagsterInstance, _keys: Sequence[str]) -> Mapping[str, GateError]:

@@ -1,15 +1,13 @@
 """The audit page in a few lines of Markdown, for where there is no room for the page: verdict, balance, concerns."""
 
-import re
 from typing import Final
 
 from capsim_dagster.errors import MAX_EXAMPLES, listed
-from capsim_dagster.pipeline.audit_format import number, shortened, visible
+from capsim_dagster.pipeline.audit_format import number, shortened
 from capsim_dagster.pipeline.audit_view import Concern, PageView
 from capsim_dagster.simulation.time_dimension import month_name
+from capsim_dagster.text import markdown
 
-_MARKS: Final = re.compile(r"[\\`*_{}\[\]()<>#!|~&@:]|(?<=www)\.")
-"""What means something to Markdown within a line: a backslash before it takes the meaning away."""
 _FOREIGN_CHARACTERS: Final = 120
 
 
@@ -37,9 +35,5 @@ def _line(concern: Concern) -> str:
 
 
 def _foreign(text: str, characters: int = _FOREIGN_CHARACTERS) -> str:
-    r"""Return text that others wrote as Markdown shows it, sign for sign.
-
-    >>> _foreign("a|b <c>")
-    'a\\|b \\<c\\>'
-    """
-    return _MARKS.sub(r"\\\g<0>", visible(shortened(text, characters)))
+    """Return text that others wrote as Markdown shows it, sign for sign, and not too long."""
+    return markdown(shortened(text, characters))

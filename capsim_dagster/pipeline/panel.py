@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from capsim_dagster.daily_grid import Advance
-from capsim_dagster.errors import PanelError
+from capsim_dagster.errors import MasterError, PanelError
 from capsim_dagster.master import MasterFile
 from capsim_dagster.panel.contract import FOOTER_KEY, PanelName
 from capsim_dagster.panel.find import FoundPanel, find_panel
@@ -54,6 +54,25 @@ def server_metrics_checks(platform: Platform) -> Reports:
     with _own_panel(platform, master) as path:
         reports = audit_panel(path, generation, panel, hosts, end=end)
         return {**reports, "row_parity": master_parity(path, master.path, generation, panel, hosts, end=end)}
+
+
+def parity_with_master(platform: Platform) -> Reports:
+    """Return whether the panel of the window has the content of the master; nothing, if that has other days, or none.
+
+    Raises:
+        PanelError: If the panel cannot be read.
+        StorageError: If there is none, or the store cannot be reached.
+    """
+    generation, panel = platform.generation, platform.settings.panel
+    try:
+        master = own_master(platform)
+    except MasterError:
+        return {}
+    if master.footer.end != generation.end_date:
+        return {}
+    hosts, end = fleet_of(generation), master.footer.end
+    with _own_panel(platform, master) as path:
+        return {"row_parity": master_parity(path, master.path, generation, panel, hosts, end=end)}
 
 
 def validated_server_metrics(platform: Platform, *, advance: Advance = lambda _rows: None) -> LoadOutcome:

@@ -6,12 +6,12 @@ Each day is made, looked at as it lies on disk, and only then goes to the bucket
 import datetime as dt
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from capsim_dagster.audits.report import AuditReport
-from capsim_dagster.errors import PublicationError
+from capsim_dagster.errors import MasterError, PublicationError
 from capsim_dagster.panel.generate import fleet_of
 from capsim_dagster.pipeline.directory import ensure_record
 from capsim_dagster.pipeline.platform import Platform
@@ -205,8 +205,30 @@ def tier3_daily(platform: Platform, day: dt.date, *, today: dt.date) -> Publishe
     publication = platform.settings.publication
     expected = expected_p95(platform, day)
     exported = export_day(site_of(platform.settings), day, today=today, p95=expected.frame)
-    verification = verify_dataset(exported.folder, max_null_share=publication.max_null_share, p95=expected.frame)
-    uploaded = None
-    if verification.passed and platform.settings.uses_s3:
+    made = verified_day(platform, exported, expected)
+    if made.verification.passed and platform.settings.uses_s3:
         uploaded = upload_day(exported.folder, destination_of(platform.settings), publication.tier3_prefix)
-    return PublishedDay(exported, verification, expected.source, uploaded)
+        return replace(made, uploaded=uploaded)
+    return made
+
+
+def verified_day(platform: Platform, exported: Exported, expected: ExpectedP95 | None = None) -> PublishedDay:
+    """Verify a published day as a consumer would, its P95 by the master included.
+
+    Args:
+        platform: Settings and paths.
+        exported: The day.
+        expected: The P95 that it must have; None = as `expected_p95` has it, if a master that cannot be used permits.
+    """
+    source = "nothing"
+    if expected is None:
+        try:
+            expected = expected_p95(platform, exported.manifest.day)
+        except MasterError as error:
+            source = f"nothing: {error.found}"
+    found = verify_dataset(
+        exported.folder,
+        max_null_share=platform.settings.publication.max_null_share,
+        p95=expected.frame if expected else None,
+    )
+    return PublishedDay(exported, found, expected.source if expected else source, None)

@@ -63,8 +63,12 @@ def tier2_hourly(platform: Platform, hour: DayHour, *, now: dt.datetime) -> Publ
         PublicationError: If the hour may not be published; nothing was written.
         StorageError: If the disk refuses.
     """
-    exported = export_hour(hourly_site_of(platform.settings), hour.day, hour.hour, now=now)
-    agrees = tiers_agree(site_of(platform.settings).folder(hour.day), [exported.folder])
+    return verified_hour(platform, export_hour(hourly_site_of(platform.settings), hour.day, hour.hour, now=now))
+
+
+def verified_hour(platform: Platform, exported: ExportedHour) -> PublishedHour:
+    """Verify a published hour as a consumer would, and compare it with the daily dataset."""
+    agrees = tiers_agree(site_of(platform.settings).folder(exported.hour.day), [exported.folder])
     return PublishedHour(exported, verify_hour(exported.folder), agrees)
 
 

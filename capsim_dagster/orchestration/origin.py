@@ -1,0 +1,39 @@
+"""Whose a run of the terminal is: by its origin the UI lists it under its job, and can launch it again."""
+
+import re
+import sys
+from typing import Final
+
+from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME  # not exported
+from dagster._core.remote_origin import (  # not exported
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin  # not exported
+
+from capsim_dagster.orchestration.instance import LOCATION, MODULE
+
+COMMAND_TAG: Final = "capsim/command"
+"""Tag of a run: the command line that it is of."""
+_URL_SECRETS: Final = re.compile(r"(://)[^/\s@']*@|\?[^\s'#]+")
+"""User and password before a host, and the query of a signed URL."""
+_LONGEST: Final = 500
+"""A tag is read in a list of runs; a command with a hundred days is none the clearer for all of them."""
+
+
+def origin_of(job: str) -> RemoteJobOrigin:
+    """Return the origin that a job has in the UI's code location."""
+    module = LoadableTargetOrigin(executable_path=sys.executable, module_name=MODULE)
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(module, LOCATION)
+    return RemoteRepositoryOrigin(location, SINGLETON_REPOSITORY_NAME).get_job_origin(job)
+
+
+def command_tag(command: str) -> dict[str, str]:
+    """Return the tag that says which command a run is of, without what a URL may hold of secrets.
+
+    >>> command_tag("capsim panel load --input s3://key:secret@bucket/a.parquet?X-Amz-Signature=12")
+    {'capsim/command': 'capsim panel load --input s3://…@bucket/a.parquet?…'}
+    """
+    shown = _URL_SECRETS.sub(lambda found: "://…@" if found[1] else "?…", command)
+    return {COMMAND_TAG: shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"}
