@@ -27,7 +27,7 @@ INTERVALS: Final = 12
 PATIENCE_S: Final = 300.0
 TICK_S: Final = 5.0
 """Five minutes at 60 times the speed."""
-BACKLOG: Final = 3
+BACKLOG: Final = 6
 SERVE: Final = """
 import sys, time
 from pathlib import Path
