@@ -23,8 +23,10 @@ def opened_page() -> "Iterator[Page]":
     browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if browser is None:
         pytest.skip(f"no browser is installed: none of {', '.join(BROWSERS)} is on the path")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    # So long on a busy machine; elsewhere nobody waits for it.
+    expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
         # A container's root may not use the sandbox; the pages are our own.
         started = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"] if os.getuid() == 0 else [])

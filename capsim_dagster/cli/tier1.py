@@ -65,8 +65,9 @@ def serve(  # noqa: PLR0913 click hands over each option
     /stream    every interval as JSON lines, or as server-sent events (Accept: text/event-stream);
                ?after=SEQ or Last-Event-ID goes on after an interval, as long as it is held
     /summary   by region and resource, and the hosts that run hot; the stream of it likewise
-    /healthz   200 while intervals come
-    /          a page that shows the summary
+    /hosts     every host in the current interval, a list a column; /hosts/HOST: one in all that are held
+    /healthz   200 while intervals come, 503 and the reason when none does
+    /          a page that shows the summary and every host
 
     Each interval is appended to archive/YYYYMMDD/HH.jsonl.gz.part when it begins; the file of an hour that is over has
     the bytes of capsim archive. Intervals of less than a day that were missed are written first.

@@ -40,11 +40,12 @@ class Clock:
         return max((instant - self.now()).total_seconds() / self.speed, 0.0)
 
 
-def clock_from(start: dt.datetime, speed: float) -> Clock:
+def clock_from(start: dt.datetime, speed: float, monotonic: Callable[[], float] = time.monotonic) -> Clock:
     """Return a clock that starts now at an instant of simulated time.
 
     Args:
         start: The instant, UTC.
         speed: Simulated seconds in a second, 1 and up.
+        monotonic: Tells seconds that never go back.
     """
-    return Clock(start, speed, started_s=time.monotonic())
+    return Clock(start, speed, started_s=monotonic(), monotonic=monotonic)

@@ -104,7 +104,8 @@ class _Connection(H11Protocol):
     @property
     def is_answered(self) -> bool:
         """Whether a request is being answered."""
-        return self.cycle is not None and not self.cycle.response_complete
+        # Before its first request it has no cycle, though its type says so.
+        return bool(self.cycle) and not self.cycle.response_complete
 
     @property
     def is_sending(self) -> bool:

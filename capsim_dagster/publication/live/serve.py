@@ -10,6 +10,7 @@ import datetime as dt
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -61,6 +62,7 @@ class LiveOptions:
         token: What callers must show; None = nothing.
         start: Simulated time to start from, UTC; None = the present.
         speed: Simulated seconds in a second, 1 and up.
+        monotonic: Tells seconds that never go back, by which simulated time runs.
     """
 
     archive_root: Path
@@ -72,6 +74,7 @@ class LiveOptions:
     token: str | None = None
     start: dt.datetime | None = None
     speed: float = 1.0
+    monotonic: Callable[[], float] = time.monotonic
 
     @property
     def is_present(self) -> bool:
@@ -142,7 +145,7 @@ class LiveSession:
         while self._next <= current:
             self._show(self._archive(self._next))
         if not options.is_present:
-            self._clock = clock_from(resumed.start, options.speed)
+            self._clock = clock_from(resumed.start, options.speed, options.monotonic)
         self._is_running = True
 
     def _announce(self, resumed: Resumption, current: int) -> None:

@@ -245,7 +245,7 @@ def test_before_the_first_interval_there_is_nothing_to_show_and_health_says_so()
 )
 def test_health_is_bad_and_says_why_when_no_interval_comes_whatever_the_clock_says(clock: str, reason: str) -> None:
     shown, passed_s = state(), [0.0]
-    shown.clock = Clock(present=lambda: at(*map(int, clock.split(":"))))
+    shown.clock = Clock(present=lambda: dt.datetime.fromisoformat(f"2023-02-14T{clock}Z"))
     shown.feed = Feed(24, monotonic=lambda: passed_s[0])
     shown.feed.publish(interval_of())
 

@@ -39,7 +39,7 @@ def test_a_server_that_is_killed_at_any_instant_goes_on_without_a_hole_or_a_dupl
             time.sleep(instant)
             kill(child)
         reached.append(sum(path.stat().st_size for path in root.glob("*/*")))
-    end = fleet.timeline.begin(FIRST + 36 + len(list(root.glob("*/*"))) * 12)
+    end = max(fleet.timeline.begin(FIRST + 36 + len(list(root.glob("*/*"))) * 12), at(6))
     run_until(root, fleet, at(3), end)
 
     assert reached == sorted(reached)

@@ -6,7 +6,10 @@ import errno
 import gzip
 import json
 import os
+import resource
 import socket
+import subprocess
+import sys
 import time
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -51,8 +54,17 @@ def streamed(url: str, lines: int, query: str = "") -> list[str]:
 
 
 def test_what_is_streamed_is_what_is_archived(tmp_path: Path, fleet: LiveFleet) -> None:
-    with running(fleet, options_for(tmp_path)) as server:
-        lines = streamed(server.url, 26 * HOSTS, f"?after={FIRST + 35}")
+    # Time goes on when the client has what there is.
+    passed_s, each_s, lines = [0.0], 300 / 6_000, list[str]()
+    options = options_for(tmp_path, speed=6_000.0, monotonic=lambda: passed_s[0])
+    with (
+        running(fleet, options) as server,
+        httpx.stream("GET", f"{server.url}/stream?after={FIRST + 35}", timeout=60) as answer,
+    ):
+        streaming = answer.iter_lines()
+        for number in range(26):
+            lines += [next(streaming) for _host in range(HOSTS)]
+            passed_s[0] = (number + 1.1) * each_s
 
     archived = gzip.decompress(whole_path(tmp_path, 3).read_bytes() + whole_path(tmp_path, 4).read_bytes())
     assert lines[: 24 * HOSTS] == archived.decode().splitlines()
@@ -235,3 +247,21 @@ def test_a_disk_that_is_full_ends_the_server_with_the_reason_and_a_later_start_g
 
     run_until(tmp_path, fleet, at(3), at(4))
     assert numbers_in(tmp_path, fleet) == list(range(FIRST + 36, FIRST + 49))
+
+
+@pytest.mark.slow
+def test_a_disk_that_refuses_ends_the_command_with_what_it_refused_and_a_remedy(tmp_path: Path) -> None:
+    arguments = ["tier1", "serve", "--port", "0", "--hosts", "60", "--start", "2023-02-14T03:00", "--speed", "60000"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "capsim_dagster.cli", *arguments, "--data-dir", str(tmp_path)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert "archive/20230214/03.jsonl.gz.part cannot be written: File too large" in ended.stderr
+    assert "make room or mend the permissions" in ended.stderr
+    assert "Traceback" not in ended.stderr
