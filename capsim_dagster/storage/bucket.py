@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 LARGE_BYTES: Final = 512 << 20
 """Above it, an object is sent in parts: a request with a condition holds its whole body in memory."""
+MAX_LISTED: Final = 1_000_000
+"""Objects of a listing after which it is taken for endless: a hundred years of a feed are 5,000."""
 _PART_BYTES: Final = 16 << 20
 _PARTS_AT_ONCE: Final = 4
 _PAUSES_S: Final = (0.1, 0.2, 0.4, 0.8)
@@ -96,6 +98,26 @@ class Bucket:
         """
         with explained(self.connection, self.url(prefix)):
             return _by_key(chain.from_iterable(obstore.list(self.connection.client(), prefix=prefix)))
+
+    def every(self, prefix: str) -> Iterator[ObjectFacts]:
+        """Yield whatever lies below a prefix, its keys as they are: `walk` fails where one is no path, as `a//b`.
+
+        Args:
+            prefix: A folder, without a slash at its end; empty = the whole bucket.
+
+        Raises:
+            StorageError: If the bucket cannot be listed, or the listing does not end.
+        """
+        start = f"{prefix}/" if prefix else ""
+        with explained(self.connection, self.url(start)):
+            pages = (page.get("Contents", []) for page in self.connection.pages(start))
+            for number, facts in enumerate(chain.from_iterable(pages)):
+                if number == MAX_LISTED:
+                    raise StorageError(
+                        f"{self.url(start)} holds more than {MAX_LISTED:,} objects",
+                        remedy="name a prefix below which there is less",
+                    )
+                yield ObjectFacts(facts["Key"], facts["Size"], facts["LastModified"], facts.get("ETag", ""))
 
     @contextmanager
     def reading(self, key: str) -> Iterator[Path]:

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
+from botocore.exceptions import BotoCoreError, ClientError
 from obstore.exceptions import BaseError
 
 from capsim_dagster.errors import StorageError
 from capsim_dagster.storage.connection import Connection
 
-REFUSED: Final = (BaseError, FileNotFoundError)
-"""What the client raises: a missing object or bucket is a FileNotFoundError, all else a BaseError."""
+REFUSED: Final = (BaseError, FileNotFoundError, ClientError, BotoCoreError)
+"""What the clients raise: of obstore, a missing object or bucket is a FileNotFoundError, all else a BaseError."""
 NO_BUCKET: Final = "NoSuchBucket"
 NO_OBJECT: Final = "NoSuchKey"
 NOT_ALLOWED: Final = "AccessDenied"
@@ -40,6 +41,9 @@ _REASONS: Final = {
     "kind: Timeout,": "no answer in time",
     "TimedOut": "no answer in time",
     "kind: Connect,": "no connection",
+    "Could not connect": "connection refused",
+    "next token": "its listing does not end",
+    "timeout on endpoint": "no answer in time",
 }
 """Signs in the client's text of a store that did not answer."""
 _LOST: Final = "the connection is lost"
@@ -55,6 +59,8 @@ class Answer(NamedTuple):
 
 def answer(error: Exception) -> Answer:
     """Return what the store answered; empty strings where it did not."""
+    if isinstance(error, ClientError):
+        return Answer(str(error.response["ResponseMetadata"]["HTTPStatusCode"]), error.response["Error"]["Code"])
     text = str(error)
     status, code = _STATUS.search(text), _CODE.search(text)
     return Answer(status[1] if status else "", code[1] if code else "")
