@@ -5,6 +5,7 @@ How it is reached is in `connection`, what a refusal means in `refusals`.
 
 import datetime as dt
 import hashlib
+import logging
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,6 +35,13 @@ _PART_BYTES: Final = 16 << 20
 _PARTS_AT_ONCE: Final = 4
 _PAUSES_S: Final = (0.1, 0.2, 0.4, 0.8)
 """Between attempts of a put that was lost on the way; its condition and its digest make repeating safe."""
+_PROBE_BYTES: Final = 4 << 20
+"""Largest object that is sent a second time to see whether the store heeds conditions."""
+_PROBED: Final[set[tuple[str, str]]] = set()
+"""Stores and buckets that were asked, in this process."""
+_NO_VERSION: Final = '"0"'
+"""What no store calls a version."""
+_log = logging.getLogger(__name__)
 _DIGEST: Final = "sha256"
 """User metadata that every object is given."""
 _ELSEWHERE: Final = "set TMPDIR to a folder with more"
@@ -233,6 +241,36 @@ class Bucket:
             if answer(error).code != NO_OBJECT:
                 raise
             self._require(key, content)
+        else:
+            self._ask_once_for_conditions(key, body, content)
+
+    def _ask_once_for_conditions(self, key: str, body: bytes, content: Held) -> None:
+        """Say, once a process and bucket, if the store ignores conditions.
+
+        The object that was just written is sent again on a condition that does not hold: a store that heeds it refuses,
+        and one that does not writes the same bytes.
+        """
+        store = (self.connection.where, self.connection.bucket)
+        if store in _PROBED or content.bytes > _PROBE_BYTES:
+            return
+        _PROBED.add(store)
+        try:
+            obstore.put(
+                self.connection.client(content.bytes),
+                key,
+                body,
+                mode={"e_tag": _NO_VERSION},
+                attributes={_DIGEST: content.digest or ""},
+                use_multipart=False,
+            )
+        except REFUSED:
+            return
+        _log.warning(
+            "%s: %s ignores If-None-Match and If-Match. Objects are whole or absent, but of two writers at once the "
+            "last one wins, and neither is told: let one write at a time.",
+            self.url(""),
+            self.connection.where,
+        )
 
     def _send_in_parts(self, key: str, path: Path, before: Held | None, content: Held) -> None:
         if self._look(key) != before:

@@ -21,6 +21,9 @@ NO_BUCKET: Final = "NoSuchBucket"
 NO_OBJECT: Final = "NoSuchKey"
 NOT_ALLOWED: Final = "AccessDenied"
 """The credentials are good, but not for this."""
+NO_CONDITIONS: Final = "NotImplemented"
+"""The answer to If-None-Match or If-Match of a store that does not know them."""
+_CLOCK: Final = {"RequestTimeTooSkewed", "RequestExpired"}
 EMPTY_OBJECT: Final = "InvalidRange"
 """The answer to a question for the first byte of an object that has none."""
 
@@ -107,6 +110,17 @@ def _meaning(error: Exception, connection: Connection, url: str) -> StorageError
         return StorageError(
             f"{connection.where} does not accept the credentials ({found.code or found.status})",
             remedy="renew them, or name others: AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        )
+    if found.code in _CLOCK:
+        return StorageError(
+            f"{connection.where} finds the clock of this machine wrong ({found.code})",
+            remedy="set the clock, e.g. by NTP (timedatectl), and run this again; the credentials are not at fault",
+        )
+    if found.code == NO_CONDITIONS or found.status == "501":
+        return StorageError(
+            f"{url}: {connection.where} does not know conditional writes (501 {found.code or 'Not Implemented'})",
+            remedy="use a store that heeds If-None-Match and If-Match (AWS S3, Cloudflare R2, MinIO), or a local "
+            "--data-dir: without them two writers could overwrite each other unseen; nothing was written",
         )
     if found.status == "403":
         return StorageError(
