@@ -309,4 +309,4 @@ def _judged(
 
 
 def _standard_error(values: Float64Array) -> float:
-    return float(values.std(ddof=1)) / values.size**0.5
+    return float(values.std(ddof=1)) / math.sqrt(values.size)

@@ -32,7 +32,7 @@ Index = dict[str, list[int | str]]
 class Strays(NamedTuple):
     """What lies in a feed and is no file of its layout: how many, and the first of them, by path under it."""
 
-    count: int
+    total: int
     names: Sequence[str]
 
 
@@ -58,7 +58,7 @@ def refresh_feed(platform: Platform) -> None:
     store = bucket_of(platform.settings, address.bucket)
     root = platform.refined.root
     present, strays = _present(store.every(address.prefix), address.prefix, platform.refined)
-    if not present and not strays.count:
+    if not present and not strays.total:
         raise FeedError(
             f"no files under {store.url(address.prefix)}",
             remedy="name the prefix below which the feed's months lie: capsim refine --feed s3://BUCKET/PREFIX",

@@ -123,8 +123,8 @@ def feed_months(platform: Platform) -> list[int]:
         strays = strays_of(platform)
         example = contract.relative(contract.path(FeedPiece(202401, next(iter(contract.settings.resources)))))
         raise FeedError(
-            f"none of the {strays.count:,} files under {contract.root} is in the layout, e.g. {example}"
-            + (f"; found {listed(strays.names)}" if strays.count else ""),
+            f"none of the {strays.total:,} files under {contract.root} is in the layout, e.g. {example}"
+            + (f"; found {listed(strays.names)}" if strays.total else ""),
             remedy="set legacy_feed.layout and legacy_feed.resources.*.file_prefix",
         )
     claimed = sorted({piece.month for piece in pieces})

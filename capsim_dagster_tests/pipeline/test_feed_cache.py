@@ -145,7 +145,7 @@ def test_only_what_the_layout_names_is_fetched_and_the_rest_is_counted_whatever_
 
     assert cached(in_bucket) == files_under(feed_dir)
     assert sorted(strays_of(in_bucket).names) == sorted(ODD_KEYS)
-    assert strays_of(in_bucket).count == len(ODD_KEYS)
+    assert strays_of(in_bucket).total == len(ODD_KEYS)
     fetched = {path for method, path in between.seen if method == "GET" and "list-type" not in path}
     assert len(fetched) == len(files_under(feed_dir))
 
