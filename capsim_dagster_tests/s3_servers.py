@@ -30,6 +30,8 @@ from capsim_dagster.storage.connection import Connection
 SECRET = "sentinel-of-a-secret-key"  # noqa: S105 what messages are searched for
 ACCESS_KEY = "SENTINELACCESSKEY"
 BUSY = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+UNKNOWN = b"<Error><Code>NotImplemented</Code><Message>A header implies what is not implemented.</Message></Error>"
+SKEWED = b"<Error><Code>RequestTimeTooSkewed</Code><Message>The difference is too large.</Message></Error>"
 CUT_AFTER_BYTES = 1_000
 
 
@@ -37,6 +39,9 @@ class Fault(Enum):
     """What becomes of a request."""
 
     BUSY = "answered 503, not passed on"
+    UNKNOWN = "answered 501, not passed on"
+    SKEWED = "answered 403 for the time it says, not passed on"
+    UNCONDITIONAL = "passed on without its conditions"
     LOST_REQUEST = "the connection is reset in the middle of the body"
     LOST_ANSWER = "passed on; the connection is reset before the answer"
     CUT_ANSWER = "passed on; the connection is reset in the middle of the answer"
@@ -94,6 +99,11 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(length)
         if fault is Fault.BUSY:
             return self._answer(503, {"Content-Type": "application/xml"}, BUSY)
+        if fault in (Fault.UNKNOWN, Fault.SKEWED):
+            status, said = (501, UNKNOWN) if fault is Fault.UNKNOWN else (403, SKEWED)
+            return self._answer(status, {"Content-Type": "application/xml"}, said)
+        if fault is Fault.UNCONDITIONAL:
+            del self.headers["If-Match"], self.headers["If-None-Match"]
         status, headers, content = self._upstream(body)
         if fault is Fault.LOST_ANSWER:
             return self._reset()

@@ -31,7 +31,7 @@ TOLERANCE: Final = 0.02
 CHANCE: Final = 1e-5
 """How often a sound ratio may be off by more than its sampling error: of up to 64 a fleet, less than one in 1,000."""
 MIN_OCCASIONS: Final = 3
-"""Times that an occasion must come to be judged; its days in a row share their noise and are one time."""
+"""Times that an occasion must come to be judged; days in a row are one time."""
 _MOST_ERRORS: Final = 1e6
 """Standard errors beyond which nothing is sought: of three times, 316 are allowed."""
 _HALVINGS: Final = 60
@@ -52,7 +52,6 @@ class Ratio:
         measured: What the telemetry shows.
         error: Its standard error.
         days: Days (or weekends) that were compared.
-        times: Times that the occasion came: days in a row are one.
     """
 
     region: str
@@ -62,12 +61,11 @@ class Ratio:
     measured: float
     error: float
     days: int
-    times: int
 
     @property
     def sampling_error(self) -> float:
         """How far a sound ratio is from its setting by chance, in all but one of `1 / CHANCE` cases."""
-        return errors_by_chance(self.times - 1) * self.error
+        return errors_by_chance(self.days - 1) * self.error
 
     @property
     def tolerance(self) -> float:
@@ -304,6 +302,11 @@ def _judged(
     """Yield the ratio of an occasion, if it came often enough to be judged."""
     n_times = np.unique(times).size
     if n_times >= MIN_OCCASIONS:
+        # Days in a row share noise, so their spread alone says too little; that of few times alone is chance.
         by_time = np.bincount(times, weights=ratios) / np.bincount(times)
-        error = float(by_time.std(ddof=1)) / n_times**0.5
-        yield Ratio(*name, occasion, expected, float(by_time.mean()), error, ratios.size, n_times)
+        error = max(_standard_error(ratios), _standard_error(by_time))
+        yield Ratio(*name, occasion, expected, float(ratios.mean()), error, ratios.size)
+
+
+def _standard_error(values: Float64Array) -> float:
+    return float(values.std(ddof=1)) / math.sqrt(values.size)

@@ -8,18 +8,19 @@ from capsim_dagster.audits.relations import FeedFormat, Fingerprint, PieceKey, f
 from capsim_dagster.audits.report import AuditReport
 
 
-def file_names(strange: Sequence[str], named_right: int, layout: str) -> AuditReport:
+def file_names(count: int, strange: Sequence[str], named_right: int, layout: str) -> AuditReport:
     """Report whether every file of the feed bears a name of the convention, in its folder.
 
     Args:
         layout: The convention.
-        strange: Files that do not.
+        count: Files that do not.
+        strange: Which they are, or the first of very many.
         named_right: Number of files that do.
     """
     return AuditReport(
         claim="every feed file is named by the convention, in the folder of its month",
         problems=[f"{path} is not in the layout {layout}" for path in strange],
-        counts={"files": named_right, "strange_files": len(strange)},
+        counts={"files": named_right, "strange_files": count},
     )
 
 

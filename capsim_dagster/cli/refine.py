@@ -208,11 +208,13 @@ def _print_months(terminal: Console, asked: Iterable[int], loaded: "Iterable[Loa
 
 def _print_strays(terminal: Console, platform: "Platform") -> None:
     """Name the files of a user's feed that are in no month because of their names."""
-    strays = platform.refined.strays()
-    if strays:
-        count = f"{len(strays):,} files are" if len(strays) > 1 else "1 file is"
-        terminal.print(f"[yellow]{count} not in the layout, and not read:", soft_wrap=True, highlight=False)
-        for name in [*strays[:5], *(["…"] if len(strays) > 5 else [])]:
+    from capsim_dagster.pipeline.feed_cache import strays_of
+
+    count, strays = strays_of(platform)
+    if count:
+        said = f"{count:,} files are" if count > 1 else "1 file is"
+        terminal.print(f"[yellow]{said} not in the layout, and not read:", soft_wrap=True, highlight=False)
+        for name in [*strays[:5], *(["…"] if count > 5 else [])]:
             terminal.print(f"  {escape(name)}", soft_wrap=True, highlight=False)
 
 

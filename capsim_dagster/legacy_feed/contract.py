@@ -18,6 +18,8 @@ from capsim_dagster.simulation.time_dimension import month_name
 
 COMPRESSED_SUFFIX: Final = ".gz"
 """May follow the name of any feed file."""
+_DEEPER: Final = 2
+"""Levels below those of the layout that are searched for strays: a root named too high still shows its files."""
 _YEAR: Final = r"(?:19|20|21)\d{2}"
 _MONTH: Final = r"(?:0[1-9]|1[0-2])"
 _DIGITS: Final = {"year": _YEAR, "month": _MONTH, "yearmonth": _YEAR + _MONTH}
@@ -108,9 +110,9 @@ class FeedContract:
     def strays(self) -> list[str]:
         """Return what is under the root and no file of the layout, relative to it, in order.
 
-        Folders deeper than any file of the layout are named, not entered.
+        Folders deeper than any file of the layout by more than `_DEEPER` levels are named, not entered.
         """
-        entries = self._entries("", self.settings.layout.count("/"), lambda _error: None)
+        entries = self._entries("", self.settings.layout.count("/") + _DEEPER, lambda _error: None)
         return [relative for relative, piece in entries if piece is None]
 
     def pieces(self) -> dict[FeedPiece, Path]:

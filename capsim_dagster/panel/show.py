@@ -111,7 +111,9 @@ def _look(connection: duckdb.DuckDBPyConnection, points: int, head: int) -> Pane
 def _column(connection: duckdb.DuckDBPyConnection, name: str, kind: str, day: str | None, points: int) -> ShownColumn:
     quoted = '"' + name.replace('"', '""') + '"'
     if not kind.startswith(_NUMBERS):
-        (missing,) = _one(connection, f"SELECT 100.0 * count_if({quoted} IS NULL) / greatest(count(*), 1) FROM shown")
+        (missing,) = _one(
+            connection, f"SELECT 100.0 * count(*) FILTER (WHERE {quoted} IS NULL) / greatest(count(*), 1) FROM shown"
+        )
         return ShownColumn(name, kind, missing)
     missing, mean, low, high = _one(connection, _sql("show_numbers", column=quoted))
     means: dict[int, float] = {}

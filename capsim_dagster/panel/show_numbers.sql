@@ -1,6 +1,6 @@
 -- What a column of numbers holds; NaN counts as missing.
 SELECT
-    100.0 * count_if(value IS NULL) / greatest(count(*), 1) AS missing_percent,
+    100.0 * count(*) FILTER (WHERE value IS NULL) / greatest(count(*), 1) AS missing_percent,
     avg(value) AS mean,
     min(value) AS low,
     max(value) AS high

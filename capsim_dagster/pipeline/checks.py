@@ -37,6 +37,7 @@ from capsim_dagster.audits.scan import months_of_telemetry
 from capsim_dagster.ground_truth import TruthFiles, open_truth
 from capsim_dagster.pipeline.dirt import defects_score, expected_content
 from capsim_dagster.pipeline.entrance import calendar_days, require_hosts
+from capsim_dagster.pipeline.feed_cache import strays_of
 from capsim_dagster.pipeline.month_checks import Reports
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master
@@ -138,7 +139,7 @@ def refinery_audit(platform: Platform, expected_months: Iterable[int]) -> Report
         expected_months: Months that the table must hold, as YYYYMM.
     """
     contract = platform.refined
-    names = file_names(contract.strays(), len(contract.pieces()), contract.settings.layout)
+    names = file_names(*strays_of(platform), len(contract.pieces()), contract.settings.layout)
     score = defects_score(platform) if platform.refines_own_feed else no_defects()
     with platform.reading() as connection:
         view_table(connection)

@@ -1,28 +1,48 @@
 """A user's feed in a bucket: its files are kept in a folder under the data directory, which the refinery reads.
 
-Only files that are new or changed since the last time are fetched; those that are gone from the bucket go from the
-folder.
+Only files that the layout names, and that are new or changed since the last time, are fetched; those that are gone
+from the bucket go from the folder. What else lies there is counted, and some of it named.
 """
 
 import json
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from zlib import crc32
 
 from capsim_dagster.errors import FeedError
+from capsim_dagster.legacy_feed.contract import FeedContract
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.storage import ObjectFacts, Store, atomic_path, bucket_of
 from capsim_dagster.storage.store import local_disk
 
 _INDEX: Final = ".fetched.json"
 """Which version of each object a file is; hidden, so that it is no file of the feed."""
+_STRAYS: Final = ".strays.json"
+"""What else lies there: how many objects, and the first names; hidden, too."""
+_NAMES_KEPT: Final = 1_000
 _NS_A_SECOND: Final = 1_000_000_000
 
 Index = dict[str, list[int | str]]
 """Size [bytes] and ETag of the objects that were fetched, by path under the feed."""
+
+
+class Strays(NamedTuple):
+    """What lies in a feed and is no file of its layout: how many, and the first of them, by path under it."""
+
+    total: int
+    names: Sequence[str]
+
+
+def strays_of(platform: Platform) -> Strays:
+    """Return what is no file of the feed to be refined, as it was when the feed was last looked at."""
+    if platform.feed_address is None:
+        names = platform.refined.strays()
+        return Strays(len(names), names)
+    path = platform.refined.root / _STRAYS
+    return Strays(*json.loads(path.read_text())) if path.is_file() else Strays(0, [])
 
 
 def refresh_feed(platform: Platform) -> None:
@@ -37,8 +57,8 @@ def refresh_feed(platform: Platform) -> None:
         return
     store = bucket_of(platform.settings, address.bucket)
     root = platform.refined.root
-    present = _present(store, address.prefix)
-    if not present:
+    present, strays = _present(store.every(address.prefix), address.prefix, platform.refined)
+    if not present and not strays.total:
         raise FeedError(
             f"no files under {store.url(address.prefix)}",
             remedy="name the prefix below which the feed's months lie: capsim refine --feed s3://BUCKET/PREFIX",
@@ -47,18 +67,34 @@ def refresh_feed(platform: Platform) -> None:
         versions: Index = {path: [facts.bytes, facts.e_tag] for path, facts in present.items()}
         kept = {path: version for path, version in _fetched(root).items() if versions.get(path) == version}
         _remove_gone(root, present.keys())
-        _write_index(root, kept)
+        _write(root / _STRAYS, strays)
+        _write(root / _INDEX, kept)
     for path in present.keys() - kept.keys():
         _fetch(store, present[path], root / path)
     with local_disk(root, "written"):
-        _write_index(root, versions)
+        _write(root / _INDEX, versions)
 
 
-def _present(store: Store, prefix: str) -> dict[str, ObjectFacts]:
-    """Return the objects of the feed by path under it; hidden ones, and such as would lie elsewhere, are left out."""
+def _present(
+    objects: Iterable[ObjectFacts], prefix: str, contract: FeedContract
+) -> tuple[dict[str, ObjectFacts], Strays]:
+    """Return the objects of the feed by path under it, and the others, but hidden ones and markers of folders."""
     start = f"{prefix}/" if prefix else ""
-    found = {facts.key.removeprefix(start): facts for facts in store.walk(prefix)}
-    return {path: facts for path, facts in found.items() if not any(p[:1] in (".", "") for p in path.split("/"))}
+    present: dict[str, ObjectFacts] = {}
+    names: list[str] = []
+    count = 0
+    for facts in objects:
+        path = facts.key.removeprefix(start)
+        if contract.named(path) is not None:
+            present[path] = facts
+        elif not (_is_hidden(path) or (path[-1:] in ("", "/") and not facts.bytes)):
+            count += 1
+            names += [path] if count <= _NAMES_KEPT else []
+    return present, Strays(count, names)
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(".") and part.strip(".") for part in path.split("/"))
 
 
 def _fetched(root: Path) -> Index:
@@ -74,16 +110,16 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else -1
 
 
-def _write_index(root: Path, index: Index) -> None:
-    with atomic_path(root / _INDEX) as temporary:
-        temporary.write_text(json.dumps(index, sort_keys=True))
+def _write(path: Path, content: Index | Strays) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, sort_keys=True))
 
 
 def _remove_gone(root: Path, present: Collection[str]) -> None:
     """Remove the files that the bucket has no more."""
     for path in sorted(root.rglob("*")):
         relative = path.relative_to(root).as_posix()
-        if path.is_file() and relative not in present and relative != _INDEX:
+        if path.is_file() and relative not in {*present, _INDEX, _STRAYS}:
             path.unlink()
 
 

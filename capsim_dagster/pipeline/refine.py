@@ -17,7 +17,7 @@ from capsim_dagster.pipeline.entrance import (
     require_months,
     require_one_feed,
 )
-from capsim_dagster.pipeline.feed_cache import refresh_feed
+from capsim_dagster.pipeline.feed_cache import refresh_feed, strays_of
 from capsim_dagster.pipeline.month_checks import Reports, TableMonths
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master
@@ -120,11 +120,11 @@ def feed_months(platform: Platform) -> list[int]:
     contract = platform.refined
     pieces = contract.pieces()
     if not pieces:
-        names = contract.strays()
+        strays = strays_of(platform)
         example = contract.relative(contract.path(FeedPiece(202401, next(iter(contract.settings.resources)))))
         raise FeedError(
-            f"none of the {len(names):,} files under {contract.root} is in the layout, e.g. {example}"
-            + (f"; found {listed(names)}" if names else ""),
+            f"none of the {strays.total:,} files under {contract.root} is in the layout, e.g. {example}"
+            + (f"; found {listed(strays.names)}" if strays.total else ""),
             remedy="set legacy_feed.layout and legacy_feed.resources.*.file_prefix",
         )
     return month_span(piece.month for piece in pieces)

@@ -48,7 +48,9 @@ def count_repeated(rows: pl.DataFrame) -> int:
 
 def _keys(rows: pl.DataFrame) -> NDArray[np.int64]:
     """Return a number that tells host and day."""
-    return rows["host"].to_numpy().astype(np.int64) * _DAYS + rows["day"].to_numpy()
+    host: NDArray[np.int64] = rows["host"].to_numpy().astype(np.int64)
+    keys: NDArray[np.int64] = host * _DAYS + rows["day"].to_numpy().astype(np.int64)
+    return keys
 
 
 def _faults(group: list[tuple[int, _Said]], policy: Policy) -> dict[int, LineFault]:

@@ -17,8 +17,8 @@ REMEDIES: Final[dict[FileFault, str]] = {
     FileFault.ANOTHER_MONTH: "put the file under the name of its own month",
     FileFault.UNLIKE_MASTER: "write the feed again by materializing monthly_csv for this month; where "
     "it is dirty on purpose, let conflicting_duplicates and unterminated_last_line of refinery reject",
-    FileFault.TOO_MANY_REJECTED: "mend the file, or load its sound lines: --allow-partial or a higher "
-    "refinery.max_rejected_share",
+    FileFault.TOO_MANY_REJECTED: "mend the file, or load its sound lines: --allow-partial, or a higher "
+    "refinery.max_rejected_share or max_rejected_lines",
     FileFault.TOO_LARGE: "look what the file is; if it is right, set refinery.max_text_mb higher, or unpack it",
     FileFault.CHANGED: "wait until nobody writes it, and run it again",
 }

@@ -5,6 +5,7 @@ How it is reached is in `connection`, what a refusal means in `refusals`.
 
 import datetime as dt
 import hashlib
+import logging
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,10 +29,19 @@ if TYPE_CHECKING:
 
 LARGE_BYTES: Final = 512 << 20
 """Above it, an object is sent in parts: a request with a condition holds its whole body in memory."""
+MAX_LISTED: Final = 1_000_000
+"""Objects of a listing after which it is taken for endless: a hundred years of a feed are 5,000."""
 _PART_BYTES: Final = 16 << 20
 _PARTS_AT_ONCE: Final = 4
 _PAUSES_S: Final = (0.1, 0.2, 0.4, 0.8)
 """Between attempts of a put that was lost on the way; its condition and its digest make repeating safe."""
+_PROBE_BYTES: Final = 4 << 20
+"""Largest object that is sent a second time to see whether the store heeds conditions."""
+_PROBED: Final[set[tuple[str, str]]] = set()
+"""Stores and buckets that were asked, in this process."""
+_NO_VERSION: Final = '"0"'
+"""What no store calls a version."""
+_log = logging.getLogger(__name__)
 _DIGEST: Final = "sha256"
 """User metadata that every object is given."""
 _ELSEWHERE: Final = "set TMPDIR to a folder with more"
@@ -96,6 +106,26 @@ class Bucket:
         """
         with explained(self.connection, self.url(prefix)):
             return _by_key(chain.from_iterable(obstore.list(self.connection.client(), prefix=prefix)))
+
+    def every(self, prefix: str) -> Iterator[ObjectFacts]:
+        """Yield whatever lies below a prefix, its keys as they are: `walk` fails where one is no path, as `a//b`.
+
+        Args:
+            prefix: A folder, without a slash at its end; empty = the whole bucket.
+
+        Raises:
+            StorageError: If the bucket cannot be listed, or the listing does not end.
+        """
+        start = f"{prefix}/" if prefix else ""
+        with explained(self.connection, self.url(start)):
+            pages = (page.get("Contents", []) for page in self.connection.pages(start))
+            for number, facts in enumerate(chain.from_iterable(pages)):
+                if number == MAX_LISTED:
+                    raise StorageError(
+                        f"{self.url(start)} holds more than {MAX_LISTED:,} objects",
+                        remedy="name a prefix below which there is less",
+                    )
+                yield ObjectFacts(facts["Key"], facts["Size"], facts["LastModified"], facts.get("ETag", ""))
 
     @contextmanager
     def reading(self, key: str) -> Iterator[Path]:
@@ -211,6 +241,36 @@ class Bucket:
             if answer(error).code != NO_OBJECT:
                 raise
             self._require(key, content)
+        else:
+            self._ask_once_for_conditions(key, body, content)
+
+    def _ask_once_for_conditions(self, key: str, body: bytes, content: Held) -> None:
+        """Say, once a process and bucket, if the store ignores conditions.
+
+        The object that was just written is sent again on a condition that does not hold: a store that heeds it refuses,
+        and one that does not writes the same bytes.
+        """
+        store = (self.connection.where, self.connection.bucket)
+        if store in _PROBED or content.bytes > _PROBE_BYTES:
+            return
+        _PROBED.add(store)
+        try:
+            obstore.put(
+                self.connection.client(content.bytes),
+                key,
+                body,
+                mode={"e_tag": _NO_VERSION},
+                attributes={_DIGEST: content.digest or ""},
+                use_multipart=False,
+            )
+        except REFUSED:
+            return
+        _log.warning(
+            "%s: %s ignores If-None-Match and If-Match. Objects are whole or absent, but of two writers at once the "
+            "last one wins, and neither is told: let one write at a time.",
+            self.url(""),
+            self.connection.where,
+        )
 
     def _send_in_parts(self, key: str, path: Path, before: Held | None, content: Held) -> None:
         if self._look(key) != before:

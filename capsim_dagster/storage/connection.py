@@ -8,11 +8,13 @@ representation holds them.
 import datetime as dt
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, PartialCredentialsError, ProfileNotFound
 from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store
@@ -88,6 +90,33 @@ class Connection:
                 "backoff": {"init_backoff": _FIRST_BACKOFF, "max_backoff": _LONGEST_BACKOFF, "base": 2},
             },
         )
+
+    def pages(self, prefix: str) -> Iterator[dict[str, Any]]:
+        """Yield what a listing says of the objects below a prefix, page by page, whatever their keys are.
+
+        obstore refuses a whole listing for one key that is no path, such as `a//b`.
+
+        Raises:
+            StorageError: If there are no credentials, or the endpoint of the environment is no address.
+            botocore.exceptions.ClientError: If the store refuses; a BotoCoreError if it does not answer.
+        """
+        region, credentials = self._session
+        found = credentials()
+        client = boto3.client(
+            "s3",
+            region_name=region,
+            endpoint_url=self.endpoint,
+            aws_access_key_id=found["access_key_id"],
+            aws_secret_access_key=found["secret_access_key"],
+            aws_session_token=found.get("token"),
+            config=Config(
+                connect_timeout=_CONNECT_TIMEOUT.total_seconds(),
+                read_timeout=self.patience.total_seconds(),
+                retries={"total_max_attempts": 3, "mode": "standard"},
+                s3={"addressing_style": "path"},
+            ),
+        )
+        yield from client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
 
     @property
     def endpoint(self) -> str | None:

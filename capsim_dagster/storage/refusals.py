@@ -9,17 +9,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
+from botocore.exceptions import BotoCoreError, ClientError
 from obstore.exceptions import BaseError
 
 from capsim_dagster.errors import StorageError
 from capsim_dagster.storage.connection import Connection
 
-REFUSED: Final = (BaseError, FileNotFoundError)
-"""What the client raises: a missing object or bucket is a FileNotFoundError, all else a BaseError."""
+REFUSED: Final = (BaseError, FileNotFoundError, ClientError, BotoCoreError)
+"""What the clients raise: of obstore, a missing object or bucket is a FileNotFoundError, all else a BaseError."""
 NO_BUCKET: Final = "NoSuchBucket"
 NO_OBJECT: Final = "NoSuchKey"
 NOT_ALLOWED: Final = "AccessDenied"
 """The credentials are good, but not for this."""
+NO_CONDITIONS: Final = "NotImplemented"
+"""The answer to If-None-Match or If-Match of a store that does not know them."""
+_CLOCK: Final = {"RequestTimeTooSkewed", "RequestExpired"}
 EMPTY_OBJECT: Final = "InvalidRange"
 """The answer to a question for the first byte of an object that has none."""
 
@@ -40,6 +44,9 @@ _REASONS: Final = {
     "kind: Timeout,": "no answer in time",
     "TimedOut": "no answer in time",
     "kind: Connect,": "no connection",
+    "Could not connect": "connection refused",
+    "next token": "its listing does not end",
+    "timeout on endpoint": "no answer in time",
 }
 """Signs in the client's text of a store that did not answer."""
 _LOST: Final = "the connection is lost"
@@ -55,6 +62,8 @@ class Answer(NamedTuple):
 
 def answer(error: Exception) -> Answer:
     """Return what the store answered; empty strings where it did not."""
+    if isinstance(error, ClientError):
+        return Answer(str(error.response["ResponseMetadata"]["HTTPStatusCode"]), error.response["Error"]["Code"])
     text = str(error)
     status, code = _STATUS.search(text), _CODE.search(text)
     return Answer(status[1] if status else "", code[1] if code else "")
@@ -101,6 +110,17 @@ def _meaning(error: Exception, connection: Connection, url: str) -> StorageError
         return StorageError(
             f"{connection.where} does not accept the credentials ({found.code or found.status})",
             remedy="renew them, or name others: AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        )
+    if found.code in _CLOCK:
+        return StorageError(
+            f"{connection.where} finds the clock of this machine wrong ({found.code})",
+            remedy="set the clock, e.g. by NTP (timedatectl), and run this again; the credentials are not at fault",
+        )
+    if found.code == NO_CONDITIONS or found.status == "501":
+        return StorageError(
+            f"{url}: {connection.where} does not know conditional writes (501 {found.code or 'Not Implemented'})",
+            remedy="use a store that heeds If-None-Match and If-Match (AWS S3, Cloudflare R2, MinIO), or a local "
+            "--data-dir: without them two writers could overwrite each other unseen; nothing was written",
         )
     if found.status == "403":
         return StorageError(

@@ -12,11 +12,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from capsim_dagster.errors import StorageError
 from capsim_dagster.settings import Settings
 from capsim_dagster.storage.files import atomic_path, sha256
+
+if TYPE_CHECKING:
+    from capsim_dagster.storage.bucket import Bucket
 
 
 @dataclass(frozen=True)
@@ -269,7 +272,7 @@ def store_of(settings: Settings) -> Store:
     return bucket_of(settings, name) if settings.uses_s3 and name else Folder(settings.data_dir.absolute())
 
 
-def bucket_of(settings: Settings, name: str) -> Store:
+def bucket_of(settings: Settings, name: str) -> "Bucket":
     """Return a bucket at the endpoint and in the region of the settings."""
     # The clients of the store cost each start 0.3 CPU seconds, which only those with a bucket are to pay.
     from capsim_dagster.storage.bucket import Bucket

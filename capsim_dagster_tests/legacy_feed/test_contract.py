@@ -266,9 +266,9 @@ def test_strays_are_the_files_without_a_piece(tmp_path: Path) -> None:
     assert contract.strays() == ["2023-02/CPU (copy).csv", "2023-02/GPU.csv", "hosts.csv"]
 
 
-def test_folders_deeper_than_the_layout_are_named_and_not_entered(tmp_path: Path) -> None:
+def test_folders_much_deeper_than_the_layout_are_named_and_not_entered(tmp_path: Path) -> None:
     contract = FeedContract(tmp_path, SHIPPED)
-    touched(tmp_path, "2023/02/cpu_utilization_202302.csv", "2023/02/old/cpu.csv", "2023/02/old/older/cpu.csv")
+    touched(tmp_path, "2023/02/cpu_utilization_202302.csv", "2023/02/old/cpu.csv", "2023/02/a/b/c/cpu.csv")
     (tmp_path / "2023" / "02" / "empty").mkdir()
     deep = os.open(tmp_path, os.O_RDONLY)
     for _ in range(1_500):
@@ -279,7 +279,7 @@ def test_folders_deeper_than_the_layout_are_named_and_not_entered(tmp_path: Path
     os.close(deep)
 
     assert list(contract.pieces()) == [PIECE]
-    assert contract.strays() == ["2023/02/old/", "d/d/d/"]
+    assert contract.strays() == ["2023/02/a/b/c/", "2023/02/old/cpu.csv", "d/d/d/d/d/"]
     # Python's own rmtree recurses once a level.
     subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)  # noqa: S607
 

@@ -58,6 +58,8 @@ def test_a_panel_with_text_days_no_servers_and_no_rows_is_shown_as_it_is(tmp_pat
         ('od"d', ""),
     ]
     assert (empty.rows, empty.first, list(empty.head)) == (0, None, [])
+    # Of no value none is missing, of text as of numbers.
+    assert [column.missing_percent for column in empty.columns] == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 torn", b"server_id,timestamp\n"])

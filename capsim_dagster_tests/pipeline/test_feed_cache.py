@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from capsim_dagster.errors import FeedError, SettingsError
-from capsim_dagster.pipeline import feed_watch
-from capsim_dagster.pipeline.feed_cache import refresh_feed
+from capsim_dagster.errors import FeedError, SettingsError, StorageError
+from capsim_dagster.pipeline import feed_watch, refine
+from capsim_dagster.pipeline.feed_cache import refresh_feed, strays_of
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.foreign_feed import (
     LINES,
@@ -117,6 +117,54 @@ def test_a_file_has_the_time_of_its_object_in_seconds(in_bucket: Platform, bucke
     modified = s3_client(s3_endpoint).head_object(Bucket=bucket_name, Key=key)["LastModified"]
 
     assert dt.datetime.fromtimestamp(int(path.stat().st_mtime), tz=dt.UTC) == modified.replace(microsecond=0)
+
+
+ODD_KEYS = {
+    "2024-05": b"an object beside the folder of its name",
+    "2024-05/CPU.csv/inner": b"an object below the name of a file",
+    "2024-05//CPU.csv": b"an empty folder",
+    "2024-05/./MEM.csv": b"a dot",
+    "2024-05/../2024-06/MEM.csv": b"two dots",
+    "2024-05/C\x01PU.csv": b"a control character",
+    "other/backup.bin": b"of no month",
+}
+MARKERS = ("", "2024-05/", "2024-07/")
+
+
+def test_only_what_the_layout_names_is_fetched_and_the_rest_is_counted_whatever_its_keys(
+    in_bucket: Platform, feed_dir: Path, put: Put, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, content in ODD_KEYS.items():
+        put(f"exports/{key}", content)
+    for key in MARKERS:
+        put(f"exports/{key}", b"")
+
+    with proxy(s3_endpoint, "GET", None) as between:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", between.endpoint)
+        assert [month.month for month in refined(in_bucket)] == list(LINES)
+
+    assert cached(in_bucket) == files_under(feed_dir)
+    assert sorted(strays_of(in_bucket).names) == sorted(ODD_KEYS)
+    assert strays_of(in_bucket).total == len(ODD_KEYS)
+    fetched = {path for method, path in between.seen if method == "GET" and "list-type" not in path}
+    assert len(fetched) == len(files_under(feed_dir))
+
+
+def test_a_prefix_with_nothing_of_the_layout_says_what_lies_there(
+    in_bucket: Platform, put: Put, bucket_name: str
+) -> None:
+    put("elsewhere/notes.txt", b"x")
+    elsewhere = with_refinery(in_bucket, feed_dir=Path(f"s3://{bucket_name}/elsewhere"))
+
+    with pytest.raises(FeedError, match=r"none of the 1 files .* is in the layout.*; found notes\.txt"):
+        refine.feed_months(elsewhere)
+
+
+def test_a_listing_that_does_not_end_is_ended(in_bucket: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("capsim_dagster.storage.bucket.MAX_LISTED", 3)
+
+    with pytest.raises(StorageError, match="holds more than 3 objects"):
+        refresh_feed(in_bucket)
 
 
 @pytest.mark.slow

@@ -33,9 +33,9 @@ except Exception as refusal:
 """
 
 
-def refusal_of(path: Path, **refinery: object) -> FileRefused:
+def refusal_of(path: Path, max_rejected_lines: int = 100_000) -> FileRefused:
     with pytest.raises(FileRefused) as caught:
-        read_feed_file(FeedSource(path), JANUARY, HostTable(read_rules(**refinery)))
+        read_feed_file(FeedSource(path), JANUARY, HostTable(read_rules(max_rejected_lines=max_rejected_lines)))
     return caught.value
 
 

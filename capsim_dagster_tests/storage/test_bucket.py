@@ -195,8 +195,25 @@ def test_a_put_that_fails_twice_is_repeated_and_succeeds(
         write(through(server.endpoint, bucket), NEW)
 
     assert stored()["Body"].read() == NEW
-    # An object that arrived although the answer was lost is not sent again.
-    assert server.count("PUT") == (1 if fault is Fault.LOST_ANSWER else 3)
+    # An object that arrived although the answer was lost is not sent again; the last one asks for conditions.
+    assert server.count("PUT") == (1 if fault is Fault.LOST_ANSWER else 3 + 1)
+
+
+def test_a_store_that_ignores_conditions_is_told_once_and_one_that_heeds_them_never(
+    bucket: Bucket, stored: Callable[[], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    write(bucket, OLD)
+    assert not any("ignores" in message for message in caplog.messages)
+
+    with proxy(bucket.connection.endpoint or "", "PUT", Fault.UNCONDITIONAL) as server:
+        write(through(server.endpoint, bucket), NEW)
+        write(through(server.endpoint, bucket), OLD)
+    told = [message for message in caplog.messages if "ignores If-None-Match and If-Match" in message]
+
+    assert len(told) == 1
+    assert "let one write at a time" in told[0]
+    assert server.count("PUT") == 2 + 1
+    assert stored()["Body"].read() == OLD
 
 
 @pytest.mark.parametrize("fault", [Fault.BUSY, Fault.LOST_ANSWER, Fault.CUT_ANSWER])

@@ -121,10 +121,23 @@ WAYS: dict[str, tuple[Callable[[Bucket], Way], str]] = {
         lambda bucket: behind(bucket, "PUT", Fault.BUSY),
         "keeps answering 503 SlowDown",
     ),
+    "a store without conditions": (
+        lambda bucket: behind(bucket, "PUT", Fault.UNKNOWN),
+        "does not know conditional writes (501 NotImplemented)",
+    ),
+    "a clock that is wrong": (
+        lambda bucket: behind(bucket, "PUT", Fault.SKEWED),
+        "finds the clock of this machine wrong (RequestTimeTooSkewed)",
+    ),
 }
 ALIKE = {"a refused connection", "an unknown host"}
 """Ways to fail that are the same whatever is asked for."""
-OF_PUTS_ALONE = {"connections that are always lost", "a server that is busy for ever"}
+OF_PUTS_ALONE = {
+    "connections that are always lost",
+    "a server that is busy for ever",
+    "a store without conditions",
+    "a clock that is wrong",
+}
 CASES = [
     (way, act)
     for way in WAYS
