@@ -11,15 +11,15 @@ from rich.progress import Progress
 from rich.table import Table
 
 from capsim_dagster.cli.options import (
-    begin_simulated,
     config_option,
     console,
     data_dir_option,
     env_option,
     fleet_options,
-    open_directory,
+    open_simulated,
     overrides_of,
     read_settings,
+    record_simulated,
     window,
 )
 from capsim_dagster.cli.panel_load import load
@@ -67,8 +67,7 @@ def generate(
     from capsim_dagster.panel.generate import generate_panel
     from capsim_dagster.storage import store_of
 
-    chosen = open_directory(config, overrides_of(data_dir, env=env, generation=window(hosts, start, end)))
-    begin_simulated(chosen)
+    chosen = open_simulated(config, overrides_of(data_dir, env=env, generation=window(hosts, start, end)))
     settings = chosen.settings
     generation, terminal = settings.data_generation, console()
     days = (generation.end_date - generation.start_date).days + 1
@@ -82,6 +81,7 @@ def generate(
             end=generation.end_date,
             advance=lambda rows: progress.advance(task, rows),
         )
+    record_simulated(chosen)
     _print_panel(terminal, made)
 
 
