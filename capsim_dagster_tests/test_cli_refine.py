@@ -347,7 +347,7 @@ def test_run_that_fails_after_the_feed_writes_the_audit_page_all_the_same(
     (tmp_path / "audit" / "refinery.html").unlink()
     monkeypatch.setenv("CAPSIM__REFINERY__MAX_REJECTED_SHARE", "0")
 
-    finished = run_capsim("run", "--dirty", *window)
+    finished = run_capsim("run", "--dirty", "--replace", *window)
 
     assert finished.returncode == 1
     assert f"audit page: {tmp_path}/audit/refinery.html" in finished.stdout

@@ -148,7 +148,7 @@ def _look(settings: "Settings", options: str) -> _View:
         if is_own and is_of_other_fleet(instance, settings.data_generation):
             note = (
                 "what is here was made with other settings than these\n  -> give the options that it was made with "
-                "(--hosts, --start, --config), or name another --data-dir; capsim run replaces it"
+                "(--hosts, --start, --config), or name another --data-dir; capsim run --replace replaces it"
             )
     if not is_own:
         end = max(found.months, default=end)

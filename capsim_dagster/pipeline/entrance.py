@@ -134,7 +134,7 @@ def _is_moved(platform: Platform, connection: duckdb.DuckDBPyConnection, found: 
     """Return whether the feed is the one that was loaded, in another folder: its latest files are the same there."""
     if found in (OWN_FEED, None) or platform.refines_own_feed:
         return False
-    loaded = connection.execute(
+    loaded: list[tuple[str, str]] = connection.execute(
         "SELECT path, sha256 FROM feed_files ORDER BY yearmonth DESC, path LIMIT ?", [_LOOKED_AT]
     ).fetchall()
     there = [(platform.refined.root / path, digest) for path, digest in loaded]
