@@ -113,8 +113,10 @@ def test_run_ends_with_one_when_a_gate_fails_and_says_why(tmp_path: Path) -> Non
     ("arguments", "environment", "message"),
     [
         (["--hosts", "9"], {}, "data_generation.num_servers: found 9"),
+        (["--hosts", "9"], {}, "(given by --hosts)"),
+        (["--end", "2023-02-30"], {}, "expected a date that exists, as YYYY-MM-DD"),
         (["--end", "2022-12-31"], {}, "end_date 2022-12-31 must not be before start_date 2023-01-01"),
-        ([], {"CAPSIM__DATA_GENERATION__NUM_SERVER": "50"}, "data_generation.num_server: found '50'"),
+        ([], {"CAPSIM__DATA_GENERATION__NUM_SERVER": "50"}, "data_generation.num_server: no such setting"),
         (["--config", "nowhere.yaml"], {}, "settings file nowhere.yaml not found"),
     ],
 )
@@ -133,8 +135,11 @@ def test_run_refuses_bad_settings_before_anything_is_written(
 def test_run_with_other_settings_replaces_the_fleet_and_its_months(tmp_path: Path) -> None:
     run_capsim("run", *SMALL, data_dir=tmp_path)
 
-    finished = run_capsim("run", "--hosts", "10", "--end", "2023-01-31", data_dir=tmp_path)
+    refused = run_capsim("run", "--hosts", "10", "--end", "2023-01-31", data_dir=tmp_path)
+    finished = run_capsim("run", "--hosts", "10", "--end", "2023-01-31", "--replace", data_dir=tmp_path)
 
+    assert refused.returncode == 2
+    assert "monthly_csv: 2 months, 8 files" in refused.stderr
     assert finished.returncode == 0, finished.stdout
     assert sorted(digests(tmp_path / "legacy")) == [
         f"2023/01/{prefix}_202301.csv"

@@ -14,7 +14,7 @@ from capsim_dagster.cli import capsim
 from capsim_dagster.errors import CapsimError, FeedError, SettingsError, WarehouseError
 from capsim_dagster.pipeline import stages
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.settings import load_settings
+from capsim_dagster.settings import RECORD_NAME, load_settings
 from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.conftest import MONTHS as OWN_MONTHS
 from capsim_dagster_tests.foreign_feed import (
@@ -214,7 +214,7 @@ def test_refine_refuses_what_it_cannot_read_before_anything_is_written(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--month", "2024-13"], "'2024-13' does not match the format '%Y-%m'"),
+        (["--month", "2024-13"], "found '2024-13'; expected a date that exists, as YYYY-MM"),
         (["--feed", str(CONFIG)], "is a file"),
         (["--inventory", str(CONFIG.parent)], "is a directory"),
         (["--score"], "--score compares with the defects in capsim's own feed"),
@@ -268,6 +268,7 @@ def score(platform: Platform, config: Path) -> Result:
 def written_dirty(platform: Platform, config: Path) -> None:
     storage = {"local_base_path": platform.layout.root}
     list(stages.monthly_csv(Platform(load_settings(config, {"storage": storage})), OWN_MONTHS))
+    (platform.layout.root / RECORD_NAME).unlink()
 
 
 def test_refine_scores_capsims_own_dirty_feed(platform: Platform, dirty_config: Path) -> None:
@@ -346,7 +347,7 @@ def test_run_that_fails_after_the_feed_writes_the_audit_page_all_the_same(
     (tmp_path / "audit" / "refinery.html").unlink()
     monkeypatch.setenv("CAPSIM__REFINERY__MAX_REJECTED_SHARE", "0")
 
-    finished = run_capsim("run", "--dirty", *window)
+    finished = run_capsim("run", "--dirty", "--replace", *window)
 
     assert finished.returncode == 1
     assert f"audit page: {tmp_path}/audit/refinery.html" in finished.stdout

@@ -217,7 +217,7 @@ def test_later_end_only_extends(tmp_path: Path) -> None:
         ("format: 1\nkind: simulated\nsettings: [1]\n", "is damaged"),
         ("format: 1\nkind: simulated\nsettings: {data_gen", "is not YAML"),
         ("", "holds no sections"),
-        ("format: 1\nkind: simulated\nsettings: {live: {port: x}}\n", r"settings\.yaml"),
+        ("format: 1\nkind: simulated\nsettings: {live: {port: x}}\n", r"capsim_settings\.yaml"),
     ],
 )
 def test_record_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path, content: str, said: str) -> None:

@@ -12,15 +12,15 @@ from rich.table import Table
 
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
-    begin_simulated,
     config_option,
     console,
     data_dir_option,
     days_in,
     days_option,
     fleet_options,
-    open_directory,
+    open_simulated,
     overrides_of,
+    record_simulated,
     window,
     yesterday,
 )
@@ -58,11 +58,12 @@ def archive(
     """  # noqa: D301 click formats this text
     from capsim_dagster.pipeline.platform import Platform
 
-    chosen = open_directory(config, overrides_of(data_dir, generation=window(hosts, start, end)))
-    platform = Platform(chosen.settings)
-    begin_simulated(chosen)
+    chosen = open_simulated(config, overrides_of(data_dir, generation=window(hosts, start, end)))
     days = days_in(dates) or [yesterday()]
-    sys.exit(EXIT_FAILED if _archive(platform, days, dt.datetime.now(dt.UTC).date(), console()) else 0)
+    refused = _archive(Platform(chosen.settings), days, dt.datetime.now(dt.UTC).date(), console())
+    if refused < len(days):
+        record_simulated(chosen)
+    sys.exit(EXIT_FAILED if refused else 0)
 
 
 def _archive(platform: "Platform", days: list[dt.date], today: dt.date, terminal: Console) -> int:

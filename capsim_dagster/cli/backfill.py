@@ -13,7 +13,6 @@ from capsim_dagster.cli.options import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     MONTH,
-    begin_simulated,
     command_line,
     config_option,
     console,
@@ -23,6 +22,7 @@ from capsim_dagster.cli.options import (
     layout_of,
     open_directory,
     overrides_of,
+    record_simulated,
     window,
 )
 from capsim_dagster.cli.run import print_summary, report_interrupt
@@ -108,6 +108,8 @@ def _backfill(opened: "Chosen", months: list[int] | None, terminal: Console, *, 
     from capsim_dagster.orchestration.bars import BarProgress
     from capsim_dagster.orchestration.instance import open_instance
     from capsim_dagster.orchestration.partitions import ranges_named
+    from capsim_dagster.pipeline.directory import require_simulated
+    from capsim_dagster.pipeline.platform import Platform
 
     settings = opened.settings
     today, layout, bars = dt.datetime.now(dt.UTC).date(), layout_of(settings), BarProgress(terminal)
@@ -118,7 +120,8 @@ def _backfill(opened: "Chosen", months: list[int] | None, terminal: Console, *, 
     if is_dry or not plan.runs:
         return 0
     if settings.refinery.feed_dir is None:
-        begin_simulated(opened)
+        require_simulated(Platform(settings))
+        record_simulated(opened)
     with open_instance(layout) as instance:
         code = _run_all(definitions, instance, plan, bars, terminal, directory_option(settings))
         if code == EXIT_INTERRUPTED:

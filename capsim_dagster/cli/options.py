@@ -178,17 +178,25 @@ def open_directory(
     return chosen
 
 
-def begin_simulated(chosen: Chosen) -> None:
-    """Let a command make simulated data in its directory, and record by which settings if it is the first there.
+def record_simulated(chosen: Chosen) -> None:
+    """Record by which settings a command has made simulated data, if it is the first one in its directory."""
+    from capsim_dagster.pipeline.directory import record_first
+
+    record_first(chosen, Kind.SIMULATED)
+
+
+def open_simulated(config: Path | None, overrides: Mapping[str, Mapping[str, Any]]) -> Chosen:
+    """Return the settings of a directory that simulated data may be made in.
 
     Raises:
-        SettingsError: If the directory holds somebody's real data.
+        SettingsError: As `open_directory`; or if the directory holds somebody's real data.
     """
-    from capsim_dagster.pipeline.directory import record_first, require_simulated
+    from capsim_dagster.pipeline.directory import require_simulated
     from capsim_dagster.pipeline.platform import Platform
 
+    chosen = open_directory(config, overrides)
     require_simulated(Platform(chosen.settings))
-    record_first(chosen, Kind.SIMULATED)
+    return chosen
 
 
 def options_given(given: Mapping[str, Any]) -> str:

@@ -10,15 +10,15 @@ from rich.progress import Progress
 from rich.table import Table
 
 from capsim_dagster.cli.options import (
-    begin_simulated,
     config_option,
     console,
     data_dir_option,
     env_option,
     fleet_options,
-    open_directory,
+    open_simulated,
     overrides_of,
     read_settings,
+    record_simulated,
     window,
 )
 from capsim_dagster.cli.panel_load import load
@@ -72,8 +72,7 @@ def generate(
     from capsim_dagster.pipeline.platform import Platform
     from capsim_dagster.storage import store_of
 
-    chosen = open_directory(config, overrides_of(data_dir, env=env, generation=window(hosts, start, end)))
-    begin_simulated(chosen)
+    chosen = open_simulated(config, overrides_of(data_dir, env=env, generation=window(hosts, start, end)))
     settings = chosen.settings
     generation, terminal = settings.data_generation, console()
     days = (generation.end_date - generation.start_date).days + 1
@@ -91,6 +90,7 @@ def generate(
             advance=lambda rows: progress.advance(task, rows),
         )
         record.made(SERVER_METRICS, made_panel(Platform(settings), made))
+    record_simulated(chosen)
     _print_panel(terminal, made)
 
 

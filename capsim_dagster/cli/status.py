@@ -169,7 +169,7 @@ def _look(settings: "Settings", given: Mapping[str, Any]) -> _View:
         if feed is None and _is_of_other_fleet(records, settings):
             note = (
                 "what is here was made with other settings than these\n  -> give the options that it was made with "
-                "(--hosts, --start, --config), or name another --data-dir; capsim run replaces it"
+                "(--hosts, --start, --config), or name another --data-dir; capsim run --replace replaces it"
             )
     found = shown_status(recorded, is_own=feed is None)
     end = yearmonth(settings.data_generation.end_date) if feed is None else max(found.months, default=0)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -9,13 +10,13 @@ import click
 
 from capsim_dagster.cli.options import (
     Moment,
-    begin_simulated,
     config_option,
     data_dir_option,
     fleet_options,
     layout_of,
-    open_directory,
+    open_simulated,
     overrides_of,
+    record_simulated,
     say,
     window,
 )
@@ -78,8 +79,7 @@ def serve(  # noqa: PLR0913 click hands over each option
     from capsim_dagster.publication.live import serve as live
     from capsim_dagster.publication.live.guard import TOKEN_VARIABLE
 
-    chosen = open_directory(config, overrides_of(data_dir, generation=window(hosts, start, end)))
-    begin_simulated(chosen)
+    chosen = open_simulated(config, overrides_of(data_dir, generation=window(hosts, start, end)))
     settings = chosen.settings
     options = live.LiveOptions(
         archive_root=layout_of(settings).archive,
@@ -92,7 +92,14 @@ def serve(  # noqa: PLR0913 click hands over each option
         start=begin and begin.replace(tzinfo=dt.UTC),
         speed=speed,
     )
-    live.serve(_fleet(settings), options, lambda line: say(f"capsim: {line}"))
+    record = cache(lambda: record_simulated(chosen))
+
+    def announce(line: str) -> None:
+        # It is live, so the archive has begun.
+        record()
+        say(f"capsim: {line}")
+
+    live.serve(_fleet(settings), options, announce)
 
 
 def _fleet(settings: "Settings") -> "LiveFleet":

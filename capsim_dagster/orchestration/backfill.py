@@ -146,7 +146,7 @@ def _require_same_fleet(instance: dg.DagsterInstance, settings: Settings) -> Non
             f"{settings.data_dir} holds another fleet than {generation.num_servers:,} hosts from "
             f"{generation.start_date} on, seed {generation.random_seed}",
             remedy="give the settings and options that it was made with (--hosts, --start, --config), or name another "
-            "--data-dir; capsim run replaces it",
+            "--data-dir; capsim run --replace replaces it",
         )
 
 

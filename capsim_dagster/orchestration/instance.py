@@ -19,7 +19,7 @@ from capsim_dagster.errors import SettingsError
 from capsim_dagster.storage import DataLayout, atomic_path
 
 TEMPLATE: Final = "dagster.yaml"
-"""Sought in the current folder and then in the checkout."""
+"""Of capsim's own folder alone: one in the current folder may be another project's, with a database of its own."""
 LOCATION: Final = "capsim_dagster"
 """Name of the code location; schedules and job history hang on it."""
 MODULE: Final = "capsim_dagster.definitions"
@@ -37,8 +37,9 @@ _TEMPLATE_HOME: Final = "data/.dagster"
 def prepare_home(layout: DataLayout) -> Path:
     """Write `dagster.yaml` for the data directory and return the folder that holds it (`DAGSTER_HOME`)."""
     home = layout.dagster_home
-    template = next((path for path in (Path(TEMPLATE), Path(__file__).parents[2] / TEMPLATE) if path.is_file()), None)
-    config = yaml.safe_load(template.read_text(encoding="utf-8")) if template else {"telemetry": {"enabled": False}}
+    template = Path(__file__).parents[2] / TEMPLATE
+    is_there = template.is_file()
+    config = yaml.safe_load(template.read_text(encoding="utf-8")) if is_there else {"telemetry": {"enabled": False}}
     text = yaml.safe_dump(_relocated(config, home), sort_keys=False)
     _write_if_changed(home / TEMPLATE, text)
     return home

@@ -25,16 +25,16 @@ _HEADER: Final = """\
 # Written by capsim, not to be edited: capsim run with other settings and --replace makes the folder anew.
 """
 _MEGA: Final = 1e6
+_NOT_REMADE: Final = ("panels", "hourly_archive", "datasets", "pictures")
+"""What the main job does not make: of another fleet it would stay beside the new one."""
 _GO_WITH: Final = {
-    "data_generation": ("master_parquet", "monthly_csv", "processed_data", "panels", "hourly_archive", "datasets"),
+    "data_generation": ("master_parquet", "monthly_csv", "processed_data", *_NOT_REMADE),
     "legacy_feed": ("monthly_csv", "processed_data"),
     "refinery": ("processed_data",),
     "panel": ("panels",),
     "archive": ("hourly_archive", "datasets"),
 }
 """What is made of the settings of a section."""
-_NOT_REMADE: Final = ("panels", "hourly_archive", "datasets")
-"""What the main job does not make: of another fleet it would stay beside the new one."""
 
 
 def write_record(chosen: Chosen, kind: Kind) -> None:
@@ -187,6 +187,7 @@ def _places(platform: Platform, asset: str) -> Iterable[Path]:
         "panels": [_panels(platform, "raw_prefix"), _panels(platform, "staged_prefix")],
         "hourly_archive": [layout.archive],
         "datasets": [layout.output],
+        "pictures": [layout.plots],
     }
     return places[asset]
 

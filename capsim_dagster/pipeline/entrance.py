@@ -3,6 +3,7 @@
 import csv
 import datetime as dt
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,8 @@ OWN_FEED = "capsim"
 """The origin of capsim's own feed; another's is the path of its root."""
 _INVENTORY_DELIMITERS: Final = (",", ";", "\t")
 """Tried after those of the feed: an inventory rarely comes from the tool that measures."""
+_LONGEST_INVENTORY: Final = 128 << 20
+"""A million hosts with a dozen columns."""
 _LOOKED_AT: Final = 24
 """Files that are compared to know a feed in another folder: six months of four resources."""
 
@@ -130,7 +133,7 @@ def _is_moved(platform: Platform, connection: duckdb.DuckDBPyConnection, found: 
     """Return whether the feed is the one that was loaded, in another folder: its latest files are the same there."""
     if found in (OWN_FEED, None) or platform.refines_own_feed:
         return False
-    loaded = connection.execute(
+    loaded: list[tuple[str, str]] = connection.execute(
         "SELECT path, sha256 FROM feed_files ORDER BY yearmonth DESC, path LIMIT ?", [_LOOKED_AT]
     ).fetchall()
     there = [(platform.refined.root / path, digest) for path, digest in loaded]
@@ -153,7 +156,7 @@ def known_hosts(inventory: Path, labels: Sequence[str], delimiters: Sequence[str
     """
     wanted, most = {label.strip().casefold() for label in labels}, 0
     try:
-        lines = inventory.read_text(encoding="utf-8-sig").splitlines()
+        lines = _inventory_text(inventory).splitlines()
         for delimiter in dict.fromkeys([*delimiters, *_INVENTORY_DELIMITERS]):
             rows = csv.reader(lines, delimiter=delimiter)
             header = [label.strip().casefold() for label in next(rows, [])]
@@ -170,6 +173,23 @@ def known_hosts(inventory: Path, labels: Sequence[str], delimiters: Sequence[str
         f"the inventory {inventory} has no column {' or '.join(labels)}, of {most} in its first line",
         remedy="name its host column in legacy_feed.host_columns",
     )
+
+
+def _inventory_text(inventory: Path) -> str:
+    """Return the text of an inventory file; a device or a pipe would never end.
+
+    Raises:
+        FeedError: If it is no regular file, or far longer than any inventory.
+        OSError: If it cannot be read.
+    """
+    status = inventory.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _LONGEST_INVENTORY:
+        kind = f"of {status.st_size:,} bytes" if stat.S_ISREG(status.st_mode) else "no regular file"
+        raise FeedError(
+            f"the inventory {inventory} is {kind}; expected a CSV file of at most {_LONGEST_INVENTORY >> 20} MiB",
+            remedy="name the CSV file with the hosts",
+        )
+    return inventory.read_text(encoding="utf-8-sig")
 
 
 def _hosts_of(inventory: Path, column: Iterable[str]) -> frozenset[str]:

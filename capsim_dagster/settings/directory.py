@@ -21,8 +21,8 @@ from capsim_dagster.settings.load import Contents, build_settings, find_config, 
 from capsim_dagster.settings.model import ENV_PREFIX, Settings
 from capsim_dagster.settings.yaml_file import read_yaml
 
-RECORD_NAME: Final = "settings.yaml"
-"""The record, in the data directory."""
+RECORD_NAME: Final = "capsim_settings.yaml"
+"""The record, in the data directory; not `settings.yaml`, as people call files of their own."""
 FORMAT: Final = 1
 """Of the record; a newer one is not read."""
 END_DATE: Final = ("data_generation", "end_date")

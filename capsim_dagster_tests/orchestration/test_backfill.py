@@ -264,7 +264,7 @@ def test_months_of_another_fleet_are_refused_before_they_replace_it(
         plan(instance, settings, [202301])
 
     assert caught.value.found == (f"{settings.data_dir} holds another fleet than 12 hosts from 2023-01-01 on, seed 42")
-    assert "capsim run replaces it" in caught.value.remedy
+    assert "capsim run --replace replaces it" in caught.value.remedy
 
 
 # A user's feed.

@@ -88,3 +88,16 @@ def test_two_processes_open_a_new_instance_at_once(tmp_path: Path) -> None:
     ended = [(process.communicate(timeout=120), process.returncode) for process in processes]
 
     assert [(out, code) for (out, _), code in ended] == [("0\n", 0), ("0\n", 0)], ended
+
+
+def test_instance_of_another_project_in_the_current_folder_is_not_adopted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = "storage: {postgres: {postgres_url: postgresql://db.example.com/dagster}}\ntelemetry: {enabled: true}\n"
+    (tmp_path / "dagster.yaml").write_text(theirs)
+    monkeypatch.chdir(tmp_path)
+
+    text = (prepare_home(DataLayout(tmp_path / "data")) / "dagster.yaml").read_text()
+
+    assert "postgres" not in text
+    assert "enabled: false" in text
