@@ -11,6 +11,7 @@ from capsim_dagster.orchestration.checks import build_checks
 from capsim_dagster.orchestration.dead_runs import killed_runs_sensor
 from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.feed_sensor import feed_sensor
+from capsim_dagster.orchestration.history import history_sensor
 from capsim_dagster.orchestration.jobs import (
     full_refresh,
     monthly_refresh,
@@ -70,7 +71,11 @@ def build_definitions(settings: Settings, *, today: dt.date, progress: Progress 
             hourly_publication(),
         ],
         schedules=[monthly_schedule(settings, months), daily_schedule(platform), hourly_schedule(platform)],
-        sensors=[feed_sensor(platform, months), killed_runs_sensor()],
+        sensors=[
+            feed_sensor(platform, months),
+            killed_runs_sensor(),
+            history_sensor(settings.automation.keep_runs_days),
+        ],
         resources={
             "platform": platform,
             "feed": FeedResource.of(settings.refinery),
