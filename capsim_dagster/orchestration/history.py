@@ -121,7 +121,7 @@ def history_sensor(keep_days: int | None) -> dg.SensorDefinition:
     return history_sensor
 
 
-def _latest(*kinds: str) -> Select[tuple[str, str, int, str]]:
+def _latest(*kinds: str) -> Select[str, str, int, str]:
     """Return the query of the latest event of some kinds, of each asset and partition: asset, partition, id, run."""
     # SQLite takes the other columns of a group from the row that has the maximum.
     columns = (_EVENTS.asset_key, _EVENTS.partition, func.max(_EVENTS.id), _EVENTS.run_id)
@@ -129,7 +129,7 @@ def _latest(*kinds: str) -> Select[tuple[str, str, int, str]]:
     return select(*columns).where(*chosen).group_by(_EVENTS.asset_key, _EVENTS.partition)
 
 
-def _latest_checks() -> Select[tuple[str, int | None, int]]:
+def _latest_checks() -> Select[str, int | None, int]:
     """Return the query of the latest execution of each check of each partition: run, event, id."""
     columns = (_CHECKS.run_id, _CHECKS.evaluation_event_storage_id, func.max(_CHECKS.id))
     return select(*columns).group_by(_CHECKS.asset_key, _CHECKS.check_name, _CHECKS.partition)
