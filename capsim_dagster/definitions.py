@@ -34,6 +34,7 @@ from capsim_dagster.orchestration.publication_jobs import (
     hourly_publication,
     hourly_schedule,
 )
+from capsim_dagster.orchestration.run_retention import history_sensor
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.settings import Settings, directory_settings
 
@@ -70,7 +71,11 @@ def build_definitions(settings: Settings, *, today: dt.date, progress: Progress 
             hourly_publication(),
         ],
         schedules=[monthly_schedule(settings, months), daily_schedule(platform), hourly_schedule(platform)],
-        sensors=[feed_sensor(platform, months), killed_runs_sensor()],
+        sensors=[
+            feed_sensor(platform, months),
+            killed_runs_sensor(),
+            history_sensor(settings.automation.keep_runs_days),
+        ],
         resources={
             "platform": platform,
             "feed": FeedResource.of(settings.refinery),

@@ -8,16 +8,23 @@ from typing import Any, Final
 import dagster as dg
 import pytest
 
+from capsim_dagster.definitions import build_definitions
 from capsim_dagster.orchestration.feed_sensor import feed_sensor
+from capsim_dagster.orchestration.instance import open_instance
 from capsim_dagster.orchestration.jobs import monthly_schedule
+from capsim_dagster.orchestration.launch import patience_of
 from capsim_dagster.orchestration.partitions import backfill_policy, monthly_partitions
+from capsim_dagster.orchestration.progress import LogProgress
 from capsim_dagster.orchestration.publication_jobs import daily_schedule, hourly_schedule
+from capsim_dagster.orchestration.run_retention import history_of
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.publication_hours import late_hours
 from capsim_dagster.publication.hour_files import hour_path
 from capsim_dagster.settings import Automation, Settings, load_settings
+from capsim_dagster.storage import DataLayout
 from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.foreign_feed import foreign_platform, write_feed
+from capsim_dagster_tests.orchestration.aged import age
 from capsim_dagster_tests.orchestration.published_days import DAY, NEXT_DAY, publishing, publishing_platform
 
 TODAY: Final = dt.date(2024, 2, 2)
@@ -37,6 +44,12 @@ CASES: Final[dict[str, tuple[Any, dict[str, Any], dict[str, Any]]]] = {
     "hourly_cron": ("20 * * * *", {"cron of hours": "5 * * * *"}, {"cron of hours": "20 * * * *"}),
     "max_days_per_run": (1, {"days of a run": 2}, {"days of a run": 0}),
     "late_hours_days": (4, {"days of late hours": [13, 14]}, {"days of late hours": [11, 12, 13, 14]}),
+    "keep_runs_days": (
+        30,
+        {"old runs of a fortnight and two months": 0},
+        {"old runs of a fortnight and two months": 1},
+    ),
+    "max_wait_seconds": (7, {"seconds that a run waits": 3600}, {"seconds that a run waits": 7}),
 }
 """New value by setting, and what is seen before and after the change."""
 
@@ -106,6 +119,20 @@ def days_of_a_run(settings: Settings, folder: Path) -> object:
         return len(place.there("hourly_archive"))
 
 
+def old_runs(settings: Settings, folder: Path) -> object:
+    now = dt.datetime.now(dt.UTC)
+    with open_instance(DataLayout(folder)) as instance:
+        for days in (14, 60):
+            run = dg.GraphDefinition("nothing").to_job()
+            run_id = instance.create_run_for_job(run, status=dg.DagsterRunStatus.SUCCESS).run_id
+            age(instance, [run_id], days)
+        return len(history_of(instance, settings.automation.keep_runs_days, now=now).old)
+
+
+def seconds_that_a_run_waits(settings: Settings, _folder: Path) -> object:
+    return patience_of(build_definitions(settings, today=TODAY, progress=LogProgress())).seconds
+
+
 SEEN: Final[dict[str, Callable[[Settings, Path], object]]] = {
     "cron": cron,
     "runs of a tick": runs_of_a_tick,
@@ -115,6 +142,8 @@ SEEN: Final[dict[str, Callable[[Settings, Path], object]]] = {
     "cron of hours": cron_of_hours,
     "days of late hours": days_of_late_hours,
     "days of a run": days_of_a_run,
+    "old runs of a fortnight and two months": old_runs,
+    "seconds that a run waits": seconds_that_a_run_waits,
 }
 
 

@@ -4,12 +4,16 @@ import datetime as dt
 import re
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
 
 from capsim_dagster.cli.retention import retention
+from capsim_dagster.orchestration.instance import open_instance
 from capsim_dagster.publication.folder import sole_writer
+from capsim_dagster.storage import DataLayout
 from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster_tests.orchestration.aged import age
 
 TODAY = dt.date(2026, 3, 1)
 FORMS = {"archive": "archive/%Y%m%d", "tier2": "output/tier2_hourly/%Y-%m-%d", "tier3": "output/tier3_daily/%Y-%m-%d"}
@@ -129,3 +133,20 @@ def test_a_data_directory_with_nothing_in_it_is_no_error(tmp_path: Path) -> None
     assert result.exit_code == 0, result.output
     assert "archive 0 0 0.0 kept: younger than 2 days" in words(result)
     assert not (tmp_path / "none").exists()
+
+
+def test_old_runs_are_shown_and_go_but_not_in_a_dry_run(data_dir: Path) -> None:
+    with open_instance(DataLayout(data_dir)) as instance:
+        job = dg.GraphDefinition("nothing").to_job()
+        runs = [instance.create_run_for_job(job, status=dg.DagsterRunStatus.SUCCESS).run_id for _ in range(3)]
+        long_ago = (dt.datetime.now(dt.UTC) - dt.datetime(2025, 6, 30, tzinfo=dt.UTC)).days
+        age(instance, runs[:2], long_ago)
+
+        told = run(data_dir, "--dry-run")
+        assert instance.get_runs_count() == 3
+        done = run(data_dir)
+        assert [each.run_id for each in instance.get_runs()] == runs[2:]
+
+    assert "runs 2 2025-06-30 2025-06-30 0.0 would be removed" in words(told)
+    assert "runs 2 2025-06-30 2025-06-30 0.0 removed" in words(done)
+    assert "runs 1 kept: younger than 90 days" in words(done)

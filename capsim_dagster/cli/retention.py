@@ -46,7 +46,8 @@ def retention(config: Path | None, data_dir: Path | None, *, dry_run: bool, unpu
 
     publication.retention says for how many days, today's UTC day included: archive_days, tier2_days and tier3_days;
     null = for ever. A day of the archive stays while tier 3 would be kept longer and was not made of it. Nothing is
-    removed in a bucket. Exit code 1 if a day stays that is older than it is kept.
+    removed in a bucket. The history of runs is kept for automation.keep_runs_days; the latest materializations and
+    verdicts stay. Exit code 1 if a day stays that is older than it is kept.
 
     \b
     capsim retention --dry-run                  what is there, and what would be removed
@@ -63,7 +64,9 @@ def retention(config: Path | None, data_dir: Path | None, *, dry_run: bool, unpu
     left += [] if dry_run else _removed(plan, terminal)
     if plan.has_limit and not dry_run and layout.dagster_home.is_dir():
         _forget(plan, layout)
-    terminal.print(_table(plan, left, dry_run=dry_run))
+    table = _table(plan, left, dry_run=dry_run)
+    _add_history(table, layout, settings.automation.keep_runs_days, dry_run=dry_run)
+    terminal.print(table)
     _print_left(left, terminal)
     if not plan.has_limit:
         names = ", ".join(dataset.dataset.setting for dataset in plan.datasets)
@@ -102,7 +105,7 @@ def _table(plan: "RetentionPlan", left: "Sequence[LeftDay]", *, dry_run: bool) -
     for column in table.columns[1:6]:
         column.justify = "right"
     stayed = [each.folder for each in left]
-    done = "[yellow]would be removed" if dry_run else "[green]removed"
+    done = _done(dry_run=dry_run)
     for of in plan.datasets:
         left_here = [folder for folder in stayed if folder.dataset == of.dataset]
         rows = {
@@ -114,6 +117,29 @@ def _table(plan: "RetentionPlan", left: "Sequence[LeftDay]", *, dry_run: bool) -
         for outcome, folders in shown.items():
             table.add_row(of.dataset.name, *_facts(folders), outcome)
     return table
+
+
+def _add_history(table: Table, layout: "DataLayout", keep_days: int | None, *, dry_run: bool) -> None:
+    """Remove the runs that are older than they are kept, and add the rows that say so."""
+    if keep_days is None or not layout.dagster_home.is_dir():
+        return
+    from capsim_dagster.orchestration.instance import open_instance
+    from capsim_dagster.orchestration.run_retention import history_of, prune
+    from capsim_dagster.publication.export import now_utc
+
+    now = now_utc()
+    with open_instance(layout) as instance:
+        history = history_of(instance, keep_days, now=now)
+        if not dry_run:
+            prune(instance, history.old, now=now)
+    if history.old:
+        bounds, size = map(str, history.days), f"{history.bytes / _MEGA:,.1f}"
+        table.add_row("runs", f"{len(history.old):,}", *bounds, "", size, _done(dry_run=dry_run))
+    table.add_row("runs", f"{history.kept:,}", "", "", "", f"kept: younger than {keep_days:,} days, or telling")
+
+
+def _done(*, dry_run: bool) -> str:
+    return "[yellow]would be removed" if dry_run else "[green]removed"
 
 
 def _kept(dataset: "Dataset") -> str:

@@ -94,6 +94,20 @@ class EngineReusingEventLog(SqliteEventLogStorage):
                 connection.execute(table.delete().where(is_of_asset, table.c.partition.in_(list(partition_keys))))
         self.wipe_asset_cached_status(asset_key)
 
+    def files_of(self, run_id: str) -> list[Path]:
+        """Return the files that hold the log of a run."""
+        base = Path(self.path_for_shard(run_id))
+        return [path for path in (base, Path(f"{base}-wal"), Path(f"{base}-shm")) if path.exists()]
+
+    def remove_files(self, run_id: str) -> None:
+        """Remove the log of a run; what the index holds of it stays."""
+        with self._engines_lock:
+            if run_id in self._engines:
+                self._engines.pop(run_id).dispose()
+        self._initialized_dbs.discard(run_id)
+        for path in self.files_of(run_id):
+            path.unlink(missing_ok=True)
+
     def wipe(self) -> None:
         """Remove every database."""
         self._close()

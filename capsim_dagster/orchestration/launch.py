@@ -41,7 +41,7 @@ def run_job(
     """
     release_dead_runs(instance)
     run_id = str(uuid.uuid4())
-    with _held(instance, run_id, _patience(definitions)):
+    with _held(instance, run_id, patience_of(definitions)):
         try:
             result = _execute(
                 definitions.resolve_job_def(job),
@@ -58,7 +58,7 @@ def run_job(
     return summary
 
 
-def _patience(definitions: dg.Definitions) -> Patience:
+def patience_of(definitions: dg.Definitions) -> Patience:
     """Return how a run in a terminal waits for others: as the settings say, and visibly."""
     resources = definitions.resources or {}
     return Patience(resources["platform"].settings.automation.max_wait_seconds, resources["progress"].say)

@@ -154,6 +154,9 @@ class Automation(Section):
     max_days_per_run: int = Field(
         ge=1, le=10_000, description="Days of archive and datasets that one run makes at most."
     )
+    keep_runs_days: int | None = Field(
+        default=90, ge=1, le=36_500, description="For how many days the history of a run is kept; null = for ever."
+    )
     max_wait_seconds: float = Field(
         default=3600, ge=0, le=86_400, description="How long a run in a terminal waits for another one, at each step."
     )

@@ -213,9 +213,9 @@ def test_a_run_that_ends_keeps_its_lock_until_its_end_is_recorded(
     seen = []
     handle = instance.run_storage.handle_run_event
 
-    def look(run_id: str, event: dg.DagsterEvent, *rest: object) -> None:
+    def look(run_id: str, event: dg.DagsterEvent, update_timestamp: dt.datetime | None = None) -> None:
         seen.append(release_dead_runs(instance))
-        handle(run_id, event, *rest)
+        handle(run_id, event, update_timestamp)
 
     monkeypatch.setattr(instance.run_storage, "handle_run_event", look)
     assert run_brief(instance, tmp_path, Said()).succeeded
