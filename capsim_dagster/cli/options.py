@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from capsim_dagster.settings import Settings, load_settings
 from capsim_dagster.text import visible_lines
 
 Command = Callable[..., None]
@@ -15,6 +14,7 @@ Command = Callable[..., None]
 
 if TYPE_CHECKING:
     from capsim_dagster.cli.terminal import Terminal
+    from capsim_dagster.settings import Settings
     from capsim_dagster.storage import DataLayout
 
 EXIT_FAILED: Final = 1
@@ -94,8 +94,10 @@ def read_settings(
     feed: Mapping[str, Any] | None = None,
     refinery: Mapping[str, Any] | None = None,
     env: str | None = None,
-) -> Settings:
+) -> "Settings":
     """Return the settings with the command's options on top; an option that is None was not given."""
+    from capsim_dagster.settings import load_settings
+
     chosen = {
         "data_generation": _given(generation or {}),
         "storage": _given({"local_base_path": data_dir}),
@@ -127,7 +129,7 @@ def say(message: str) -> None:
     click.echo(visible_lines(message))
 
 
-def layout_of(settings: Settings) -> "DataLayout":
+def layout_of(settings: "Settings") -> "DataLayout":
     """Return where each artifact lies."""
     from capsim_dagster.pipeline.platform import Platform
 

@@ -16,7 +16,7 @@ from capsim_dagster.cli.options import EXIT_FAILED, config_option, console, data
 from capsim_dagster.cli.terminal import escape
 from capsim_dagster.errors import CapsimError, FeedError, GateError
 from capsim_dagster.pipeline.audit_format import share
-from capsim_dagster.simulation.time_dimension import month_name
+from capsim_dagster.schemas.months import month_name
 
 if TYPE_CHECKING:
     from capsim_dagster.pipeline.platform import Platform

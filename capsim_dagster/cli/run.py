@@ -11,7 +11,6 @@ from rich.table import Table
 
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
-    EXIT_INTERRUPTED,
     config_option,
     console,
     data_dir_option,
@@ -20,12 +19,14 @@ from capsim_dagster.cli.options import (
     read_settings,
     window,
 )
+from capsim_dagster.cli.process import report_interrupt
 from capsim_dagster.cli.refine import print_audit_page
 from capsim_dagster.cli.terminal import escape
-from capsim_dagster.settings import DEFAULT_DIRT, Settings
+from capsim_dagster.schemas.months import months_between, yearmonth
 
 if TYPE_CHECKING:
     from capsim_dagster.orchestration.run_summary import RunSummary
+    from capsim_dagster.settings import Settings
 
 _MEGA: Final = 1_000_000
 
@@ -48,12 +49,14 @@ def run(
 
     Running it again changes nothing. The run is recorded: `capsim ui` shows it.
     """
+    from capsim_dagster.settings import DEFAULT_DIRT
+
     dirt = {"defects": DEFAULT_DIRT} if dirty else {}
     settings = read_settings(config, data_dir, generation=window(hosts, start, end), feed=dirt)
     sys.exit(_run_main_job(settings, console()))
 
 
-def _run_main_job(settings: Settings, terminal: Console) -> int:
+def _run_main_job(settings: "Settings", terminal: Console) -> int:
     """Run `full_refresh` for the configured window and print what happened; return the exit code."""
     from dagster import DagsterExecutionInterruptedError
 
@@ -63,7 +66,6 @@ def _run_main_job(settings: Settings, terminal: Console) -> int:
     from capsim_dagster.orchestration.jobs import FULL_REFRESH
     from capsim_dagster.orchestration.launch import run_job
     from capsim_dagster.pipeline.platform import Platform
-    from capsim_dagster.simulation.time_dimension import months_between, yearmonth
 
     generation = settings.data_generation
     months = [yearmonth(month) for month in months_between(generation.start_date, generation.end_date)]
@@ -87,12 +89,6 @@ def _run_main_job(settings: Settings, terminal: Console) -> int:
         # The asset that writes the page is not reached then, and it is wanted most.
         print_audit_page(Platform(settings), terminal)
     return 0 if summary.succeeded else EXIT_FAILED
-
-
-def report_interrupt() -> int:
-    """Say that nothing is lost, and return the exit code."""
-    click.secho("interrupted: what was complete stays; run it again to go on", fg="yellow", err=True)
-    return EXIT_INTERRUPTED
 
 
 def print_summary(summary: "RunSummary", terminal: Console) -> None:

@@ -37,7 +37,7 @@ from capsim_dagster.orchestration.states import (
     Status,
     Verdict,
 )
-from capsim_dagster.simulation.time_dimension import month_name, yearmonth
+from capsim_dagster.schemas.months import month_name, yearmonth
 
 if TYPE_CHECKING:
     import dagster as dg

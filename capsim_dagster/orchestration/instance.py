@@ -3,7 +3,11 @@
 `dagster.yaml` says how the instance is kept; its paths are put under the data directory in use.
 """
 
+import errno
 import fcntl
+import os
+import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +16,11 @@ from typing import Any, Final
 import dagster as dg
 import yaml
 from dagster._core.instance.ref import InstanceRef  # not exported
+from sqlalchemy.exc import SQLAlchemyError
 
+from capsim_dagster.errors import StorageError
 from capsim_dagster.storage import DataLayout, atomic_path
+from capsim_dagster.system_errors import clear_error
 
 TEMPLATE: Final = "dagster.yaml"
 """Sought in the current folder and then in the checkout."""
@@ -23,6 +30,8 @@ _TERMINAL: Final = {
     "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
 }
 """Output belongs to the terminal: capturing it would redirect the progress bars into a file."""
+_FULL_BYTES: Final = 1 << 18
+"""With less left on a disk, SQLite cannot grow its files."""
 _TEMPLATE_HOME: Final = "data/.dagster"
 """The home that the template names; replaced by the one in use."""
 
@@ -54,10 +63,30 @@ def open_instance(layout: DataLayout) -> Iterator[dg.DagsterInstance]:
     home = prepare_home(layout)
     with (home / "opening.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_TERMINAL))
-        instance.get_runs(limit=1)
-    with instance:
+        with _sound(home):
+            instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_TERMINAL))
+            instance.get_runs(limit=1)
+    with _sound(home), instance:
         yield instance
+
+
+@contextmanager
+def _sound(home: Path) -> Iterator[None]:
+    """Say what to do about records that cannot be read or written.
+
+    Raises:
+        StorageError: Instead of what SQLite says.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        if shutil.disk_usage(home).free < _FULL_BYTES:
+            # SQLite has many words for a full disk, "disk I/O error" among them.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(home)) from None
+        known = clear_error(error)
+        if known is None:
+            raise
+        raise StorageError(f"{home}: {known.found}", remedy=known.remedy) from error
 
 
 def _write_if_changed(path: Path, text: str) -> None:

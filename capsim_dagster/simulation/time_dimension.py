@@ -3,12 +3,18 @@
 What differs by region, such as bank holidays and business days, is in `region_calendar`.
 """
 
-import calendar
 import datetime as dt
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from capsim_dagster.schemas.months import first_day as first_day
+from capsim_dagster.schemas.months import month_end as month_end
+from capsim_dagster.schemas.months import month_name as month_name
+from capsim_dagster.schemas.months import month_start as month_start
+from capsim_dagster.schemas.months import months_between as months_between
+from capsim_dagster.schemas.months import yearmonth as yearmonth
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,53 +27,6 @@ _EPOCH_WEEKDAY: Final = 3
 _DAYS_PER_WEEK: Final = 7
 _SATURDAY_ISO: Final = 6
 _QUARTER_MONTHS: Final = 3
-
-
-def month_start(day: dt.date) -> dt.date:
-    """Return the first day of a day's month."""
-    return day.replace(day=1)
-
-
-def month_end(day: dt.date) -> dt.date:
-    """Return the last day of a day's month.
-
-    >>> month_end(dt.date(2024, 2, 3))
-    datetime.date(2024, 2, 29)
-    """
-    return day.replace(day=calendar.monthrange(day.year, day.month)[1])
-
-
-def yearmonth(day: dt.date) -> int:
-    """Return a day's month as YYYYMM.
-
-    >>> yearmonth(dt.date(2024, 2, 3))
-    202402
-    """
-    return day.year * 100 + day.month
-
-
-def first_day(month: int) -> dt.date:
-    """Return the first day of a month given as YYYYMM.
-
-    >>> first_day(202402)
-    datetime.date(2024, 2, 1)
-    """
-    return dt.date(month // 100, month % 100, 1)
-
-
-def month_name(month: int) -> str:
-    """Return a month given as YYYYMM in ISO notation.
-
-    >>> month_name(202402)
-    '2024-02'
-    """
-    return f"{month // 100:04d}-{month % 100:02d}"
-
-
-def months_between(start: dt.date, end: dt.date) -> list[dt.date]:
-    """Return the first days of the months from `start`'s to `end`'s, both inclusive."""
-    first = range(start.year * 12 + start.month - 1, end.year * 12 + end.month)
-    return [dt.date(index // 12, index % 12 + 1, 1) for index in first]
 
 
 def epoch_days(first: dt.date, last: dt.date) -> NDArray[np.int64]:
