@@ -141,13 +141,14 @@ def test_no_encoding_of_the_terminal_ends_a_command(encoding: str, tmp_path: Pat
 
 
 def test_reader_that_goes_away_ends_a_command_quietly(tmp_path: Path) -> None:
-    process = start("status", "--json", "--data-dir", str(tmp_path))
-    assert process.stdout is not None
-    process.stdout.close()
+    with start("status", "--json", "--data-dir", str(tmp_path)) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
 
-    assert process.stderr is not None
-    assert process.stderr.read() == ""
-    assert process.wait() in (1, 141)
+        assert process.stderr.read() == ""
+
+    assert process.returncode in (1, 141)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

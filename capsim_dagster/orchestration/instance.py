@@ -19,11 +19,12 @@ from dagster._core.instance.ref import InstanceRef  # not exported
 from sqlalchemy.exc import SQLAlchemyError
 
 from capsim_dagster.errors import StorageError
+from capsim_dagster.settings import shipped
 from capsim_dagster.storage import DataLayout, atomic_path
 from capsim_dagster.system_errors import clear_error
 
 TEMPLATE: Final = "dagster.yaml"
-"""Sought in the current folder and then in the checkout."""
+"""As capsim brings it along: one in the current folder may be another project's."""
 LOCATION: Final = "capsim_dagster"
 """Name of the code location; schedules and job history hang on it."""
 _TERMINAL: Final = {
@@ -39,8 +40,7 @@ _TEMPLATE_HOME: Final = "data/.dagster"
 def prepare_home(layout: DataLayout) -> Path:
     """Write `dagster.yaml` for the data directory and return the folder that holds it (`DAGSTER_HOME`)."""
     home = layout.dagster_home
-    template = next((path for path in (Path(TEMPLATE), Path(__file__).parents[2] / TEMPLATE) if path.is_file()), None)
-    config = yaml.safe_load(template.read_text(encoding="utf-8")) if template else {"telemetry": {"enabled": False}}
+    config = yaml.safe_load(shipped(Path(TEMPLATE)).read_text(encoding="utf-8"))
     text = yaml.safe_dump(_relocated(config, home), sort_keys=False)
     _write_if_changed(home / TEMPLATE, text)
     return home

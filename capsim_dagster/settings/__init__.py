@@ -22,7 +22,7 @@ from capsim_dagster.settings.fleet import (
     Region,
     ServerType,
 )
-from capsim_dagster.settings.load import CONFIG_ENV, find_config, load_settings
+from capsim_dagster.settings.load import CONFIG_ENV, find_config, load_settings, shipped
 from capsim_dagster.settings.model import (
     ENV_PREFIX,
     Automation,
@@ -89,4 +89,5 @@ __all__ = [
     "find_config",
     "load_settings",
     "settings_hash",
+    "shipped",
 ]

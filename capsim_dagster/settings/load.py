@@ -28,14 +28,14 @@ CONFIG_ENV: Final = "CAPSIM_CONFIG"
 _BASE: Final = "base"
 """Key of a settings file: another one, whose settings hold where this one says nothing."""
 DEFAULT_CONFIG: Final = Path("config/config.yaml")
-"""The settings file, sought in the current folder and then in the checkout."""
+"""The settings file, sought in the current folder and then where capsim brings it along."""
 
 
 def load_settings(config: Path | None = None, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
     """Read the settings.
 
     Args:
-        config: The YAML file; without it `CAPSIM_CONFIG`, then `config/config.yaml` here or in the checkout.
+        config: The YAML file; without it `CAPSIM_CONFIG`, then `config/config.yaml` here or as shipped.
         overrides: Strongest values, by section and key.
 
     Raises:
@@ -72,20 +72,31 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Mapping[st
 
 
 def find_config(config: Path | None) -> Path:
-    """Return the settings file: the one named, else `CAPSIM_CONFIG`, else the shipped one here or in the checkout.
+    """Return the settings file: the one named, `CAPSIM_CONFIG`, the one in the current folder, or that shipped.
 
     Raises:
         SettingsError: If there is none.
     """
     named = config or (Path(os.environ[CONFIG_ENV]) if os.environ.get(CONFIG_ENV) else None)
-    candidates = [named] if named else [DEFAULT_CONFIG, Path(__file__).parents[2] / DEFAULT_CONFIG]
+    candidates = [named] if named else [DEFAULT_CONFIG, shipped(DEFAULT_CONFIG)]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
     raise SettingsError(
         f"settings file {candidates[0]} not found",
-        remedy="name one with --config or CAPSIM_CONFIG, or run from the checkout, which holds config/config.yaml",
+        remedy="name one with --config or CAPSIM_CONFIG, or install capsim anew: it brings config/config.yaml along",
     )
+
+
+def shipped(file: Path) -> Path:
+    """Return where a file that capsim brings along lies: in the package, or in a checkout at the top.
+
+    Args:
+        file: The file, as seen from the top of a checkout.
+    """
+    package = Path(__file__).parents[1]
+    installed = package / "config" / file.name
+    return installed if installed.is_file() else package.parent / file
 
 
 class _StrictLoader(SafeLoader):
