@@ -14,10 +14,11 @@ import polars as pl
 import pyarrow as pa
 
 from capsim_dagster.schemas import Resource
+from capsim_dagster.schemas.months import month_end, months_between
 from capsim_dagster.seeding import Float32Array
 from capsim_dagster.settings import DataGeneration
 from capsim_dagster.simulation import telemetry
-from capsim_dagster.simulation.time_dimension import epoch_days, month_end, months_between
+from capsim_dagster.simulation.time_dimension import epoch_days
 
 HOSTS_PER_ROW_GROUP: Final = 32_768
 """Hosts in a row group: about a million rows a month, 100 MB while it is made."""

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from capsim_dagster.errors import CapsimError
+from capsim_dagster.schemas.months import months_between, yearmonth
 from capsim_dagster.settings import DataGeneration
 from capsim_dagster.simulation.telemetry import fleet_hash
-from capsim_dagster.simulation.time_dimension import months_between, yearmonth
 
 _KEY: Final = "capsim"
 

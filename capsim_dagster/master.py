@@ -19,9 +19,9 @@ from capsim_dagster.daily_grid import Advance, grid_pieces, reported
 from capsim_dagster.data_footer import footer_of, read_footer, readable
 from capsim_dagster.errors import GateError, MasterError, listed
 from capsim_dagster.schemas import CAPACITY_COLUMNS, FULL_UTILIZATION, MasterTelemetry, Resource, arrow_schema
+from capsim_dagster.schemas.months import yearmonth
 from capsim_dagster.settings import DataGeneration
 from capsim_dagster.simulation import telemetry
-from capsim_dagster.simulation.time_dimension import yearmonth
 from capsim_dagster.storage import StoredFile, write_parquet
 
 SCHEMA: Final = arrow_schema(MasterTelemetry, encode_names=True)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 from dagster import DagsterInstance
@@ -49,7 +50,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-@pytest.mark.parametrize("command", sorted(capsim.commands))
+@pytest.mark.parametrize("command", capsim.list_commands(click.Context(capsim)))
 def test_each_command_has_help_and_stands_in_the_readme(command: str) -> None:
     result = CliRunner().invoke(capsim, [command, "--help"])
 
@@ -59,10 +60,11 @@ def test_each_command_has_help_and_stands_in_the_readme(command: str) -> None:
 
 
 def test_each_option_has_help() -> None:
+    context = click.Context(capsim)
     silent = [
         f"{name} {option.opts[0]}"
-        for name, command in capsim.commands.items()
-        for option in command.params
+        for name in capsim.list_commands(context)
+        for option in getattr(capsim.get_command(context, name), "params", ())
         if not getattr(option, "help", None)
     ]
 

@@ -1,5 +1,6 @@
 """`capsim refine`: what it loads, prints and ends with, and how it says what is wrong."""
 
+import os
 import re
 import subprocess
 import sys
@@ -67,6 +68,19 @@ def spoil(path: Path, count: int) -> None:
 
 def stored(work: Path, exports: Path, table: str) -> list[tuple[object, ...]]:
     return rows_in(foreign_platform(work, exports), table)
+
+
+def test_names_of_stray_files_reach_the_terminal_spelled_out(refine: Refine, exports: Path) -> None:
+    for name in (b"caf\xe9.csv", b"\x1b[2J:x:[red].csv", b"a\nerror: b.csv"):
+        (exports / os.fsdecode(name)).touch()
+
+    result = refine()
+
+    assert result.exit_code == 0, result.output
+    assert "3 files are not in the layout" in result.output
+    assert all(
+        f"  {name}\n" in result.output for name in (r"caf\udce9.csv", r"\x1b[2J:x:[red].csv", r"a\nerror: b.csv")
+    )
 
 
 def test_refine_loads_the_feed_and_accounts_for_every_line(refine: Refine, exports: Path, work: Path) -> None:

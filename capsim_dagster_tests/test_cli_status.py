@@ -16,7 +16,7 @@ from capsim_dagster.cli import capsim
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.errors import SettingsError
 from capsim_dagster.orchestration.keys import MASTER_PARQUET, ON_DEMAND, PROCESSED_DATA, REFINERY_AUDIT, SERVER_METRICS
-from capsim_dagster.simulation.time_dimension import month_name, yearmonth
+from capsim_dagster.schemas.months import month_name, yearmonth
 from capsim_dagster_tests.conftest import small_settings
 from capsim_dagster_tests.foreign_feed import OTHER_TOOL, write_feed
 from capsim_dagster_tests.orchestration.memory import Kept, MemoryInstance, in_memory, read_from

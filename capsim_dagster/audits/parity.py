@@ -8,7 +8,7 @@ from capsim_dagster.audits.relations import Fingerprint, PieceKey, Relation, row
 from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.errors import listed
 from capsim_dagster.schemas import FULL_UTILIZATION, Resource
-from capsim_dagster.simulation.time_dimension import month_name
+from capsim_dagster.schemas.months import month_name
 
 
 def expected_grid(connection: duckdb.DuckDBPyConnection) -> dict[PieceKey, Fingerprint]:

@@ -10,7 +10,7 @@ import duckdb
 from capsim_dagster.audits.parity import named
 from capsim_dagster.audits.relations import NOTHING, Fingerprint, PieceKey, rows_of, statement
 from capsim_dagster.audits.report import AuditReport
-from capsim_dagster.simulation.time_dimension import month_name
+from capsim_dagster.schemas.months import month_name
 from capsim_dagster.storage import sha256
 
 

@@ -17,7 +17,7 @@ from capsim_dagster import warehouse
 from capsim_dagster.audits.relations import PieceKey, rows_of, statement
 from capsim_dagster.errors import MAX_EXAMPLES
 from capsim_dagster.schemas import VARIETIES, FileFault, LineFault, Resource, Variety
-from capsim_dagster.simulation.time_dimension import month_span
+from capsim_dagster.schemas.months import month_span
 
 ORIGIN_FACT: Final = "feed.origin"
 """What the warehouse calls the place that its feed came from."""

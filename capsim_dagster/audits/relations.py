@@ -16,7 +16,7 @@ import duckdb
 import polars as pl
 
 from capsim_dagster.errors import MasterError
-from capsim_dagster.simulation.time_dimension import first_day
+from capsim_dagster.schemas.months import first_day
 
 Relation = Literal["master_rows", "table_rows", "table_month_rows", "expected_rows", "panel_rows", "rows_behind_panel"]
 """Temporary views that the functions here make."""

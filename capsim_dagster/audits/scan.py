@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from capsim_dagster.audits.relations import Relation, statement
 from capsim_dagster.schemas import Resource, host_id
-from capsim_dagster.simulation.time_dimension import epoch_days, month_end, months_between
+from capsim_dagster.schemas.months import month_end, months_between
+from capsim_dagster.simulation.time_dimension import epoch_days
 
 Int64Array = NDArray[np.int64]
 Float32Array = NDArray[np.float32]

@@ -7,7 +7,7 @@ from typing import Final
 
 from capsim_dagster.errors import listed
 from capsim_dagster.orchestration.states import LOST, AssetStatus, State, Status
-from capsim_dagster.simulation.time_dimension import month_name
+from capsim_dagster.schemas.months import month_name
 
 AFTER_WINDOW: Final = "after the window, can be added"
 """Nothing is wrong with these months, and nobody has asked for them."""

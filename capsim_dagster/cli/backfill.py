@@ -25,9 +25,11 @@ from capsim_dagster.cli.options import (
     record_simulated,
     window,
 )
-from capsim_dagster.cli.run import print_summary, report_interrupt
+from capsim_dagster.cli.process import report_interrupt
+from capsim_dagster.cli.run import print_summary
 from capsim_dagster.cli.status import instance_to_read
 from capsim_dagster.cli.terminal import escape
+from capsim_dagster.schemas.months import months_between, yearmonth
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -90,8 +92,6 @@ def _months(first: dt.datetime | None, last: dt.datetime | None, chosen: Sequenc
     Raises:
         click.UsageError: If the range is upside down.
     """
-    from capsim_dagster.simulation.time_dimension import months_between, yearmonth
-
     asked = [yearmonth(month.date()) for month in chosen]
     if first is not None:
         until = last or first

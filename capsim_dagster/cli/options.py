@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from capsim_dagster.settings import Chosen, Kind, Settings, directory_settings
 from capsim_dagster.text import visible_lines
 
 Command = Callable[..., None]
@@ -16,6 +15,7 @@ Command = Callable[..., None]
 
 if TYPE_CHECKING:
     from capsim_dagster.cli.terminal import Terminal
+    from capsim_dagster.settings import Chosen, Settings
     from capsim_dagster.storage import DataLayout
 
 EXIT_FAILED: Final = 1
@@ -49,21 +49,13 @@ class Moment(click.DateTime):
 
 DATE: Final = Moment("%Y-%m-%d")
 _RANGE_OF_DAYS: Final = ".."
-_COMMAND: Final = "capsim.command"
-
-
-class CapsimGroup(click.Group):
-    """The whole command line, which remembers how it was called: it is recorded beside what it makes."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep the arguments, and go on."""
-        ctx.meta[_COMMAND] = shlex.join(["capsim", *args])
-        return super().parse_args(ctx, args)
+COMMAND_KEY: Final = "capsim.command"
+"""Where the context of a command holds how it was called: it is recorded beside what it makes."""
 
 
 def command_line() -> str:
     """Return the command line that is being worked on."""
-    return str(click.get_current_context().meta.get(_COMMAND, "capsim"))
+    return str(click.get_current_context().meta.get(COMMAND_KEY, "capsim"))
 
 
 class DayRange(click.ParamType[tuple[dt.date, ...]]):
@@ -136,7 +128,7 @@ def read_settings(
     feed: Mapping[str, Any] | None = None,
     refinery: Mapping[str, Any] | None = None,
     env: str | None = None,
-) -> Settings:
+) -> "Settings":
     """Return the settings of the data directory; an option that is None was not given.
 
     Raises:
@@ -166,26 +158,29 @@ def overrides_of(
 
 def open_directory(
     config: Path | None, overrides: Mapping[str, Mapping[str, Any]], *, may_change: Iterable[str] = ()
-) -> Chosen:
+) -> "Chosen":
     """Return the settings of a data directory with what it records, and say what an edited file has no part in.
 
     Raises:
         SettingsError: If a setting cannot be used, or one that decides what is there is not as recorded.
     """
+    from capsim_dagster.settings import directory_settings
+
     chosen = directory_settings(config, overrides, may_change=may_change)
     if chosen.note:
         click.secho(f"note: {chosen.note}", fg="yellow", err=True)
     return chosen
 
 
-def record_simulated(chosen: Chosen) -> None:
+def record_simulated(chosen: "Chosen") -> None:
     """Record by which settings a command has made simulated data, if it is the first one in its directory."""
     from capsim_dagster.pipeline.directory import record_first
+    from capsim_dagster.settings import Kind
 
     record_first(chosen, Kind.SIMULATED)
 
 
-def open_simulated(config: Path | None, overrides: Mapping[str, Mapping[str, Any]]) -> Chosen:
+def open_simulated(config: Path | None, overrides: Mapping[str, Mapping[str, Any]]) -> "Chosen":
     """Return the settings of a directory that simulated data may be made in.
 
     Raises:
@@ -213,7 +208,7 @@ def options_given(given: Mapping[str, Any]) -> str:
     return "".join(words)
 
 
-def directory_option(settings: Settings) -> str:
+def directory_option(settings: "Settings") -> str:
     """Return the option that leads another command to the same data directory; empty = it goes there by itself."""
     return options_given({"--data-dir": settings.storage.local_base_path})
 
@@ -239,7 +234,7 @@ def say(message: str) -> None:
     click.echo(visible_lines(message))
 
 
-def layout_of(settings: Settings) -> "DataLayout":
+def layout_of(settings: "Settings") -> "DataLayout":
     """Return where each artifact lies."""
     from capsim_dagster.storage.layout import DataLayout
 

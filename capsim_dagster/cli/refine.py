@@ -26,8 +26,7 @@ from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import escape
 from capsim_dagster.errors import CapsimError, FeedError, GateError, SettingsError
 from capsim_dagster.pipeline.audit_format import share
-from capsim_dagster.settings import Kind
-from capsim_dagster.simulation.time_dimension import month_name
+from capsim_dagster.schemas.months import month_name
 
 _OWN_SECTIONS: Final = ("refinery", "legacy_feed")
 """What decides how a feed is read is for this command to change."""
@@ -87,6 +86,7 @@ def refine(  # noqa: PLR0913 one argument an option
     from capsim_dagster.pipeline.directory import write_record
     from capsim_dagster.pipeline.platform import Platform
     from capsim_dagster.pipeline.refine import feed_months, foreign_hosts
+    from capsim_dagster.settings import Kind
 
     options = {
         "feed_dir": feed,
@@ -122,6 +122,8 @@ def _require_same_origin(chosen: "Chosen") -> None:
     Raises:
         SettingsError: If it would come there.
     """
+    from capsim_dagster.settings import Kind
+
     if chosen.record is None or chosen.record.kind is not Kind.SIMULATED:
         return
     own = [each for each in chosen.differences if each.key[0] == "legacy_feed" or each.key[-1] == "feed_dir"]

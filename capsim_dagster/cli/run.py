@@ -12,7 +12,6 @@ from rich.table import Table
 
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
-    EXIT_INTERRUPTED,
     command_line,
     config_option,
     console,
@@ -23,14 +22,16 @@ from capsim_dagster.cli.options import (
     overrides_of,
     window,
 )
+from capsim_dagster.cli.process import report_interrupt
 from capsim_dagster.cli.refine import print_audit_page
 from capsim_dagster.cli.terminal import escape
 from capsim_dagster.errors import SettingsError
-from capsim_dagster.settings import DEFAULT_DIRT, Chosen, Kind, Settings, choose_settings
+from capsim_dagster.schemas.months import months_between, yearmonth
 
 if TYPE_CHECKING:
     from capsim_dagster.orchestration.run_summary import RunSummary
     from capsim_dagster.pipeline.platform import Platform
+    from capsim_dagster.settings import Chosen, Settings
 
 _MEGA: Final = 1_000_000
 
@@ -58,6 +59,8 @@ def run(  # noqa: PLR0913 one argument an option
     The directory records the settings, and every command there takes them as its default. Other settings, but for a
     later --end, make another fleet: that needs --replace, and what would go is said first.
     """
+    from capsim_dagster.settings import DEFAULT_DIRT, choose_settings
+
     dirt = {"defects": DEFAULT_DIRT} if dirty else {}
     overrides = overrides_of(data_dir, generation=window(hosts, start, end), feed=dirt)
     chosen = choose_settings(config, overrides, adopts_edits=True)
@@ -65,7 +68,7 @@ def run(  # noqa: PLR0913 one argument an option
     sys.exit(_run_main_job(chosen.settings, console()))
 
 
-def _begin(chosen: Chosen, *, may_replace: bool) -> None:
+def _begin(chosen: "Chosen", *, may_replace: bool) -> None:
     """Record the settings in the directory; what others made there goes only if that was asked for.
 
     Raises:
@@ -73,6 +76,7 @@ def _begin(chosen: Chosen, *, may_replace: bool) -> None:
     """
     from capsim_dagster.pipeline.directory import clear, require_simulated, unrecorded_mismatch, write_record
     from capsim_dagster.pipeline.platform import Platform
+    from capsim_dagster.settings import Kind
 
     platform = Platform(chosen.settings)
     require_simulated(platform)
@@ -108,7 +112,7 @@ def _ask_to_replace(platform: "Platform", told: str, sections: Collection[str]) 
     )
 
 
-def _run_main_job(settings: Settings, terminal: Console) -> int:
+def _run_main_job(settings: "Settings", terminal: Console) -> int:
     """Run `full_refresh` for the configured window and print what happened; return the exit code."""
     from dagster import DagsterExecutionInterruptedError
 
@@ -119,7 +123,6 @@ def _run_main_job(settings: Settings, terminal: Console) -> int:
     from capsim_dagster.orchestration.launch import run_job
     from capsim_dagster.orchestration.origin import command_tag
     from capsim_dagster.pipeline.platform import Platform
-    from capsim_dagster.simulation.time_dimension import months_between, yearmonth
 
     generation = settings.data_generation
     months = [yearmonth(month) for month in months_between(generation.start_date, generation.end_date)]
@@ -143,12 +146,6 @@ def _run_main_job(settings: Settings, terminal: Console) -> int:
         # The asset that writes the page is not reached then, and it is wanted most.
         print_audit_page(Platform(settings), terminal)
     return 0 if summary.succeeded else EXIT_FAILED
-
-
-def report_interrupt() -> int:
-    """Say that nothing is lost, and return the exit code."""
-    click.secho("interrupted: what was complete stays; run it again to go on", fg="yellow", err=True)
-    return EXIT_INTERRUPTED
 
 
 def print_summary(summary: "RunSummary", terminal: Console, options: str) -> None:

@@ -44,8 +44,8 @@ from capsim_dagster.orchestration.states import (
     Verdict,
 )
 from capsim_dagster.pipeline.on_disk import OnDisk, look_at_disk
+from capsim_dagster.schemas.months import month_name, month_span, months_between, yearmonth
 from capsim_dagster.simulation.telemetry import fleet_hash
-from capsim_dagster.simulation.time_dimension import month_name, month_span, months_between, yearmonth
 
 if TYPE_CHECKING:
     import dagster as dg

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from capsim_dagster.schemas import Resource
+from capsim_dagster.schemas.months import month_name
 from capsim_dagster.settings import LegacyFeed
-from capsim_dagster.simulation.time_dimension import month_name
 
 COMPRESSED_SUFFIX: Final = ".gz"
 """May follow the name of any feed file."""

@@ -15,7 +15,7 @@ from capsim_dagster.orchestration.partitions import key_of, month_ranges, range_
 from capsim_dagster.pipeline import feed_watch
 from capsim_dagster.pipeline.feed_watch import Look, Snapshot
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.simulation.time_dimension import first_day, month_name, yearmonth
+from capsim_dagster.schemas.months import first_day, month_name, yearmonth
 
 FEED_SENSOR: Final = "feed_sensor"
 INTERVAL_SECONDS: Final = 30

@@ -23,7 +23,7 @@ from capsim_dagster.orchestration.check_specs import (
 )
 from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE, MONTHLY_CSV
 from capsim_dagster.orchestration.partitions import key_of, month_of
-from capsim_dagster.simulation.time_dimension import month_name
+from capsim_dagster.schemas.months import month_name
 
 _GATES: Final = tuple(
     spec for spec in (*INVENTORY_CHECKS, *CALENDAR_CHECKS, *MASTER_CHECKS, *PANEL_CHECKS) if spec.blocking

@@ -3,7 +3,11 @@
 `dagster.yaml` says how the instance is kept; its paths are put under the data directory in use.
 """
 
+import errno
 import fcntl
+import os
+import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +18,15 @@ import yaml
 from dagster._check import CheckError  # not exported
 from dagster._core.instance.ref import InstanceRef  # not exported
 from dagster._core.workspace.load_target import WorkspaceFileTarget  # not exported
+from sqlalchemy.exc import SQLAlchemyError
 
-from capsim_dagster.errors import SettingsError
+from capsim_dagster.errors import SettingsError, StorageError
+from capsim_dagster.settings import shipped
 from capsim_dagster.storage import DataLayout, atomic_path
+from capsim_dagster.system_errors import clear_error
 
 TEMPLATE: Final = "dagster.yaml"
-"""Of capsim's own folder alone: one in the current folder may be another project's, with a database of its own."""
+"""As capsim brings it along: one in the current folder may be another project's."""
 LOCATION: Final = "capsim_dagster"
 """Name of the code location; schedules and job history hang on it."""
 MODULE: Final = "capsim_dagster.definitions"
@@ -30,6 +37,8 @@ _TERMINAL: Final = {
 """Output belongs to the terminal: capturing it would redirect the progress bars into a file."""
 WORKSPACE: Final = "workspace.yaml"
 _CHECKOUT: Final = Path(__file__).parents[2]
+_FULL_BYTES: Final = 1 << 18
+"""With less left on a disk, SQLite cannot grow its files."""
 _TEMPLATE_HOME: Final = "data/.dagster"
 """The home that the template names; replaced by the one in use."""
 
@@ -37,9 +46,7 @@ _TEMPLATE_HOME: Final = "data/.dagster"
 def prepare_home(layout: DataLayout) -> Path:
     """Write `dagster.yaml` for the data directory and return the folder that holds it (`DAGSTER_HOME`)."""
     home = layout.dagster_home
-    template = Path(__file__).parents[2] / TEMPLATE
-    is_there = template.is_file()
-    config = yaml.safe_load(template.read_text(encoding="utf-8")) if is_there else {"telemetry": {"enabled": False}}
+    config = yaml.safe_load(shipped(Path(TEMPLATE)).read_text(encoding="utf-8"))
     text = yaml.safe_dump(_relocated(config, home), sort_keys=False)
     _write_if_changed(home / TEMPLATE, text)
     return home
@@ -84,10 +91,30 @@ def open_instance(layout: DataLayout) -> Iterator[dg.DagsterInstance]:
     home = prepare_home(layout)
     with (home / "opening.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_TERMINAL))
-        instance.get_runs(limit=1)
-    with instance:
+        with _sound(home):
+            instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_TERMINAL))
+            instance.get_runs(limit=1)
+    with _sound(home), instance:
         yield instance
+
+
+@contextmanager
+def _sound(home: Path) -> Iterator[None]:
+    """Say what to do about records that cannot be read or written.
+
+    Raises:
+        StorageError: Instead of what SQLite says.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        if shutil.disk_usage(home).free < _FULL_BYTES:
+            # SQLite has many words for a full disk, "disk I/O error" among them.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(home)) from None
+        known = clear_error(error)
+        if known is None:
+            raise
+        raise StorageError(f"{home}: {known.found}", remedy=known.remedy) from error
 
 
 def _write_if_changed(path: Path, text: str) -> None:

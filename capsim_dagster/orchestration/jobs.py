@@ -28,8 +28,8 @@ from capsim_dagster.orchestration.partitions import (
     ranges_named,
     standing,
 )
+from capsim_dagster.schemas.months import month_start, months_between, yearmonth
 from capsim_dagster.settings import DataGeneration, Settings
-from capsim_dagster.simulation.time_dimension import month_start, months_between, yearmonth
 
 FULL_REFRESH: Final = "full_refresh"
 MONTHLY_REFRESH: Final = "monthly_refresh"

@@ -23,8 +23,8 @@ from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.refinery.load import LoadedMonth
 from capsim_dagster.refinery.rules import READER_VERSION
 from capsim_dagster.schemas import ProcessedData
+from capsim_dagster.schemas.months import month_name
 from capsim_dagster.simulation.telemetry import MODEL_VERSION
-from capsim_dagster.simulation.time_dimension import month_name
 
 _TAGS: Final = {"cadence": "monthly"}
 

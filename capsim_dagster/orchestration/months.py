@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from capsim_dagster.simulation.time_dimension import first_day, month_name
+from capsim_dagster.schemas.months import first_day, month_name
 
 PARTITION_TAG: Final = "dagster/partition"
 RANGE_START_TAG: Final = "dagster/asset_partition_range_start"

@@ -24,8 +24,8 @@ from capsim_dagster.orchestration.months import (
     range_tags,
     ranges_named,
 )
+from capsim_dagster.schemas.months import month_start, months_between
 from capsim_dagster.settings import Automation, DataGeneration
-from capsim_dagster.simulation.time_dimension import month_start, months_between
 
 __all__ = [
     "PARTITION_TAG",

@@ -12,7 +12,7 @@ import dagster as dg
 from capsim_dagster.errors import CapsimError, GateError, PublicationError, listed
 from capsim_dagster.orchestration import partition_events
 from capsim_dagster.orchestration.check_specs import Days, Hours, archive_checks, tier2_checks, tier3_checks
-from capsim_dagster.orchestration.failures import clear_failure, is_interrupted
+from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.gates import barred_days, require_gates
 from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE, MASTER_PARQUET, OWNERS, TIER2_HOURLY, TIER3_DAILY
 from capsim_dagster.orchestration.partition_events import Made, PartitionEvent
@@ -33,6 +33,7 @@ from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.tier2.columns import COLUMNS as HOUR_COLUMNS
 from capsim_dagster.settings import Automation
 from capsim_dagster.simulation.telemetry import MODEL_VERSION
+from capsim_dagster.system_errors import is_interrupt
 
 _ARCHIVE: Final = (
     "The samples of a UTC day as agents report them: archive/YYYYMMDD/HH.jsonl.gz, one JSON object a line.\n\n"
@@ -172,7 +173,7 @@ class Refusals:
         Raises:
             CapsimError: If it was not: the run is being cancelled.
         """
-        if is_interrupted(error):
+        if is_interrupt(error):
             raise error
         self._errors[key] = error
 

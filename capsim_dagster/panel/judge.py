@@ -9,11 +9,14 @@ from typing import Final
 
 from capsim_dagster.audits.finding import Finding, Severity
 from capsim_dagster.errors import MAX_EXAMPLES, listed
+from capsim_dagster.panel.contract import KEY
 from capsim_dagster.panel.examine import Examination, MetricCount, ServerDays, day_number, day_text
 from capsim_dagster.panel.expect import Expectation
 from capsim_dagster.panel.findings import PERCENT, Repair
 from capsim_dagster.panel.normalise import FilePlan
+from capsim_dagster.schemas import is_readable_host
 from capsim_dagster.settings import PanelValidation
+from capsim_dagster.text import visible
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,9 @@ def _identity_is_filled(counted: Counted) -> Finding:
     # A day that cannot be read is null by now, and judged as a type.
     nulls = {name: count - counted.refused_in(name) for name, count in counted.seen.nulls.items()}
     wrong = [f"{name} in {count:,} rows" for name, count in nulls.items() if count]
-    return _error("identity_is_filled", wrong, "", count=sum(nulls.values()))
+    unreadable = [server.server for server in counted.seen.servers if not is_readable_host(server.server)]
+    wrong += [f"{KEY[0]} '{visible(server)}' holds what cannot be seen" for server in unreadable]
+    return _error("identity_is_filled", wrong, "", count=sum(nulls.values()) + len(unreadable))
 
 
 def _identity_is_constant(counted: Counted) -> Finding:

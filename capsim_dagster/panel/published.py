@@ -19,9 +19,10 @@ from capsim_dagster.panel.build import PanelPiece, hosts_at_once, shown_factors
 from capsim_dagster.panel.contract import KEY, server_id
 from capsim_dagster.panel.generate import largest_capacities
 from capsim_dagster.panel.quality import SHAPE_CHECK, PanelScan, Reports
+from capsim_dagster.schemas.months import months_between, yearmonth
 from capsim_dagster.settings import DataGeneration, Panel
 from capsim_dagster.simulation.parameters import host_block
-from capsim_dagster.simulation.time_dimension import epoch_days, months_between, yearmonth
+from capsim_dagster.simulation.time_dimension import epoch_days
 
 
 def audit_panel(path: Path, generation: DataGeneration, panel: Panel, hosts: pl.DataFrame, *, end: dt.date) -> Reports:

@@ -19,7 +19,7 @@ from capsim_dagster.pipeline import audit_format, audit_terms, audit_view
 from capsim_dagster.pipeline.audit_summary import audit_summary
 from capsim_dagster.pipeline.audit_view import Level, PageView
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.simulation.time_dimension import month_name
+from capsim_dagster.schemas.months import month_name
 from capsim_dagster.storage import atomic_path
 from capsim_dagster.text import visible
 

@@ -26,7 +26,7 @@ from capsim_dagster.errors import listed
 from capsim_dagster.pipeline.audit_format import dialect_traits, number, round_share, share, words
 from capsim_dagster.pipeline.audit_terms import TRAITS, file_remedy
 from capsim_dagster.schemas import DialectTrait
-from capsim_dagster.simulation.time_dimension import month_name
+from capsim_dagster.schemas.months import month_name
 
 MAX_CONCERNS: Final = 100
 """Concerns of one kind that are listed; the map shows them all."""

@@ -42,8 +42,8 @@ from capsim_dagster.pipeline.month_checks import Reports
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master
 from capsim_dagster.schemas import Resource, Scenario
+from capsim_dagster.schemas.months import first_day, month_end, yearmonth
 from capsim_dagster.simulation import parameters, telemetry, truth
-from capsim_dagster.simulation.time_dimension import first_day, month_end, yearmonth
 
 TWIN_HOSTS: Final = 200
 """Hosts whose values are compared with their twin without events; a tenth of the default fleet."""

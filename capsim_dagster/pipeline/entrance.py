@@ -14,9 +14,9 @@ import polars as pl
 from capsim_dagster.audits.parity import months_named
 from capsim_dagster.errors import FeedError, PartitionError, WarehouseError
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.schemas.months import yearmonth
 from capsim_dagster.settings import leaves_of, read_record
 from capsim_dagster.simulation.telemetry import fleet_hash
-from capsim_dagster.simulation.time_dimension import yearmonth
 from capsim_dagster.storage import sha256
 from capsim_dagster.warehouse import fact, read_table, set_fact, transaction
 

@@ -14,7 +14,7 @@ from capsim_dagster.plots import feed
 from capsim_dagster.plots.bars import IntArray
 from capsim_dagster.plots.feed import FeedMonths
 from capsim_dagster.schemas import FileFault, Resource
-from capsim_dagster.simulation.time_dimension import month_name, month_span
+from capsim_dagster.schemas.months import month_name, month_span
 from capsim_dagster.warehouse import read_table
 
 

@@ -29,9 +29,9 @@ from capsim_dagster.plots import series as plots
 from capsim_dagster.plots.canvas import PictureFormat
 from capsim_dagster.plots.course import SeriesView, event_spans
 from capsim_dagster.schemas import CAPACITY_COLUMNS, VARIETIES, Hosts, Resource, Scenario, Variant, Variety, host_id
+from capsim_dagster.schemas.months import yearmonth
 from capsim_dagster.seeding import Float32Array
 from capsim_dagster.simulation import parameters
-from capsim_dagster.simulation.time_dimension import yearmonth
 from capsim_dagster.warehouse import read_table
 
 FLEET_SAMPLE_HOSTS: Final = 500

@@ -25,8 +25,8 @@ from capsim_dagster.refinery.accounts import loaded_files, retire_months
 from capsim_dagster.refinery.hosts import HostTable
 from capsim_dagster.refinery.load import Feed, LoadedMonth, load_month
 from capsim_dagster.refinery.rules import ReadRules
+from capsim_dagster.schemas.months import month_span
 from capsim_dagster.settings import Kind
-from capsim_dagster.simulation.time_dimension import month_span
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from capsim_dagster.publication.columns import UTILIZATIONS
 from capsim_dagster.publication.findings import Verification, claim
 from capsim_dagster.publication.manifest import Manifest
 from capsim_dagster.schemas import Resource
-from capsim_dagster.simulation.time_dimension import yearmonth
+from capsim_dagster.schemas.months import yearmonth
 
 if TYPE_CHECKING:
     from capsim_dagster.master import MasterFile

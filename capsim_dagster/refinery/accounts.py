@@ -12,7 +12,7 @@ import polars as pl
 from capsim_dagster.audits.relations import Fingerprint, rows_of
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.schemas import FileFault, Resource
-from capsim_dagster.simulation.time_dimension import first_day
+from capsim_dagster.schemas.months import first_day
 from capsim_dagster.warehouse import append_rows, transaction
 
 _OF_THE_PIECE: Final = "WHERE ds >= $first_day AND ds < $first_day + INTERVAL 1 MONTH AND resource = $resource"

@@ -5,7 +5,7 @@ from functools import cached_property
 import polars as pl
 
 from capsim_dagster.refinery.rules import ReadRules
-from capsim_dagster.schemas import LineFault
+from capsim_dagster.schemas import LineFault, is_readable_host
 
 
 class HostTable:
@@ -26,7 +26,7 @@ class HostTable:
         """Return why a host without padding cannot be loaded; None = it can."""
         if host.casefold() in self.rules.null_values:
             return LineFault.MISSING_HOST
-        if not host.isprintable():
+        if not is_readable_host(host):
             return LineFault.INVALID_ENCODING
         return LineFault.UNKNOWN_HOST if self.rules.hosts is not None and host not in self.rules.hosts else None
 

@@ -36,7 +36,7 @@ from capsim_dagster.refinery.read import ReadFile, has_usable_header, read_feed_
 from capsim_dagster.refinery.refusal import REMEDIES, FileRefused
 from capsim_dagster.refinery.source import FeedSource
 from capsim_dagster.schemas import FileFault, Resource
-from capsim_dagster.simulation.time_dimension import first_day, month_name
+from capsim_dagster.schemas.months import first_day, month_name
 from capsim_dagster.warehouse import transaction
 
 _KEPT: Final = "the month keeps its previous rows"

@@ -28,7 +28,7 @@ from capsim_dagster.refinery.refusal import FileRefused
 from capsim_dagster.refinery.rules import ReadRules
 from capsim_dagster.refinery.source import Block, FeedSource
 from capsim_dagster.schemas import DialectTrait, FileFault, LineFault
-from capsim_dagster.simulation.time_dimension import month_name
+from capsim_dagster.schemas.months import month_name
 
 MAX_RAW: Final = 4_096
 """Characters of a rejected line that are kept."""

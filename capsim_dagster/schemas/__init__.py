@@ -24,6 +24,7 @@ from capsim_dagster.schemas.terms import (
     Variant,
     Variety,
     host_id,
+    is_readable_host,
 )
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ __all__ = [
     "arrow_schema",
     "ddl",
     "host_id",
+    "is_readable_host",
     "sql_type",
 ]
 

@@ -108,3 +108,8 @@ def host_id(number: int) -> str:
     ('srv-000007', 'srv-1234567')
     """
     return f"srv-{number:0{HOST_ID_DIGITS}d}"
+
+
+def is_readable_host(host: str) -> bool:
+    """Return whether a reader can see every character of a host's name: the same rule for feeds and for panels."""
+    return host.isprintable()

@@ -35,7 +35,14 @@ from capsim_dagster.settings.fleet import (
     Region,
     ServerType,
 )
-from capsim_dagster.settings.load import CONFIG_ENV, DEFAULT_CONFIG_ENV, find_config, load_settings, named_config
+from capsim_dagster.settings.load import (
+    CONFIG_ENV,
+    DEFAULT_CONFIG_ENV,
+    find_config,
+    load_settings,
+    named_config,
+    shipped,
+)
 from capsim_dagster.settings.model import (
     ENV_PREFIX,
     Automation,
@@ -115,4 +122,5 @@ __all__ = [
     "record_content",
     "record_of",
     "settings_hash",
+    "shipped",
 ]

@@ -26,7 +26,7 @@ DEFAULT_CONFIG_ENV: Final = "CAPSIM_DEFAULT_CONFIG"
 _BASE: Final = "base"
 """Key of a settings file: another one, whose settings hold where this one says nothing."""
 DEFAULT_CONFIG: Final = Path("config/config.yaml")
-"""The settings file, sought in the current folder and then in the checkout."""
+"""The settings file, sought in the current folder and then where capsim brings it along."""
 _OWN_SECTION: Final = re.compile(rb"^(data_generation|base)\s*:", re.MULTILINE)
 """A line by which a config/config.yaml is known as capsim's: other projects have such files too."""
 _LOOK_BYTES: Final = 1 << 20
@@ -39,7 +39,7 @@ def load_settings(config: Path | None = None, overrides: Overrides | None = None
     """Read the settings, whatever a data directory records.
 
     Args:
-        config: The YAML file; without it `CAPSIM_CONFIG`, then `config/config.yaml` here or in the checkout.
+        config: The YAML file; without it `CAPSIM_CONFIG`, then `config/config.yaml` here or as shipped.
         overrides: Strongest values, by section and key.
 
     Raises:
@@ -88,7 +88,7 @@ def named_config(config: Path | None) -> Path | None:
 
 
 def find_config(config: Path | None) -> Path:
-    """Return the settings file: the one named, else `CAPSIM_CONFIG`, else the shipped one here or in the checkout.
+    """Return the settings file: the one named, `CAPSIM_CONFIG`, the one in the current folder, or that shipped.
 
     Raises:
         SettingsError: If there is none.
@@ -99,13 +99,13 @@ def find_config(config: Path | None) -> Path:
     default = os.environ.get(DEFAULT_CONFIG_ENV)
     usual = [Path(default)] if default else []
     usual += [DEFAULT_CONFIG] if _is_own(DEFAULT_CONFIG) else []
-    usual.append(Path(__file__).parents[2] / DEFAULT_CONFIG)
+    usual.append(shipped(DEFAULT_CONFIG))
     found = next((path for path in usual if named is None and path.is_file()), None)
     if found is not None:
         return found
     raise SettingsError(
         f"settings file {named or DEFAULT_CONFIG} not found",
-        remedy="name one with --config or CAPSIM_CONFIG, or run from the checkout, which holds config/config.yaml",
+        remedy="name one with --config or CAPSIM_CONFIG, or install capsim anew: it brings config/config.yaml along",
     )
 
 
@@ -115,6 +115,17 @@ def _is_own(path: Path) -> bool:
         return False
     with path.open("rb") as stream:
         return _OWN_SECTION.search(stream.read(_LOOK_BYTES)) is not None
+
+
+def shipped(file: Path) -> Path:
+    """Return where a file that capsim brings along lies: in the package, or in a checkout at the top.
+
+    Args:
+        file: The file, as seen from the top of a checkout.
+    """
+    package = Path(__file__).parents[1]
+    installed = package / "config" / file.name
+    return installed if installed.is_file() else package.parent / file
 
 
 def read_files(path: Path) -> dict[Path, dict[str, Any]]:

@@ -16,8 +16,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from capsim_dagster.schemas.months import month_end, month_start
 from capsim_dagster.settings import Calendar, Region
-from capsim_dagster.simulation.time_dimension import SATURDAY, epoch_days, month_end, month_start, weekdays
+from capsim_dagster.simulation.time_dimension import SATURDAY, epoch_days, weekdays
 
 Int64Array = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]

@@ -3,9 +3,7 @@
 What differs by region, such as bank holidays and business days, is in `region_calendar`.
 """
 
-import calendar
 import datetime as dt
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -16,74 +14,12 @@ if TYPE_CHECKING:
 
 SATURDAY: Final = 5
 """Weekday number, Monday = 0."""
-MAX_SPAN_MONTHS: Final = 360
-"""Longest stretch of months that is expected to be whole; beyond it, a stray date has named a month."""
 _EPOCH: Final = dt.date(1970, 1, 1)
 _EPOCH_WEEKDAY: Final = 3
 """1970-01-01 was a Thursday."""
 _DAYS_PER_WEEK: Final = 7
 _SATURDAY_ISO: Final = 6
 _QUARTER_MONTHS: Final = 3
-
-
-def month_start(day: dt.date) -> dt.date:
-    """Return the first day of a day's month."""
-    return day.replace(day=1)
-
-
-def month_end(day: dt.date) -> dt.date:
-    """Return the last day of a day's month.
-
-    >>> month_end(dt.date(2024, 2, 3))
-    datetime.date(2024, 2, 29)
-    """
-    return day.replace(day=calendar.monthrange(day.year, day.month)[1])
-
-
-def yearmonth(day: dt.date) -> int:
-    """Return a day's month as YYYYMM.
-
-    >>> yearmonth(dt.date(2024, 2, 3))
-    202402
-    """
-    return day.year * 100 + day.month
-
-
-def first_day(month: int) -> dt.date:
-    """Return the first day of a month given as YYYYMM.
-
-    >>> first_day(202402)
-    datetime.date(2024, 2, 1)
-    """
-    return dt.date(month // 100, month % 100, 1)
-
-
-def month_name(month: int) -> str:
-    """Return a month given as YYYYMM in ISO notation.
-
-    >>> month_name(202402)
-    '2024-02'
-    """
-    return f"{month // 100:04d}-{month % 100:02d}"
-
-
-def months_between(start: dt.date, end: dt.date) -> list[dt.date]:
-    """Return the first days of the months from `start`'s to `end`'s, both inclusive."""
-    first = range(start.year * 12 + start.month - 1, end.year * 12 + end.month)
-    return [dt.date(index // 12, index % 12 + 1, 1) for index in first]
-
-
-def month_span(months: Iterable[int]) -> list[int]:
-    """Return the months from the first to the last of some, as YYYYMM; of more than `MAX_SPAN_MONTHS` just those given.
-
-    >>> month_span([202402, 202311])
-    [202311, 202312, 202401, 202402]
-    """
-    named = sorted(set(months))
-    if not named:
-        return []
-    span = [yearmonth(day) for day in months_between(first_day(named[0]), first_day(named[-1]))]
-    return span if len(span) <= MAX_SPAN_MONTHS else named
 
 
 def epoch_days(first: dt.date, last: dt.date) -> NDArray[np.int64]:

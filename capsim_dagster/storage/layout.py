@@ -2,6 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+from capsim_dagster.errors import SettingsError
+
+_UNUSABLE: Final = frozenset("*?[]%")
+"""Dagster takes the path of its settings for a pattern and that of its databases for an address: it would read none of
+ours, and write beside the directory."""
 
 
 @dataclass(frozen=True)
@@ -13,6 +20,20 @@ class DataLayout:
     """
 
     root: Path
+
+    def __post_init__(self) -> None:
+        """Refuse a directory whose name Dagster would take for something else, before anything is written.
+
+        Raises:
+            SettingsError: If it holds such a character, or one that cannot be seen.
+        """
+        name = str(self.root)
+        found = sorted(_UNUSABLE & {*name})
+        if found or not name.isprintable():
+            raise SettingsError(
+                f"the data directory {name} has {' '.join(found) or 'characters that cannot be seen'} in its path",
+                remedy="name another with --data-dir or storage.local_base_path, without * ? [ ] %",
+            )
 
     @property
     def warehouse(self) -> Path:

@@ -16,8 +16,9 @@ import duckdb
 import polars as pl
 import psutil
 
-from capsim_dagster.errors import WarehouseError, listed
-from capsim_dagster.schemas import TABLES, ddl
+from capsim_dagster.errors import StorageError, WarehouseError, listed
+from capsim_dagster.schemas import TABLES, ddl, sql_type
+from capsim_dagster.system_errors import clear_error
 from capsim_dagster.warehouse.upgrade import STORAGE_VERSION, create_views, lower_storage
 
 SCHEMA_VERSION: Final = "4"
@@ -27,6 +28,8 @@ _SAME_TABLES: Final = ("3", SCHEMA_VERSION)
 MEMORY_LIMIT: Final = "2GB"
 """DuckDB's own ceiling; beyond it, it spills beside the file."""
 _POLL_SECONDS: Final = 0.2
+_BROKEN: Final = (duckdb.IOException, duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException)
+"""What DuckDB raises about its file while it works with it."""
 _LOCK_MESSAGE: Final = "Could not set lock on file"
 """How DuckDB says that another process holds the file."""
 _HOLDER: Final = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
@@ -155,7 +158,8 @@ def _connected(path: Path, *, read_only: bool, lock_timeout_s: float) -> Iterato
         # Merging small row groups at each checkpoint rewrites the whole table: 36 months cost 10 CPU s and 630 MB
         # instead of 5 CPU s and 270 MB. Blocks of deleted rows are used again without it.
         connection.execute("SET max_vacuum_tasks = 0")
-        yield connection
+        with _sound(path, _BROKEN):
+            yield connection
     finally:
         connection.close()
 
@@ -197,16 +201,26 @@ class _LockedError(WarehouseError):
 
 
 @contextmanager
-def _sound(path: Path) -> Iterator[None]:
-    """Say what to do about a file that DuckDB cannot open or read."""
+def _sound(path: Path, kinds: tuple[type[duckdb.Error], ...] = (duckdb.Error,)) -> Iterator[None]:
+    """Say what to do about a file that DuckDB cannot open, read or write.
+
+    Args:
+        path: The file.
+        kinds: Errors that are the file's, and not those of a statement.
+    """
     try:
         yield
-    except duckdb.Error as error:
-        if _LOCK_MESSAGE in str(error):
-            raise _LockedError(str(error), remedy="wait") from None
+    except kinds as error:
+        said = str(error).partition("\n")[0]
+        if _LOCK_MESSAGE in said:
+            raise _LockedError(said, remedy="wait") from None
+        known = clear_error(error)
+        if isinstance(known, StorageError):
+            raise WarehouseError(f"{path}: {said}", remedy=known.remedy) from error
         raise WarehouseError(
-            f"{path} cannot be opened: {error}", remedy="restore it, or move it away and run: capsim run"
-        ) from None
+            f"{path} cannot be opened or is damaged: {said}",
+            remedy="restore it from a copy, or move it away and make it anew: capsim run, or capsim refine",
+        ) from error
 
 
 def _table_names(connection: duckdb.DuckDBPyConnection) -> set[str]:
@@ -229,11 +243,19 @@ def _update_views(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _require_version(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    missing = sorted(set(TABLES) - _table_names(connection))
-    found = None if "warehouse_info" in missing else fact(connection, "schema_version")
+    missing = sorted(set(TABLES) - _table_names(connection)) or _other_columns(connection)
+    found = None if missing else fact(connection, "schema_version")
     if missing or found not in _SAME_TABLES:
         problem = f"lacks {listed(missing)}" if missing else f"has schema version {found}"
         raise WarehouseError(
             f"{path} {problem}; this version of capsim needs schema version {SCHEMA_VERSION}",
-            remedy="move the file away and run: capsim run (it rebuilds every table)",
+            remedy="move the file away and make it anew: capsim run, or capsim refine",
         )
+
+
+def _other_columns(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the columns that tables should have and have not, as when another tool has replaced one."""
+    columns = connection.execute("SELECT table_name, column_name, data_type FROM duckdb_columns()").fetchall()
+    found = {(table, name, kind) for table, name, kind in columns}
+    wanted = [(table, name, sql_type(kind)) for table in TABLES for name, kind in TABLES[table].columns().items()]
+    return [f"{table}.{name} {kind}" for table, name, kind in wanted if (table, name, kind) not in found]

@@ -7,8 +7,9 @@ import numpy as np
 from capsim_dagster.audits.behaviour import Features, FeatureScan
 from capsim_dagster.audits.scan import MonthOfTelemetry
 from capsim_dagster.schemas import Resource
+from capsim_dagster.schemas.months import month_end, months_between
 from capsim_dagster.simulation import telemetry
-from capsim_dagster.simulation.time_dimension import epoch_days, month_end, months_between
+from capsim_dagster.simulation.time_dimension import epoch_days
 
 
 def months_of(model: telemetry.HostModel) -> Iterator[MonthOfTelemetry]:

@@ -12,8 +12,8 @@ from capsim_dagster.audits.refinery import (
     refinery_account,
 )
 from capsim_dagster.schemas import VARIETIES, FileFault, LineFault, Resource
+from capsim_dagster.schemas.months import MAX_SPAN_MONTHS
 from capsim_dagster.settings import DataGeneration
-from capsim_dagster.simulation.time_dimension import MAX_SPAN_MONTHS
 from capsim_dagster.warehouse import append_rows
 from capsim_dagster_tests.audits.refinery_rows import (
     ALL_RESOURCES,

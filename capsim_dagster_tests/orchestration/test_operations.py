@@ -14,7 +14,7 @@ import pytest
 
 from capsim_dagster.pipeline import stages
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.simulation.time_dimension import months_between, yearmonth
+from capsim_dagster.schemas.months import months_between, yearmonth
 from capsim_dagster_tests.conftest import small_settings
 from capsim_dagster_tests.foreign_feed import OTHER_TOOL, file_of, write_feed
 from capsim_dagster_tests.orchestration.server import ROOT, Server, serving, wait

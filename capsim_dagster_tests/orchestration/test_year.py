@@ -21,7 +21,7 @@ from capsim_dagster.orchestration.states import Status, Verdict
 from capsim_dagster.orchestration.status import read_status
 from capsim_dagster.pipeline import stages
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.simulation.time_dimension import first_day, months_between, yearmonth
+from capsim_dagster.schemas.months import first_day, months_between, yearmonth
 from capsim_dagster.storage import sha256
 from capsim_dagster_tests.conftest import small_settings
 from capsim_dagster_tests.foreign_feed import file_of, foreign_platform, write_feed

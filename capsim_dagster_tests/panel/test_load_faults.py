@@ -140,6 +140,15 @@ FAULTS: list[tuple[str, Mutation, str, int, str]] = [
     ),
     ("null server", with_value("server_id", 7, None), "identity_is_filled", 1, "server_id in 1 rows"),
     ("empty server", with_value("server_id", 7, ""), "identity_is_filled", 1, "server_id in 1 rows"),
+    (
+        "server that cannot be read",
+        lambda table: with_column(
+            table, "server_id", pc.replace_substring(table["server_id"].cast("string"), "SRV-0010", "SRV-0010\x1b[2J")
+        ),
+        "identity_is_filled",
+        1,
+        r"server_id 'SRV-0010\x1b[2J' holds what cannot be seen",
+    ),
     ("null day", with_value("timestamp", 7, None), "identity_is_filled", 1, "timestamp in 1 rows"),
     ("null region", with_value("region", 7, None), "identity_is_filled", 1, "region in 1 rows"),
     ("words", as_texts("cpu_p95", row_3="lots"), "types_are_right_or_repaired", 1, "cpu_p95: 'lots'"),

@@ -12,11 +12,11 @@ from hypothesis import settings as property_settings
 from hypothesis import strategies as st
 
 from capsim_dagster.schemas import Resource
+from capsim_dagster.schemas.months import month_end
 from capsim_dagster.seeding import Float32Array
 from capsim_dagster.simulation import telemetry
 from capsim_dagster.simulation.calendar_effects import calendar_factors
 from capsim_dagster.simulation.parameters import SeriesParameters
-from capsim_dagster.simulation.time_dimension import month_end
 from capsim_dagster_tests.conftest import inventory
 from capsim_dagster_tests.every_setting import CHANGES, base_generation, changed
 from capsim_dagster_tests.simulation.models import (

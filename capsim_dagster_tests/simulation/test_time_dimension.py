@@ -5,14 +5,8 @@ import datetime as dt
 import pytest
 
 from capsim_dagster.schemas import TimePeriods
-from capsim_dagster.simulation.time_dimension import (
-    epoch_days,
-    month_end,
-    month_start,
-    months_between,
-    time_periods,
-    yearmonth,
-)
+from capsim_dagster.schemas.months import month_end, month_start, months_between, yearmonth
+from capsim_dagster.simulation.time_dimension import epoch_days, time_periods
 
 WINDOW = (dt.date(2023, 1, 1), dt.date(2025, 12, 31))
 
