@@ -14,7 +14,8 @@ from rich.progress import track
 from rich.table import Table
 
 from capsim_dagster.cli.options import EXIT_FAILED, config_option, console, data_dir_option, read_settings
-from capsim_dagster.errors import CapsimError, FeedError, GateError
+from capsim_dagster.errors import CapsimError, FeedError, GateError, listed, plural
+from capsim_dagster.orchestration.months import ranges_named
 from capsim_dagster.pipeline.audit_format import share
 from capsim_dagster.simulation.time_dimension import month_name
 
@@ -67,7 +68,7 @@ def refine(  # noqa: PLR0913 one argument an option
     capsim refine --feed exports --month 2024-06 --allow-partial --data-dir work
     """  # noqa: D301
     from capsim_dagster.pipeline.platform import Platform
-    from capsim_dagster.pipeline.refine import feed_months, foreign_hosts
+    from capsim_dagster.pipeline.refine import feed_months, foreign_hosts, rotated_months
 
     options = {
         "feed_dir": feed,
@@ -85,6 +86,7 @@ def refine(  # noqa: PLR0913 one argument an option
     loaded, failure = _load(platform, asked, terminal)
     _print_months(terminal, asked, loaded)
     _print_strays(terminal, platform)
+    _print_rotated(terminal, [month for month in rotated_months(platform) if month not in asked])
     _print_verdict(terminal, platform, asked, loaded, failure)
     print_audit_page(platform, terminal)
     is_scored = _print_score(terminal, platform) if score else True
@@ -145,10 +147,16 @@ def _print_strays(terminal: Console, platform: "Platform") -> None:
     contract = platform.refined
     strays = [contract.relative(path) for path, piece in contract.files() if piece is None]
     if strays:
-        count = f"{len(strays):,} files are" if len(strays) > 1 else "1 file is"
-        terminal.print(f"[yellow]{count} not in the layout, and not read:", soft_wrap=True, highlight=False)
-        for name in strays[:5]:
-            terminal.print(f"  {escape(name)}", soft_wrap=True, highlight=False)
+        count = plural(len(strays), "file is", "files are")
+        told = f"[yellow]{count} not in the layout, and not read:[/] {escape(listed(strays))}"
+        terminal.print(told, soft_wrap=True, highlight=False)
+
+
+def _print_rotated(terminal: Console, months: Sequence[int]) -> None:
+    """Name the months of which the feed holds no file any more."""
+    if months:
+        told = f"no longer in the feed, and kept as loaded: {ranges_named(months)}"
+        terminal.print(told, soft_wrap=True, highlight=False)
 
 
 def _print_verdict(
