@@ -11,6 +11,7 @@ from capsim_dagster.audits.parity import named
 from capsim_dagster.audits.refinery import Source, source_states
 from capsim_dagster.audits.relations import NOTHING, Fingerprint, PieceKey, rows_of, statement
 from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.errors import plural
 from capsim_dagster.simulation.time_dimension import month_name
 
 
@@ -75,7 +76,7 @@ def _by_month(verdicts: Sequence[tuple[_Account, Sequence[str]]]) -> Iterator[di
             "month": month_name(month),
             "files": len(files),
             **{name: sum(getattr(account, name) for account, _ in files) for name in ("lines", "loaded", "rejected")},
-            "verdict": "accounted for" if not wrong else f"{wrong} problem" + "s" * (wrong > 1),
+            "verdict": "accounted for" if not wrong else plural(wrong, "problem"),
         }
 
 

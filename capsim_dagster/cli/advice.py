@@ -6,6 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rich.console import Console
+from rich.markup import escape
+
 from capsim_dagster.errors import listed
 from capsim_dagster.orchestration.states import LOST, AssetStatus, State, Status
 from capsim_dagster.simulation.time_dimension import month_name
@@ -42,6 +45,12 @@ class Advice:
     months: Sequence[int]
     assets: Sequence[str]
     command: str
+
+
+def print_next(terminal: Console, command: str, given: Mapping[str, Any]) -> None:
+    """Print the command that one would type next, with the options that lead it to the same data."""
+    told = escape(f"next: {command}{options_given(given)}")
+    terminal.print(told, soft_wrap=True, highlight=False)
 
 
 def options_given(given: Mapping[str, Any]) -> str:

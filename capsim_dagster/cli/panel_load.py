@@ -1,5 +1,6 @@
 """`capsim panel load`: validate a panel, and stage it if it passes."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,7 +11,10 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from capsim_dagster.cli.advice import print_next
 from capsim_dagster.cli.options import EXIT_FAILED, config_option, console, data_dir_option, env_option, read_settings
+from capsim_dagster.cli.verification import claims_in_words
+from capsim_dagster.errors import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,6 +67,9 @@ def load(
         click.echo(outcome.report.as_json(), nl=False)
     else:
         _print_outcome(terminal, outcome)
+        if outcome.report.staged:
+            look = f"capsim panel show {shlex.quote(outcome.report.staged.url)}"
+            print_next(terminal, look, {"--config": config, "--env": env, "--data-dir": data_dir})
     sys.exit(0 if outcome.report.validation_passed else EXIT_FAILED)
 
 
@@ -87,10 +94,10 @@ def _print_outcome(terminal: Console, outcome: "LoadOutcome") -> None:
     against = [finding for finding in report.findings if not finding.passed]
     if against:
         terminal.print(_findings_table(against))
-    counts = [f"{len(report.findings) - len(against):,} of {len(report.findings):,} claims hold"]
+    counts = [claims_in_words(report.findings)]
     if (facts := report.facts) is not None:
         window = f", {facts.start} to {facts.end}" if facts.start else ""
-        counts.append(f"{facts.rows:,} rows, {facts.servers:,} servers{window}")
+        counts.append(f"{plural(facts.rows, 'row')}, {plural(facts.servers, 'server')}{window}")
     lines = [f"loaded {report.source.url}", f"  {'; '.join(counts)}", f"report: {outcome.report_url}"]
     if report.staged:
         lines.append(f"validated panel: {report.staged.url}")
@@ -105,7 +112,7 @@ def _verdict(outcome: "LoadOutcome") -> str:
         names = ", ".join(finding.name for finding in report.failed)
         return f"[red]failed[/]: {names}; nothing was staged"
     warned = sum(not finding.passed and finding.severity == "warning" for finding in report.findings)
-    return f"[yellow]passed[/] with {warned:,} warning{'s' if warned > 1 else ''}" if warned else "[green]passed[/]"
+    return f"[yellow]passed[/] with {plural(warned, 'warning')}" if warned else "[green]passed[/]"
 
 
 def _repairs_table(repairs: "Sequence[Repair]") -> Table:

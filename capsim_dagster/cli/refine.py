@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
+from capsim_dagster.cli.advice import print_next
 from capsim_dagster.cli.options import EXIT_FAILED, config_option, console, data_dir_option, read_settings
 from capsim_dagster.errors import CapsimError, FeedError, GateError, listed, plural
 from capsim_dagster.orchestration.months import ranges_named
@@ -90,6 +91,7 @@ def refine(  # noqa: PLR0913 one argument an option
     _print_verdict(terminal, platform, asked, loaded, failure)
     print_audit_page(platform, terminal)
     is_scored = _print_score(terminal, platform) if score else True
+    print_next(terminal, "capsim status", {"--config": config, "--data-dir": data_dir})
     sys.exit(0 if failure is None and is_scored else EXIT_FAILED)
 
 

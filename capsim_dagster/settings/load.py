@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
 from pydantic_settings.exceptions import SettingsError as SourceError
 
-from capsim_dagster.errors import SettingsError
+from capsim_dagster.errors import SettingsError, plural
 from capsim_dagster.settings.model import ENV_PREFIX, Settings
 
 try:
@@ -159,7 +159,7 @@ def _explain(error: ValidationError, files: Sequence[Path]) -> SettingsError:
     lines = [_explain_one(cast("Mapping[str, Any]", problem)) for problem in error.errors()]
     source = f"{', its base '.join(map(str, files))}, {ENV_PREFIX}… variables and command-line options"
     return SettingsError(
-        f"{len(lines)} setting{'s' if len(lines) > 1 else ''} cannot be used:\n  " + "\n  ".join(lines),
+        f"{plural(len(lines), 'setting')} cannot be used:\n  " + "\n  ".join(lines),
         remedy=f"settings come from {source}; every key is explained in config/config.yaml",
     )
 
