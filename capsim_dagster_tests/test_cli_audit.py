@@ -1,7 +1,9 @@
 """`capsim audit` writes one page, and its exit code says whether something on it needs attention."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 from click.testing import CliRunner, Result
 
@@ -44,6 +46,53 @@ def test_audit_of_a_feed_with_refused_files_ends_with_one(work: Path, exports: P
     assert result.exit_code == 1
     assert (work / "audit" / "refinery.html").is_file()
     assert "549 of 549" not in result.output
+
+
+def update_values(work: Path, _: Path) -> None:
+    with duckdb.connect(str(work / "warehouse/capsim.duckdb")) as connection:
+        connection.execute(
+            "UPDATE processed_data SET y = y + 1 WHERE host_id = 'db-003' AND resource = 'cpu' AND month(ds) = 6"
+        )
+
+
+def alter_file(_: Path, exports: Path) -> None:
+    path = file_of(exports, 202406)
+    path.write_bytes(path.read_bytes() + b"\n")
+
+
+def delete_file(_: Path, exports: Path) -> None:
+    file_of(exports, 202406).unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence", "on_page"),
+    [
+        (update_values, "The account does not balance in 1 place: 2024-06 cpu.", "the table holds other values than"),
+        (alter_file, "1 of 2 months needs attention.", "its file has changed since it was loaded"),
+        (delete_file, "1 of 2 months needs attention.", "its file is gone since it was loaded"),
+    ],
+)
+def test_audit_compares_content_with_what_was_loaded(
+    work: Path, exports: Path, change: Callable[[Path, Path], None], sentence: str, on_page: str
+) -> None:
+    refined(foreign_platform(work, exports))
+    change(work, exports)
+
+    result = audit(work)
+
+    assert result.exit_code == 1, result.output
+    assert sentence in result.output
+    assert on_page in (work / "audit" / "refinery.html").read_text(encoding="utf-8")
+
+
+def test_audit_says_where_the_feed_is_no_longer_there_and_leaves_the_table_good(work: Path, exports: Path) -> None:
+    refined(foreign_platform(work, exports))
+    exports.rename(exports.with_name("elsewhere"))
+
+    result = audit(work)
+
+    assert result.exit_code == 0, result.output
+    assert "were not compared with the table" in (work / "audit" / "refinery.html").read_text(encoding="utf-8")
 
 
 def test_audit_writes_where_it_is_told(work: Path, exports: Path, tmp_path: Path) -> None:

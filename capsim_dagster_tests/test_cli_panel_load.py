@@ -43,12 +43,13 @@ def test_load_says_what_holds_and_where_things_lie(site: Site) -> None:
     result = run(site)
 
     assert result.exit_code == 0, result.output
-    assert result.output == (
+    assert result.output.startswith(
         f"loaded {path}\n"
         "  15 of 15 claims hold; 4,000 rows, 10 servers, 2024-01-01 to 2025-02-03\n"
         f"report: {site.staged.with_name(STAGED.stem + '_report.json')}\n"
         f"validated panel: {site.staged}\n"
         "passed\n"
+        f"next: capsim panel show {site.staged} "
     )
 
 

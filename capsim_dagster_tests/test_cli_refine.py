@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -181,8 +182,25 @@ def test_refine_names_files_that_are_not_in_the_layout(refine: Refine, exports: 
 
     assert result.exit_code == 0
     assert said in result.output
-    assert "  copy [red] 0.csv\n" in result.output
+    assert f"{said}, and not read: copy [red] 0.csv" in result.output
     assert result.output.count("copy [red]") == min(strays, 5)
+    assert ("and 2 more" in result.output) is (strays > 5)
+
+
+def test_refine_names_months_that_are_no_longer_in_the_feed_and_ends_with_zero(
+    refine: Refine, exports: Path, work: Path
+) -> None:
+    write_feed(exports, [202404])
+    assert refine().exit_code == 0
+    for month in (202404, 202405):
+        shutil.rmtree(file_of(exports, month).parent)
+
+    result = refine()
+
+    assert result.exit_code == 0, result.output
+    assert "no longer in the feed, and kept as loaded: 2024-04 to 2024-05" in result.output
+    assert "6 files no longer in the feed" in (work / "audit/refinery.html").read_text(encoding="utf-8")
+    assert refine("--month", "2024-05").exit_code == 1
 
 
 def test_refine_writes_the_audit_page_and_says_where(refine: Refine, work: Path, exports: Path) -> None:

@@ -152,7 +152,7 @@ def test_verify_names_the_hours_that_the_daily_dataset_has_and_the_folder_lacks(
 
     assert result.exit_code == 1
     assert "error each_hour_of_the_day_is_published 23 hour 00 is missing hour 01 is missing" in words(result)
-    assert f"failed {published(data_dir)} and {daily}: 4 of 5 claims hold, 48 rows" in words(result)
+    assert f"failed {published(data_dir)} and {daily}: 4 of 5 claims hold, 1 error, 48 rows" in words(result)
 
 
 @pytest.mark.slow

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import duckdb
 
 from capsim_dagster.audits.parity import named
+from capsim_dagster.audits.refinery import Source, source_states
 from capsim_dagster.audits.relations import NOTHING, Fingerprint, PieceKey, rows_of, statement
 from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.errors import plural
 from capsim_dagster.schemas.months import month_name
-from capsim_dagster.storage import sha256
 
 
 class _Account(NamedTuple):
@@ -20,7 +21,6 @@ class _Account(NamedTuple):
     path: str
     month: int
     resource: str
-    sha256: str
     lines: int
     loaded: int
     rejected: int
@@ -38,7 +38,7 @@ def reconciliation(
 
     Of each file: physical lines = loaded + rejected; the table holds just the loaded rows, by number and by a checksum
     over their content that was taken from the parsed file; the rejected lines are all there; and the file has the
-    digest that it had.
+    digest that it had. A month whose files were all rotated away from a user's feed stays good.
 
     Args:
         connection: Connection that sees the accounts.
@@ -47,7 +47,10 @@ def reconciliation(
         month: The month to look at, as YYYYMM; None = all.
     """
     accounts = [_Account(*row) for row in rows_of(connection, statement("reconciliation"), {"month": month})]
-    verdicts = [(account, list(_problems(account, found, root))) for account in accounts]
+    sources = source_states(connection, root, month)
+    verdicts = [
+        (account, list(_problems(account, found, sources[account.month, account.resource]))) for account in accounts
+    ]
     problems = [problem for _, found_wrong in verdicts for problem in found_wrong]
     orphans = found.keys() - {(account.month, account.resource) for account in accounts}
     problems += [f"{named(piece)}: {found[piece].rows:,} rows come from no file" for piece in sorted(orphans)]
@@ -73,11 +76,11 @@ def _by_month(verdicts: Sequence[tuple[_Account, Sequence[str]]]) -> Iterator[di
             "month": month_name(month),
             "files": len(files),
             **{name: sum(getattr(account, name) for account, _ in files) for name in ("lines", "loaded", "rejected")},
-            "verdict": "accounted for" if not wrong else f"{wrong} problem" + "s" * (wrong > 1),
+            "verdict": "accounted for" if not wrong else plural(wrong, "problem"),
         }
 
 
-def _problems(account: _Account, found: Mapping[PieceKey, Fingerprint], root: Path) -> Iterator[str]:
+def _problems(account: _Account, found: Mapping[PieceKey, Fingerprint], source: Source) -> Iterator[str]:
     rows = found.get((account.month, account.resource), NOTHING)
     if account.lines != account.loaded + account.rejected:
         yield f"{account.path}: {account.lines:,} lines, but {account.loaded:,} loaded + {account.rejected:,} rejected"
@@ -87,8 +90,7 @@ def _problems(account: _Account, found: Mapping[PieceKey, Fingerprint], root: Pa
         yield f"{account.path}: the table holds {rows.rows:,} of its {account.loaded:,} rows"
     elif f"{rows.checksum:x}" != account.checksum:
         yield f"{account.path}: the table holds other values than the file"
-    path = root / account.path
-    if not path.is_file():
+    if source is Source.LOST:
         yield f"{account.path} was loaded but is no longer there"
-    elif sha256(path) != account.sha256:
+    elif source is Source.CHANGED:
         yield f"{account.path} has changed since it was loaded"

@@ -1,5 +1,5 @@
 -- One row a loaded file, of one month or of all: what its account says, and what tables hold of it.
-SELECT files.path, files.yearmonth, files.resource, files.sha256, files.lines, files.loaded, files.rejected,
+SELECT files.path, files.yearmonth, files.resource, files.lines, files.loaded, files.rejected,
     files.checksum, coalesce(lines_of.rejected, 0) AS rejected_lines
 FROM feed_files AS files
 LEFT JOIN (

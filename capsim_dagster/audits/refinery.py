@@ -5,22 +5,29 @@ Tables in, frozen facts out, and whether they agree with each other. How a page 
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
 from operator import attrgetter, itemgetter
+from pathlib import Path
 from typing import Any, Final
 
 import duckdb
 
 from capsim_dagster import warehouse
-from capsim_dagster.audits.relations import PieceKey, rows_of, statement
+from capsim_dagster.audits.relations import PieceKey, rows_of, statement, view_table
 from capsim_dagster.errors import MAX_EXAMPLES
 from capsim_dagster.schemas import VARIETIES, FileFault, LineFault, Resource, Variety
 from capsim_dagster.schemas.months import month_span
+from capsim_dagster.storage import sha256
 
 ORIGIN_FACT: Final = "feed.origin"
 """What the warehouse calls the place that its feed came from."""
+OWN_FEED: Final = "capsim"
+"""The origin of capsim's own feed; another's is the path of its root."""
+_SOURCES: Final = (
+    "SELECT yearmonth, resource, path, sha256 FROM feed_files WHERE $month IS NULL OR yearmonth = $month ORDER BY ALL"
+)
 RAW_CHARACTERS: Final = 160
 """How much of a rejected line is fetched as an example, and one more that tells that there was more."""
 
@@ -53,6 +60,21 @@ class Claim(StrEnum):
     """loaded = rows in `processed_data`."""
     REJECTED = "rejected"
     """rejected = rows in `rejected_lines`."""
+    CONTENT = "content"
+    """The rows have the content that the file had, by checksum; judged where they are as many."""
+
+
+class Source(StrEnum):
+    """What became of a file since it was loaded."""
+
+    SAME = "same"
+    """It lies in the feed as it did; or nobody looked."""
+    CHANGED = "changed"
+    """It lies there with other content."""
+    LOST = "lost"
+    """It is gone, and others of its month are there, or it is capsim's own."""
+    ROTATED = "rotated"
+    """It is gone with all others of its month, as old months of a user's feed are: what was loaded stays good."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +88,8 @@ class LoadedFile:
     rejected: int
     dialect: str
     loaded_at: dt.datetime
+    sha256: str = ""
+    checksum: str = "0"
 
     @property
     def rejected_share(self) -> float:
@@ -106,6 +130,8 @@ class Piece:
         table_rows: Rows in `processed_data`.
         rejected_rows: Rows in `rejected_lines`.
         is_held_back: Whether another file of the month was refused while this one is not loaded.
+        table_checksum: Checksum over the content of those rows.
+        source: What became of its file since it was loaded.
     """
 
     month: int
@@ -115,6 +141,8 @@ class Piece:
     table_rows: int = 0
     rejected_rows: int = 0
     is_held_back: bool = False
+    table_checksum: int = 0
+    source: Source = Source.SAME
 
     @property
     def state(self) -> PieceState:
@@ -132,10 +160,13 @@ class Piece:
     def disagreements(self) -> tuple[Disagreement, ...]:
         """The claims that do not hold."""
         lines, loaded, rejected = (self.file.lines, self.file.loaded, self.file.rejected) if self.file else (0, 0, 0)
+        is_comparable = self.file is not None and loaded == self.table_rows
+        content = int(self.file.checksum, 16) if self.file and is_comparable else self.table_checksum
         compared = (
             (Claim.LINES, lines, loaded + rejected),
             (Claim.TABLE, loaded, self.table_rows),
             (Claim.REJECTED, rejected, self.rejected_rows),
+            (Claim.CONTENT, content, self.table_checksum),
         )
         return tuple(
             Disagreement(self.month, self.resource, claim, promised, found)
@@ -199,6 +230,7 @@ class RefineryAccount:
         pieces: What became of each month and resource that is expected or seen.
         reasons: Rejected lines by reason, the most frequent first.
         varieties: Each of the ten varieties; empty = no inventory.
+        is_compared: Whether the files were looked at: not where the folder of the feed is gone.
     """
 
     origin: str | None
@@ -207,6 +239,7 @@ class RefineryAccount:
     pieces: Mapping[PieceKey, Piece]
     reasons: Sequence[ReasonCount]
     varieties: Sequence[VarietyCount]
+    is_compared: bool = True
 
     @property
     def is_empty(self) -> bool:
@@ -223,6 +256,10 @@ class RefineryAccount:
         """The pieces whose latest file was refused, by month and resource."""
         return tuple(piece for piece in self.pieces.values() if piece.refused)
 
+    def with_source(self, *sources: Source) -> tuple[Piece, ...]:
+        """Return the pieces whose files became something since they were loaded, by month and resource."""
+        return tuple(piece for piece in self.pieces.values() if piece.source in sources)
+
     def in_state(self, *states: PieceState) -> tuple[Piece, ...]:
         """Return the pieces in some states, by month and resource."""
         return tuple(piece for piece in self.pieces.values() if piece.state in states)
@@ -238,14 +275,21 @@ class RefineryAccount:
         return {month: sums.rejected / sums.lines for month, sums in totals.items() if sums.lines}
 
 
-def refinery_account(connection: duckdb.DuckDBPyConnection, resources: Sequence[Resource]) -> RefineryAccount:
-    """Return what became of every file and line.
+def refinery_account(
+    connection: duckdb.DuckDBPyConnection, resources: Sequence[Resource], feed: Path | None = None
+) -> RefineryAccount:
+    """Return what became of every file and line, and whether rows and files are still what was loaded.
 
     Args:
         connection: An open warehouse.
         resources: Resources that each month must have.
+        feed: Root of the feed that the table holds: each file there is read; None = files are not looked at.
     """
-    seen = {(piece.month, piece.resource): piece for piece in _pieces(connection)}
+    sources = source_states(connection, feed) if feed is not None and feed.is_dir() else {}
+    seen = {
+        (piece.month, piece.resource): replace(piece, source=sources.get((piece.month, piece.resource), Source.SAME))
+        for piece in _pieces(connection)
+    }
     expected = _expected_months(connection, seen.values())
     due = {(month, resource.value) for month in expected for resource in resources}
     dragged = {piece.month for piece in seen.values() if piece.refused}
@@ -260,12 +304,41 @@ def refinery_account(connection: duckdb.DuckDBPyConnection, resources: Sequence[
         pieces=pieces,
         reasons=_reasons(connection),
         varieties=_varieties(connection),
+        is_compared=feed is None or feed.is_dir(),
     )
 
 
+def source_states(
+    connection: duckdb.DuckDBPyConnection, feed: Path, month: int | None = None
+) -> dict[PieceKey, Source]:
+    """Return what became of each loaded file since.
+
+    Args:
+        connection: An open warehouse.
+        feed: Root of the feed that the table holds.
+        month: The month to look at, as YYYYMM; None = all.
+    """
+    is_own = warehouse.fact(connection, ORIGIN_FACT) in (None, OWN_FEED)
+    files = rows_of(connection, _SOURCES, {"month": month})
+    there = {month for month, _, path, _ in files if (feed / path).is_file()}
+    return {
+        (month, resource): _source(feed / path, digest, is_expected=is_own or month in there)
+        for month, resource, path, digest in files
+    }
+
+
+def _source(path: Path, digest: str, *, is_expected: bool) -> Source:
+    if not path.is_file():
+        return Source.LOST if is_expected else Source.ROTATED
+    return Source.SAME if sha256(path) == digest else Source.CHANGED
+
+
 def _pieces(connection: duckdb.DuckDBPyConnection) -> Iterator[Piece]:
-    for month, resource, table_rows, rejected_rows, *facts in rows_of(connection, statement("refinery_pieces")):
-        yield Piece(month, resource, _loaded_file(facts[:7]), _refused_file(facts[7:]), table_rows, rejected_rows)
+    view_table(connection)
+    pieces = statement("refinery_pieces", fingerprints=statement("fingerprint", relation="table_rows"))
+    for month, resource, table_rows, rejected_rows, checksum, *facts in rows_of(connection, pieces):
+        file, refused = _loaded_file(facts[:9]), _refused_file(facts[9:])
+        yield Piece(month, resource, file, refused, table_rows, rejected_rows, table_checksum=int(checksum))
 
 
 def _loaded_file(facts: list[Any]) -> LoadedFile | None:

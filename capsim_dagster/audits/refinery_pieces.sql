@@ -1,8 +1,9 @@
 -- One row a month and resource that a file, a refusal, the table or rejected_lines knows of.
-WITH table_rows AS (
-    SELECT (year(ds) * 100 + month(ds))::INTEGER AS yearmonth, resource, count(*) AS rows
-    FROM processed_data
-    GROUP BY ALL
+WITH fingerprints AS (
+{fingerprints}
+),
+held AS (
+    SELECT month AS yearmonth, resource, rows, checksum FROM fingerprints
 ),
 quarantine AS (
     SELECT yearmonth, resource, count(*) AS rows
@@ -12,8 +13,9 @@ quarantine AS (
 SELECT
     yearmonth,
     resource,
-    coalesce(table_rows.rows, 0) AS table_rows,
+    coalesce(held.rows, 0) AS table_rows,
     coalesce(quarantine.rows, 0) AS rejected_rows,
+    coalesce(held.checksum, 0) AS table_checksum,
     loaded.path,
     loaded.bytes,
     loaded.lines,
@@ -21,11 +23,13 @@ SELECT
     loaded.rejected,
     loaded.dialect,
     loaded.loaded_at,
+    loaded.sha256,
+    loaded.checksum,
     refused.path AS refused_path,
     refused.reason,
     refused.detail,
     refused.refused_at
-FROM table_rows
+FROM held
 FULL JOIN quarantine USING (yearmonth, resource)
 FULL JOIN feed_files AS loaded USING (yearmonth, resource)
 FULL JOIN refused_files AS refused USING (yearmonth, resource)

@@ -5,6 +5,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rich.console import Console
+
+from capsim_dagster.cli.terminal import escape
 from capsim_dagster.errors import listed
 from capsim_dagster.orchestration.states import LOST, AssetStatus, State, Status
 from capsim_dagster.schemas.months import month_name
@@ -41,6 +44,11 @@ class Advice:
     months: Sequence[int]
     assets: Sequence[str]
     command: str
+
+
+def print_next(terminal: Console, command: str, options: str) -> None:
+    """Print the command that one would type next, with the options that lead it to the same data."""
+    terminal.print(escape(f"next: {command}{options}"), soft_wrap=True, highlight=False)
 
 
 @dataclass(frozen=True)

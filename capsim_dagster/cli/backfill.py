@@ -29,6 +29,7 @@ from capsim_dagster.cli.process import report_interrupt
 from capsim_dagster.cli.run import print_summary
 from capsim_dagster.cli.status import instance_to_read
 from capsim_dagster.cli.terminal import escape
+from capsim_dagster.errors import plural
 from capsim_dagster.schemas.months import months_between, yearmonth
 
 if TYPE_CHECKING:
@@ -201,8 +202,7 @@ def _print_plan(terminal: Console, plan: "Plan", *, with_runs: bool) -> None:
 
 
 def _counted(plan: "Plan") -> str:
-    months, runs = len(plan.months), len(plan.runs)
-    return f"{months} month{'s' * (months > 1)} in {runs} run{'s' * (runs > 1)}"
+    return f"{plural(len(plan.months), 'month')} in {plural(len(plan.runs), 'run')}"
 
 
 def _print_run(summary: "RunSummary", terminal: Console) -> None:
@@ -210,7 +210,8 @@ def _print_run(summary: "RunSummary", terminal: Console) -> None:
     passed = sum(check.passed for check in summary.checks)
     rows = next((asset.rows for asset in summary.assets if asset.asset == "processed_data"), 0)
     mark = "[green]✓[/]" if summary.succeeded else "[red]✗[/]"
-    lines = [f"{mark} {rows:,} rows loaded, {passed} of {len(summary.checks)} checks passed (run {summary.run_id[:8]})"]
+    counted = f"{passed} of {plural(len(summary.checks), 'check')} passed"
+    lines = [f"{mark} {rows:,} rows loaded, {counted} (run {summary.run_id[:8]})"]
     lines += [
         f"[{'yellow' if check.is_warning else 'red'}]{check.asset} {check.check}:[/] {escape(check.detail)}"
         for check in summary.checks

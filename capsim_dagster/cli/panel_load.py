@@ -1,5 +1,6 @@
 """`capsim panel load`: validate a panel, and stage it if it passes."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -9,17 +10,21 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from capsim_dagster.cli.advice import print_next
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
     config_option,
     console,
     data_dir_option,
+    directory_option,
     env_option,
     open_directory,
     overrides_of,
 )
 from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import escape
+from capsim_dagster.cli.verification import claims_in_words
+from capsim_dagster.errors import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +84,9 @@ def load(
         click.echo(outcome.report.as_json(), nl=False)
     else:
         _print_outcome(terminal, outcome)
+        if outcome.report.staged:
+            look = f"capsim panel show {shlex.quote(outcome.report.staged.url)}"
+            print_next(terminal, look, directory_option(chosen.settings))
     sys.exit(0 if outcome.report.validation_passed else EXIT_FAILED)
 
 
@@ -126,10 +134,10 @@ def _print_outcome(terminal: Console, outcome: "LoadOutcome") -> None:
     against = [finding for finding in report.findings if not finding.passed]
     if against:
         terminal.print(_findings_table(against))
-    counts = [f"{len(report.findings) - len(against):,} of {len(report.findings):,} claims hold"]
+    counts = [claims_in_words(report.findings)]
     if (facts := report.facts) is not None:
         window = f", {facts.start} to {facts.end}" if facts.start else ""
-        counts.append(f"{facts.rows:,} rows, {facts.servers:,} servers{window}")
+        counts.append(f"{plural(facts.rows, 'row')}, {plural(facts.servers, 'server')}{window}")
     lines = [f"loaded {report.source.url}", f"  {'; '.join(counts)}", f"report: {outcome.report_url}"]
     if report.staged:
         lines.append(f"validated panel: {report.staged.url}")
@@ -144,7 +152,7 @@ def _verdict(outcome: "LoadOutcome") -> str:
         names = ", ".join(finding.name for finding in report.failed)
         return f"[red]failed[/]: {names}; nothing was staged"
     warned = sum(not finding.passed and finding.severity == "warning" for finding in report.findings)
-    return f"[yellow]passed[/] with {warned:,} warning{'s' if warned > 1 else ''}" if warned else "[green]passed[/]"
+    return f"[yellow]passed[/] with {plural(warned, 'warning')}" if warned else "[green]passed[/]"
 
 
 def _repairs_table(repairs: "Sequence[Repair]") -> Table:

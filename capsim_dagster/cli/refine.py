@@ -13,18 +13,21 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from capsim_dagster.cli.advice import print_next
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
     MONTH,
     config_option,
     console,
     data_dir_option,
+    directory_option,
     open_directory,
     overrides_of,
 )
 from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import escape
-from capsim_dagster.errors import CapsimError, FeedError, GateError, SettingsError
+from capsim_dagster.errors import MAX_EXAMPLES, CapsimError, FeedError, GateError, SettingsError, listed, plural
+from capsim_dagster.orchestration.months import ranges_named
 from capsim_dagster.pipeline.audit_format import share
 from capsim_dagster.schemas.months import month_name
 
@@ -85,7 +88,7 @@ def refine(  # noqa: PLR0913 one argument an option
     from capsim_dagster.orchestration.keys import REFINERY_AUDIT
     from capsim_dagster.pipeline.directory import write_record
     from capsim_dagster.pipeline.platform import Platform
-    from capsim_dagster.pipeline.refine import feed_months, foreign_hosts
+    from capsim_dagster.pipeline.refine import feed_months, foreign_hosts, rotated_months
     from capsim_dagster.settings import Kind
 
     options = {
@@ -110,9 +113,11 @@ def refine(  # noqa: PLR0913 one argument an option
             write_record(chosen, kind)
         _print_months(terminal, asked, loaded)
         _print_strays(terminal, platform)
+        _print_rotated(terminal, [month for month in rotated_months(platform) if month not in asked])
         _print_verdict(terminal, platform, asked, loaded, failure)
         record.made(REFINERY_AUDIT, made_audit(platform, print_audit_page(platform, terminal), asked))
     is_scored = _print_score(terminal, platform) if score else True
+    print_next(terminal, "capsim status", directory_option(platform.settings))
     sys.exit(0 if failure is None and is_scored else EXIT_FAILED)
 
 
@@ -212,12 +217,20 @@ def _print_strays(terminal: Console, platform: "Platform") -> None:
     """Name the files of a user's feed that are in no month because of their names."""
     from capsim_dagster.pipeline.feed_cache import strays_of
 
-    count, strays = strays_of(platform)
-    if count:
-        said = f"{count:,} files are" if count > 1 else "1 file is"
-        terminal.print(f"[yellow]{said} not in the layout, and not read:", soft_wrap=True, highlight=False)
-        for name in [*strays[:5], *(["…"] if count > 5 else [])]:
-            terminal.print(f"  {escape(name)}", soft_wrap=True, highlight=False)
+    strays = strays_of(platform)
+    if strays.total:
+        count = plural(strays.total, "file is", "files are")
+        more = strays.total - len(strays.names)
+        names = listed(strays.names) if not more else f"{', '.join(strays.names[:MAX_EXAMPLES])} …"
+        told = f"[yellow]{count} not in the layout, and not read:[/] {escape(names)}"
+        terminal.print(told, soft_wrap=True, highlight=False)
+
+
+def _print_rotated(terminal: Console, months: Sequence[int]) -> None:
+    """Name the months of which the feed holds no file any more."""
+    if months:
+        told = f"no longer in the feed, and kept as loaded: {ranges_named(months)}"
+        terminal.print(told, soft_wrap=True, highlight=False)
 
 
 def _print_verdict(

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from capsim_dagster.cli.advice import print_next
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
     command_line,
@@ -25,11 +26,11 @@ from capsim_dagster.cli.options import (
 from capsim_dagster.cli.process import report_interrupt
 from capsim_dagster.cli.refine import print_audit_page
 from capsim_dagster.cli.terminal import escape
-from capsim_dagster.errors import SettingsError
+from capsim_dagster.errors import SettingsError, plural
 from capsim_dagster.schemas.months import months_between, yearmonth
 
 if TYPE_CHECKING:
-    from capsim_dagster.orchestration.run_summary import RunSummary
+    from capsim_dagster.orchestration.run_summary import CheckSummary, RunSummary
     from capsim_dagster.pipeline.platform import Platform
     from capsim_dagster.settings import Chosen, Settings
 
@@ -40,6 +41,7 @@ _MEGA: Final = 1_000_000
 @config_option
 @data_dir_option
 @fleet_options
+@click.option("--checks", "with_checks", is_flag=True, help="List every check, those too that passed.")
 @click.option("--dirty", is_flag=True, help="Put every kind of harmless and harmful dirt into the feed's lines.")
 @click.option("--replace", is_flag=True, help="Replace what the directory holds where other settings made it.")
 def run(  # noqa: PLR0913 one argument an option
@@ -51,6 +53,7 @@ def run(  # noqa: PLR0913 one argument an option
     *,
     dirty: bool,
     replace: bool,
+    with_checks: bool,
 ) -> None:
     """Simulate the fleet, write the feed, load the table, audit everything.
 
@@ -65,7 +68,7 @@ def run(  # noqa: PLR0913 one argument an option
     overrides = overrides_of(data_dir, generation=window(hosts, start, end), feed=dirt)
     chosen = choose_settings(config, overrides, adopts_edits=True)
     _begin(chosen, may_replace=replace)
-    sys.exit(_run_main_job(chosen.settings, console()))
+    sys.exit(_run_main_job(chosen.settings, console(), with_checks=with_checks))
 
 
 def _begin(chosen: "Chosen", *, may_replace: bool) -> None:
@@ -112,7 +115,7 @@ def _ask_to_replace(platform: "Platform", told: str, sections: Collection[str]) 
     )
 
 
-def _run_main_job(settings: "Settings", terminal: Console) -> int:
+def _run_main_job(settings: "Settings", terminal: Console, *, with_checks: bool) -> int:
     """Run `full_refresh` for the configured window and print what happened; return the exit code."""
     from dagster import DagsterExecutionInterruptedError
 
@@ -141,35 +144,58 @@ def _run_main_job(settings: "Settings", terminal: Console) -> int:
         return report_interrupt()
     if summary.interrupted:
         return report_interrupt()
-    print_summary(summary, terminal, directory_option(settings))
-    if not summary.succeeded and layout.warehouse.exists():
+    print_summary(summary, terminal, with_checks=with_checks)
+    if summary.succeeded:
+        terminal.print(escape(f"audit page: {layout.audit}"), soft_wrap=True, highlight=False)
+        print_next(terminal, "capsim ui", directory_option(settings))
+    elif layout.warehouse.exists():
         # The asset that writes the page is not reached then, and it is wanted most.
         print_audit_page(Platform(settings), terminal)
+        print_next(terminal, "capsim status", directory_option(settings))
     return 0 if summary.succeeded else EXIT_FAILED
 
 
-def print_summary(summary: "RunSummary", terminal: Console, options: str) -> None:
-    """Print what a run did: its assets, its checks, the verdict, and the next step with the options that it needs."""
+def print_summary(summary: "RunSummary", terminal: Console, *, with_checks: bool = False) -> None:
+    """Print what a run did: its assets, its checks, and the verdict.
+
+    Args:
+        summary: What it did.
+        terminal: Where to.
+        with_checks: Whether each check is listed, and not only those that failed.
+    """
     assets = Table("asset", "months", "rows", "MB", title="Assets", title_justify="left")
     for column in assets.columns[1:]:
         column.justify = "right"
     for asset in summary.assets:
         size = f"{asset.bytes / _MEGA:,.1f}" if asset.bytes else ""
         assets.add_row(asset.asset, str(asset.partitions or ""), f"{asset.rows:,}", size)
-    checks = Table("", "asset", "check", "months", "detail", title="Checks", title_justify="left")
-    checks.columns[3].justify = "right"
-    for check in summary.checks:
-        verdict = "[green]✓" if check.passed else "[yellow]![/]" if check.is_warning else "[red]✗"
-        checks.add_row(verdict, check.asset, check.check, str(check.months or ""), escape(check.detail))
-    terminal.print(assets, checks)
-    passed = sum(check.passed for check in summary.checks)
+    terminal.print(assets)
+    _print_checks(summary.checks, terminal, with_all=with_checks)
     for failure in summary.failures:
         terminal.print(f"[red]failed[/] {escape(failure)}", soft_wrap=True, highlight=False)
+    passed = sum(check.passed for check in summary.checks)
+    warned = sum(check.is_warning and not check.passed for check in summary.checks)
+    warnings = f", {plural(warned, 'warning')}" if warned else ""
     verdict = (
         "[green]all gates hold[/]" if summary.succeeded else "[red]a gate failed: later assets were not touched[/]"
     )
-    terminal.print(
-        f"{passed} of {len(summary.checks)} checks passed; {verdict}. Run {summary.run_id[:8]}; see: capsim ui"
-        + escape(options),
-        soft_wrap=True,
-    )
+    counted = f"{passed} of {plural(len(summary.checks), 'check')} passed{warnings}"
+    terminal.print(f"{counted}; {verdict}. Run {summary.run_id[:8]}", soft_wrap=True)
+
+
+def _print_checks(checks: "Sequence[CheckSummary]", terminal: Console, *, with_all: bool) -> None:
+    """Print the checks that failed in full, and how many passed of each asset in a line; or all of them in full."""
+    shown = [check for check in checks if with_all or not check.passed]
+    if shown:
+        table = Table("", "check", "months", "detail", title="Checks", title_justify="left")
+        table.columns[1].overflow = "fold"
+        table.columns[2].justify = "right"
+        for check in shown:
+            verdict = "[green]✓" if check.passed else "[yellow]![/]" if check.is_warning else "[red]✗[/]"
+            table.add_row(verdict, f"{check.asset} {check.check}", str(check.months or ""), escape(check.detail))
+        terminal.print(table)
+    for asset in dict.fromkeys(check.asset for check in checks):
+        of_asset = [check.passed for check in checks if check.asset == asset]
+        mark = "[green]✓[/]" if all(of_asset) else "[yellow]![/]"
+        told = f"{mark} {asset}: {sum(of_asset)} of {plural(len(of_asset), 'check')}"
+        terminal.print(told, soft_wrap=True, highlight=False)

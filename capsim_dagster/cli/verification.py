@@ -1,15 +1,20 @@
 """What verifying a dataset found, in the terminal."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.table import Table
 
+from capsim_dagster.audits.finding import Finding
 from capsim_dagster.cli.terminal import escape
+from capsim_dagster.errors import plural
 
 if TYPE_CHECKING:
     from capsim_dagster.publication.findings import Verification
 
+_WORDS: Final = {"error": "error", "warning": "warning", "info": "remark"}
 _COLOURS: Final = {"error": "red", "warning": "yellow", "info": "blue"}
 
 
@@ -24,5 +29,20 @@ def print_verification(terminal: Console, result: "Verification") -> None:
             table.add_row(colour, finding.name, f"{finding.count:,}", "\n".join(map(escape, said)))
         terminal.print(table)
     verdict = "[green]passed[/]" if result.passed else "[red]failed[/]"
-    claims = f"{len(result.findings) - len(result.against):,} of {len(result.findings):,} claims hold"
-    terminal.print(f"{verdict} {escape(result.where)}: {claims}, {result.rows:,} rows", soft_wrap=True, highlight=False)
+    claims = claims_in_words(result.findings)
+    terminal.print(
+        f"{verdict} {escape(result.where)}: {claims}, {plural(result.rows, 'row')}", soft_wrap=True, highlight=False
+    )
+
+
+def claims_in_words(findings: Sequence[Finding]) -> str:
+    """Return how many claims hold, and what those are that do not: a claim that only warns lets the rest pass.
+
+    >>> from capsim_dagster.audits.finding import Severity
+    >>> claims_in_words([Finding("a", Severity.WARNING, False, 2, ""), Finding("b", Severity.ERROR, True, 0, "")])
+    '1 of 2 claims hold, 1 warning'
+    """
+    held = sum(finding.passed for finding in findings)
+    against = Counter(str(finding.severity) for finding in findings if not finding.passed)
+    counted = [plural(against[severity], word) for severity, word in _WORDS.items() if against[severity]]
+    return ", ".join([f"{held:,} of {plural(len(findings), 'claim')} hold", *counted])

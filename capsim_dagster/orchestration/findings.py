@@ -147,8 +147,8 @@ def _whole(seen: Seen, known: KnownAsset) -> AssetStatus:
 def _months(seen: Seen, known: KnownAsset) -> AssetStatus:
     """Return the states of the months of an asset; what was made of a fleet that was replaced is not there."""
     history, since = seen.history, seen.history.fleet_since
-    made = {month: history.made.get((known.name, key_of(month))) for month in seen.months}
-    made = {month: each for month, each in made.items() if each and each.storage_id >= since}
+    found_made = {month: history.made.get((known.name, key_of(month))) for month in seen.months}
+    made = {month: each for month, each in found_made.items() if each and each.storage_id >= since}
     asked = {month for run in history.unfinished if _loads(run, known) for month in months_asked(run.tags, seen.months)}
     months, problems, rows = dict[int, State](), list[str](), 0
     for month in seen.months:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from capsim_dagster.errors import StorageError
 
-Query = Callable[[str], Sequence[Sequence[Any]]]
+Query = Callable[[str], Sequence[tuple[Any, ...]]]
 """Returns the rows of a SELECT."""
 Slot = tuple[str, str | None]
 """An asset and its partition; None = it has none."""
@@ -156,11 +156,13 @@ def read_history(records: Records, *, bodiless: Collection[str] = (), last_runs:
     wiped = {asset: _moment(moment) for asset, moment in records.events(_WIPED)}
     latest = [row for row in records.events(_LATEST) if row[1] not in wiped or _moment(row[5]) > wiped[row[1]]]
     wanted = [row[0] for row in latest if row[3] == _MADE and _asset(row[1]) not in bodiless]
-    bodies = dict(records.events(f"SELECT id, event FROM event_logs WHERE id IN ({_numbers(wanted)})"))
+    bodies: dict[int, str] = dict(records.events(f"SELECT id, event FROM event_logs WHERE id IN ({_numbers(wanted)})"))
     made = {_slot(row): _made(row, bodies.get(row[0])) for row in latest if row[3] == _MADE}
     planned = {_slot(row): (row[0], row[4]) for row in latest if row[3] == _PLANNED}
     tried = {slot: run for slot, (event, run) in planned.items() if slot not in made or made[slot].storage_id < event}
-    statuses = dict(records.runs(f"SELECT run_id, status FROM runs WHERE run_id IN ({_quoted({*tried.values()})})"))
+    statuses: dict[str, str] = dict(
+        records.runs(f"SELECT run_id, status FROM runs WHERE run_id IN ({_quoted({*tried.values()})})")
+    )
     return History(
         made=made,
         attempts={slot: statuses[run] for slot, run in tried.items() if run in statuses},
@@ -217,7 +219,7 @@ def _connected(path: Path, opened: ExitStack) -> sqlite3.Connection:
     raise _unsound(path, "it is no database, or cannot be read")
 
 
-def _rows(connection: sqlite3.Connection, path: Path, sql: str) -> Sequence[Sequence[Any]]:
+def _rows(connection: sqlite3.Connection, path: Path, sql: str) -> Sequence[tuple[Any, ...]]:
     try:
         return connection.execute(sql).fetchall()
     except sqlite3.DatabaseError as error:
@@ -227,7 +229,7 @@ def _rows(connection: sqlite3.Connection, path: Path, sql: str) -> Sequence[Sequ
 def _events_of_run(folder: Path, run_id: str) -> Query:
     """Return a query over the events of a run, which has a file of its own; where that is gone, nothing is found."""
 
-    def query(sql: str) -> Sequence[Sequence[Any]]:
+    def query(sql: str) -> Sequence[tuple[Any, ...]]:
         path = folder / f"{run_id}.db"
         if not path.is_file():
             return []

@@ -75,6 +75,6 @@ def records_of(instance: dg.DagsterInstance) -> Records:
     )
 
 
-def _rows(connect: Callable[[], AbstractContextManager[Connection]], sql: str) -> Sequence[Sequence[Any]]:
+def _rows(connect: Callable[[], AbstractContextManager[Connection]], sql: str) -> Sequence[tuple[Any, ...]]:
     with connect() as connection:
         return [tuple(row) for row in connection.execute(text(sql))]

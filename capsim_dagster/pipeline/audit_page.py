@@ -11,9 +11,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+import duckdb
 import jinja2
 
-from capsim_dagster.audits.refinery import RAW_CHARACTERS, PieceState, RefineryAccount, refinery_account
+from capsim_dagster.audits.refinery import (
+    ORIGIN_FACT,
+    OWN_FEED,
+    RAW_CHARACTERS,
+    PieceState,
+    RefineryAccount,
+    Source,
+    refinery_account,
+)
 from capsim_dagster.errors import SettingsError
 from capsim_dagster.pipeline import audit_format, audit_terms, audit_view
 from capsim_dagster.pipeline.audit_summary import audit_summary
@@ -22,6 +31,7 @@ from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas.months import month_name
 from capsim_dagster.storage import atomic_path
 from capsim_dagster.text import visible
+from capsim_dagster.warehouse import fact
 
 _TEMPLATE: Final = "audit_page.html.j2"
 _FOREIGN_CHARACTERS: Final = 300
@@ -36,6 +46,12 @@ _STATES: Final[Mapping[PieceState, str]] = {
     PieceState.STRAY: "rows without a file that accounts for them",
 }
 
+_SOURCES: Final[Mapping[Source, str]] = {
+    Source.CHANGED: "≠ the file has changed since",
+    Source.LOST: "≠ the file is gone since",
+    Source.ROTATED: "no longer in the feed",
+}
+
 
 @dataclass(frozen=True)
 class AuditPage:
@@ -44,8 +60,8 @@ class AuditPage:
     Attributes:
         path: Where it is.
         verdict: Whether to trust the table, in one sentence.
-        has_problems: Whether something needs attention: nothing loaded, a contradiction, a refused or missing file, a
-            month beyond the limit of rejected lines.
+        has_problems: Whether something needs attention: nothing loaded, a contradiction, a refused or missing file, one
+            that changed or went since it was loaded, a month beyond the limit of rejected lines.
         counts: The totals that it shows, by name.
         summary: What it says first, as Markdown.
     """
@@ -71,12 +87,18 @@ def write_audit_page(platform: Platform, output: Path | None = None, *, now: dt.
     """
     refinery = platform.settings.refinery
     with platform.reading() as connection:
-        account = refinery_account(connection, refinery.resources)
+        account = refinery_account(connection, refinery.resources, _feed_root(platform, connection))
     view = audit_view.page_view(account, refinery.max_rejected_share, now or dt.datetime.now(dt.UTC))
     path = output or platform.layout.audit
     _publish(path, rendered(view, platform.layout.warehouse))
     has_problems = view.verdict.level is not Level.GOOD
     return AuditPage(path, view.verdict.sentence, has_problems, _counts(account), audit_summary(view))
+
+
+def _feed_root(platform: Platform, connection: duckdb.DuckDBPyConnection) -> Path | None:
+    """Return the root of the feed that the table holds, whatever the settings name; None = it holds none."""
+    origin = fact(connection, ORIGIN_FACT)
+    return platform.contract.root if origin == OWN_FEED else Path(origin) if origin else None
 
 
 def rendered(view: PageView, warehouse: Path) -> str:
@@ -93,6 +115,7 @@ def rendered(view: PageView, warehouse: Path) -> str:
         warehouse=str(warehouse),
         terms=audit_terms,
         states=_STATES,
+        sources=_SOURCES,
         raw_characters=RAW_CHARACTERS,
         max_concerns=audit_view.MAX_CONCERNS,
     )
@@ -149,4 +172,5 @@ def _counts(account: RefineryAccount) -> dict[str, int]:
         "refused_files": len(account.refused),
         "absent_files": len(account.in_state(PieceState.REFUSED, PieceState.MISSING, PieceState.HELD_BACK)),
         "disagreements": len(account.disagreements),
+        "changed_files": len(account.with_source(Source.CHANGED, Source.LOST)),
     }

@@ -19,10 +19,11 @@ from capsim_dagster.audits.refinery import (
     Piece,
     PieceState,
     RefineryAccount,
+    Source,
     Totals,
     VarietyCount,
 )
-from capsim_dagster.errors import listed
+from capsim_dagster.errors import listed, plural
 from capsim_dagster.pipeline.audit_format import dialect_traits, number, round_share, share, words
 from capsim_dagster.pipeline.audit_terms import TRAITS, file_remedy
 from capsim_dagster.schemas import DialectTrait
@@ -38,6 +39,13 @@ SHADES: Final = (0.001, 0.01, 0.05)
 """Upper bounds of the shades of rejected shares, inclusive; the last shade has none."""
 LOAD_IT: Final = "Put the file into the feed and load it: capsim refine (capsim's own feed: capsim run)."
 """What to do where a file is missing."""
+
+LOAD_AGAIN: Final = "Restore the file, or load the month as it is now: capsim refine (capsim's own feed: capsim run)."
+"""What to do where a file is not what was loaded."""
+_SOURCES: Final = {
+    Source.CHANGED: "its file has changed since it was loaded",
+    Source.LOST: "its file is gone since it was loaded",
+}
 
 
 class Level(StrEnum):
@@ -168,12 +176,13 @@ def verdict(account: RefineryAccount, max_rejected_share: float) -> Verdict:
         return Verdict(Level.EMPTY, "Nothing is loaded: no feed file has been read into processed_data.")
     totals, broken = account.totals(), account.disagreements
     lines = lines_in_words(totals)
-    details = [*_gaps_in_words(account, max_rejected_share), *_lost_in_words(account)]
+    gaps = _gaps_in_words(account, max_rejected_share)
+    details = [*gaps, *_sources_in_words(account), *_lost_in_words(account)]
     if broken:
         places = list(dict.fromkeys(f"{month_name(one.month)} {one.resource}" for one in broken))
         return Verdict(
             Level.BROKEN,
-            f"The account does not balance in {_counted(len(places), 'place')}: {listed(places)}. "
+            f"The account does not balance in {plural(len(places), 'place')}: {listed(places)}. "
             "Do not use the table before this is settled.",
             [f"{_promises_in_words(totals)}.", *details],
         )
@@ -182,7 +191,7 @@ def verdict(account: RefineryAccount, max_rejected_share: float) -> Verdict:
         verb = "needs" if len(concerned) == 1 else "need"
         return Verdict(
             Level.ATTENTION,
-            f"{number(len(concerned))} of {_counted(len(account.months), 'month')} {verb} attention.",
+            f"{number(len(concerned))} of {plural(len(account.months), 'month')} {verb} attention.",
             [f"{lines}.", *details],
         )
     return Verdict(Level.GOOD, f"{lines}.", details)
@@ -212,6 +221,11 @@ def concerns(account: RefineryAccount, max_rejected_share: float) -> dict[str, l
         "Missing files": [
             Concern(key, _resources(pieces), "no file of it was ever read", LOAD_IT)
             for key, pieces in _by_month(_never_seen(account)).items()
+        ],
+        "Files that are not what was loaded": [
+            Concern(key, _resources(pieces), _SOURCES[source], LOAD_AGAIN)
+            for source in (Source.CHANGED, Source.LOST)
+            for key, pieces in _by_month(account.with_source(source)).items()
         ],
         "Loaded beyond the limit of rejected lines": [
             Concern(
@@ -275,6 +289,7 @@ def _contradiction(one: Disagreement) -> Concern:
         Claim.LINES: f"its file has {promised} lines, but {found} are loaded or rejected",
         Claim.TABLE: f"{promised} lines are said to be loaded, but the table holds {found} rows",
         Claim.REJECTED: f"{promised} lines are said to be rejected, but rejected_lines holds {found}",
+        Claim.CONTENT: "the table holds other values than its file had when it was loaded",
     }[one.claim]
     remedy = "Something else wrote to the warehouse: load the month again from its file."
     return Concern(one.month, [one.resource], what, remedy, is_broken=True)
@@ -310,6 +325,7 @@ def _beyond_limit(account: RefineryAccount, limit: float) -> list[tuple[int, flo
 
 def _months_of_concern(account: RefineryAccount, limit: float) -> set[int]:
     uncovered = [*account.refused, *account.in_state(PieceState.MISSING, PieceState.HELD_BACK)]
+    uncovered += account.with_source(Source.CHANGED, Source.LOST)
     return {piece.month for piece in uncovered} | {key for key, _ in _beyond_limit(account, limit)}
 
 
@@ -321,10 +337,24 @@ def _gaps_in_words(account: RefineryAccount, limit: float) -> list[str]:
         (held, "held back because another one of the month was refused."),
         (missing, "missing."),
     )
-    gaps = [f"{_counted(len(pieces), 'file')} {sentence}" for pieces, sentence in sentences if pieces]
+    gaps = [f"{plural(len(pieces), 'file')} {sentence}" for pieces, sentence in sentences if pieces]
     if beyond:
-        gaps.append(f"{_counted(len(beyond), 'month')} loaded beyond the limit of {round_share(limit)} rejected lines.")
+        gaps.append(f"{plural(len(beyond), 'month')} loaded beyond the limit of {round_share(limit)} rejected lines.")
     return gaps
+
+
+def _sources_in_words(account: RefineryAccount) -> list[str]:
+    """Return what became of the files since they were loaded."""
+    sentences = [
+        (Source.CHANGED, "changed since what is in the table was loaded."),
+        (Source.LOST, "gone since what is in the table was loaded."),
+        (Source.ROTATED, "no longer in the feed, each with its whole month: what was loaded stays good."),
+    ]
+    found = [(account.with_source(source), sentence) for source, sentence in sentences]
+    words = [f"{plural(len(pieces), 'file')} {sentence}" for pieces, sentence in found if pieces]
+    if not account.is_compared and not account.is_empty:
+        words.append("The feed is no longer where it was loaded from: its files were not compared with the table.")
+    return words
 
 
 def _lost_in_words(account: RefineryAccount) -> list[str]:
@@ -332,7 +362,3 @@ def _lost_in_words(account: RefineryAccount) -> list[str]:
     if whole == len(account.varieties):
         return []
     return [f"{whole} of {len(account.varieties)} behavioural varieties have rows of every series."]
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{number(count)} {noun}" if count == 1 else f"{number(count)} {noun}s"

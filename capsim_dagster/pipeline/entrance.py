@@ -12,6 +12,7 @@ import duckdb
 import polars as pl
 
 from capsim_dagster.audits.parity import months_named
+from capsim_dagster.audits.refinery import ORIGIN_FACT, OWN_FEED
 from capsim_dagster.errors import FeedError, PartitionError, WarehouseError
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas.months import yearmonth
@@ -25,10 +26,6 @@ INVENTORY_HASH = "host_inventory.settings_hash"
 CALENDAR_HASH = "time_dimension.settings_hash"
 """Fact in the warehouse: which settings made the calendar."""
 
-FEED_ORIGIN = "feed.origin"
-"""Fact in the warehouse: whose feed the table holds."""
-OWN_FEED = "capsim"
-"""The origin of capsim's own feed; another's is the path of its root."""
 _INVENTORY_DELIMITERS: Final = (",", ";", "\t")
 """Tried after those of the feed: an inventory rarely comes from the tool that measures."""
 _LONGEST_INVENTORY: Final = 128 << 20
@@ -103,19 +100,23 @@ def require_months(days: list[dt.date], months: Iterable[int]) -> None:
         )
 
 
+def feed_origin(platform: Platform) -> str:
+    """Return what the warehouse calls the feed to be refined: the same folder, however the path to it was typed."""
+    return OWN_FEED if platform.refines_own_feed else os.path.normpath(platform.refined.root)
+
+
 def require_one_feed(platform: Platform, connection: duckdb.DuckDBPyConnection) -> None:
     """Make sure that the table holds no rows of another feed, and record which feed it holds from now on.
 
     Raises:
         WarehouseError: If it does.
     """
-    # The same folder, however the path to it was typed.
-    origin = OWN_FEED if platform.refines_own_feed else os.path.normpath(platform.refined.root)
-    found = fact(connection, FEED_ORIGIN)
+    origin = feed_origin(platform)
+    found = fact(connection, ORIGIN_FACT)
     is_loaded = connection.execute("SELECT count(*) FROM feed_files").fetchall()[0][0] > 0
     if is_loaded and found != origin and _is_moved(platform, connection, found):
         with transaction(connection):
-            set_fact(connection, FEED_ORIGIN, origin)
+            set_fact(connection, ORIGIN_FACT, origin)
         return
     if is_loaded and found != origin:
         raise WarehouseError(
@@ -126,7 +127,7 @@ def require_one_feed(platform: Platform, connection: duckdb.DuckDBPyConnection) 
         with transaction(connection):
             # What was refused of a feed that never gave a row tells nothing about this one.
             connection.execute("DELETE FROM refused_files")
-            set_fact(connection, FEED_ORIGIN, origin)
+            set_fact(connection, ORIGIN_FACT, origin)
 
 
 def _is_moved(platform: Platform, connection: duckdb.DuckDBPyConnection, found: str | None) -> bool:

@@ -7,7 +7,6 @@ of change, and only where those differ by content. Whether a month is then loade
 import errno
 import hashlib
 import json
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -18,8 +17,9 @@ from typing import Annotated, ClassVar, Final, Literal, NamedTuple
 import duckdb
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from capsim_dagster.audits.refinery import ORIGIN_FACT
 from capsim_dagster.errors import FeedError, StorageError, WarehouseError, listed
-from capsim_dagster.pipeline.entrance import FEED_ORIGIN
+from capsim_dagster.pipeline.entrance import feed_origin
 from capsim_dagster.pipeline.feed_cache import refresh_feed
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.refine import feed_months
@@ -184,7 +184,7 @@ def loaded_months(platform: Platform, months: Mapping[int, Content]) -> set[int]
     """
     try:
         with open_for_reading(platform.layout.warehouse, lock_timeout_s=0) as connection:
-            if fact(connection, FEED_ORIGIN) != os.path.normpath(platform.refined.root):
+            if fact(connection, ORIGIN_FACT) != feed_origin(platform):
                 return set()
             held = {month: loaded_files(connection, month).values() for month in months}
     except (WarehouseError, duckdb.Error):

@@ -17,7 +17,7 @@ from capsim_dagster.settings import Retention, Settings
 from capsim_dagster.storage.layout import DataLayout
 
 OWN_FEED: Final = "capsim"
-"""The origin of capsim's own feed, as `entrance` records it."""
+"""The origin of capsim's own feed, as `audits.refinery` has it."""
 _HEADERS_BYTES: Final = 3 * 4_096
 """What a DuckDB file holds before its blocks."""
 _IN_USE: Final = "Could not set lock on file"

@@ -6,11 +6,13 @@ from typing import NamedTuple
 
 import duckdb
 
+from capsim_dagster.audits.refinery import ORIGIN_FACT
 from capsim_dagster.errors import CapsimError, FeedError, GateError, SettingsError, listed
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.pipeline.directory import ensure_record
 from capsim_dagster.pipeline.dirt import expected_content
 from capsim_dagster.pipeline.entrance import (
+    feed_origin,
     known_hosts,
     require_calendar,
     require_hosts,
@@ -27,6 +29,7 @@ from capsim_dagster.refinery.load import Feed, LoadedMonth, load_month
 from capsim_dagster.refinery.rules import ReadRules
 from capsim_dagster.schemas.months import month_span
 from capsim_dagster.settings import Kind
+from capsim_dagster.warehouse import fact
 
 
 @dataclass(frozen=True)
@@ -111,10 +114,11 @@ def foreign_hosts(platform: Platform) -> frozenset[str] | None:
 
 
 def feed_months(platform: Platform) -> list[int]:
-    """Return the months of a feed, from the first that has a file to the last, as YYYYMM.
+    """Return the months of a feed, from the first that has a file to the last, as YYYYMM; without those rotated away.
 
     Raises:
         FeedError: If the folder is missing, or holds no file of the layout.
+        WarehouseError: If there is a warehouse that cannot be read.
     """
     _require_folder(platform)
     contract = platform.refined
@@ -127,7 +131,24 @@ def feed_months(platform: Platform) -> list[int]:
             + (f"; found {listed(strays.names)}" if strays.total else ""),
             remedy="set legacy_feed.layout and legacy_feed.resources.*.file_prefix",
         )
-    return month_span(piece.month for piece in pieces)
+    rotated = {*rotated_months(platform)}
+    return [month for month in month_span(piece.month for piece in pieces) if month not in rotated]
+
+
+def rotated_months(platform: Platform) -> list[int]:
+    """Return the months of a user's feed that were loaded and have no file any more: they stay as they are.
+
+    Raises:
+        WarehouseError: If there is a warehouse that cannot be read.
+    """
+    if platform.refines_own_feed or not platform.layout.warehouse.exists():
+        return []
+    with platform.reading() as connection:
+        if fact(connection, ORIGIN_FACT) != feed_origin(platform):
+            return []
+        loaded = connection.execute("SELECT DISTINCT yearmonth FROM feed_files ORDER BY yearmonth").fetchall()
+    there = {piece.month for piece in platform.refined.pieces()}
+    return [month for (month,) in loaded if month not in there]
 
 
 def _require_folder(platform: Platform) -> None:

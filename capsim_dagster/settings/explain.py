@@ -8,7 +8,7 @@ from typing import Any, Final, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from capsim_dagster.errors import SettingsError
+from capsim_dagster.errors import SettingsError, plural
 from capsim_dagster.settings.model import ENV_PREFIX, Settings
 
 Overrides = Mapping[str, Mapping[str, Any]]
@@ -44,7 +44,7 @@ def explain(error: ValidationError, files: Sequence[object], overrides: Override
     lines = [_explain_one(cast("Mapping[str, Any]", problem), overrides) for problem in error.errors()]
     source = f"{', its base '.join(map(str, files))}, {ENV_PREFIX}… variables and command-line options"
     return SettingsError(
-        f"{len(lines)} setting{'s' if len(lines) > 1 else ''} cannot be used:\n  " + "\n  ".join(lines),
+        f"{plural(len(lines), 'setting')} cannot be used:\n  " + "\n  ".join(lines),
         remedy=f"settings come from {source}; every key is explained in config/config.yaml",
     )
 

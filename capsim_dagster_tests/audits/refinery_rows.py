@@ -41,7 +41,7 @@ def add_file(  # noqa: PLR0913 each may contradict the others
 ) -> None:
     """Record a loaded file with its rows; `lines` and `rows` follow from the counts unless they are to contradict."""
     counts = (loaded + rejected if lines is None else lines, loaded, rejected)
-    facts = _file_facts(path or feed_path(month, resource), month, resource, counts, traits)
+    facts = _file_facts(connection, path or feed_path(month, resource), month, resource, counts, traits)
     append_rows(connection, "feed_files", pl.DataFrame([facts]))
     add_rows(connection, month, resource, loaded if rows is None else rows)
 
@@ -109,7 +109,7 @@ def add_refusal(
 def add_months(connection: duckdb.DuckDBPyConnection, months: Sequence[int], *, loaded: int = 10) -> None:
     """Record a whole plain file for each month and resource."""
     pieces = [(month, resource.value) for month in months for resource in Resource]
-    facts = [_file_facts(feed_path(*piece), *piece, (loaded, loaded, 0), ()) for piece in pieces]
+    facts = [_file_facts(connection, feed_path(*piece), *piece, (loaded, loaded, 0), ()) for piece in pieces]
     append_rows(connection, "feed_files", pl.DataFrame(facts))
     connection.execute(
         "INSERT INTO processed_data "
@@ -134,8 +134,23 @@ def set_origin(connection: duckdb.DuckDBPyConnection, origin: str) -> None:
     set_fact(connection, "feed.origin", origin)
 
 
+def _checksum(connection: duckdb.DuckDBPyConnection, month: int, count: int) -> str:
+    """Return the checksum over the rows that `add_rows` puts into the table."""
+    query = (
+        "SELECT sum(hash(hash('srv-' || lpad((n + 1)::VARCHAR, 6, '0'), $day::DATE), 50::DOUBLE, 64::DOUBLE)) "
+        "FROM range($count) AS numbers(n)"
+    )
+    day = dt.date(month // 100, month % 100, 1)
+    return f"{int(connection.execute(query, {'day': day, 'count': count}).fetchall()[0][0] or 0):x}"
+
+
 def _file_facts(
-    path: str, month: int, resource: str, counts: tuple[int, int, int], traits: Sequence[str]
+    connection: duckdb.DuckDBPyConnection,
+    path: str,
+    month: int,
+    resource: str,
+    counts: tuple[int, int, int],
+    traits: Sequence[str],
 ) -> dict[str, object]:
     lines, loaded, rejected = counts
     return {
@@ -147,7 +162,7 @@ def _file_facts(
         "lines": lines,
         "loaded": loaded,
         "rejected": rejected,
-        "checksum": "ff",
+        "checksum": _checksum(connection, month, loaded),
         "dialect": json.dumps({"encoding": "utf-8", "delimiter": ",", "traits": list(traits)}),
         "rules": "rules",
         "run": "run",

@@ -1,5 +1,8 @@
 import datetime as dt
+import hashlib
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -9,6 +12,7 @@ from capsim_dagster.audits.refinery import (
     Claim,
     PieceState,
     RefineryAccount,
+    Source,
     refinery_account,
 )
 from capsim_dagster.schemas import VARIETIES, FileFault, LineFault, Resource
@@ -25,6 +29,7 @@ from capsim_dagster_tests.audits.refinery_rows import (
     add_refusal,
     add_rejected,
     add_rows,
+    feed_path,
     set_origin,
     tables,
 )
@@ -215,7 +220,7 @@ def test_errors_in_two_months_do_not_cancel_out(warehouse: duckdb.DuckDBPyConnec
     totals = account_of(warehouse).totals("cpu")
 
     assert totals.loaded == totals.table_rows == 20
-    assert totals.disagreements == {Claim.LINES: 0, Claim.TABLE: 2, Claim.REJECTED: 0}
+    assert totals.disagreements == {Claim.LINES: 0, Claim.TABLE: 2, Claim.REJECTED: 0, Claim.CONTENT: 0}
 
 
 def test_totals_of_the_resources_add_up_to_those_of_all(warehouse: duckdb.DuckDBPyConnection) -> None:
@@ -281,3 +286,64 @@ def test_varieties_count_hosts_and_series_that_have_rows(
     assert sum(one.retained_series for one in varieties) == 10
     assert (varieties[0].retained_hosts, varieties[0].retained_series) == (1, 2)
     assert (varieties[9].retained_hosts, varieties[9].retained_series) == (0, 0)
+
+
+# Content, and the files behind it.
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE processed_data SET y = y + 1 WHERE host_id = 'srv-000003'",
+        "UPDATE processed_data SET host_id = 'srv-000099' WHERE host_id = 'srv-000003'",
+        "UPDATE processed_data SET ds = ds + INTERVAL 1 DAY WHERE host_id = 'srv-000003'",
+        "UPDATE processed_data SET capacity = NULL WHERE host_id = 'srv-000003'",
+    ],
+)
+def test_as_many_rows_of_other_content_contradict_their_file(warehouse: duckdb.DuckDBPyConnection, change: str) -> None:
+    add_file(warehouse, 202301, "cpu")
+    add_file(warehouse, 202302, "cpu")
+    warehouse.execute(f"{change} AND ds < '2023-02-01'")
+
+    (disagreement,) = account_of(warehouse).disagreements
+
+    assert (disagreement.month, disagreement.resource, disagreement.claim) == (202301, "cpu", Claim.CONTENT)
+
+
+def feed_of(warehouse: duckdb.DuckDBPyConnection, root: Path, origin: str) -> Path:
+    """Write the files of two months of two resources, and record them as loaded."""
+    set_origin(warehouse, origin)
+    for month in (202301, 202302):
+        for resource in ("cpu", "memory"):
+            path = root / feed_path(month, resource)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{month} {resource}")
+            add_file(warehouse, month, resource)
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            warehouse.execute(
+                "UPDATE feed_files SET sha256 = $digest WHERE path = $path",
+                {"digest": digest, "path": feed_path(month, resource)},
+            )
+    return root
+
+
+@pytest.mark.parametrize(("origin", "month_gone"), [("capsim", Source.LOST), ("/srv/feed", Source.ROTATED)])
+def test_files_that_changed_or_went_are_told_apart(
+    warehouse: duckdb.DuckDBPyConnection, tmp_path: Path, origin: str, month_gone: Source
+) -> None:
+    root = feed_of(warehouse, tmp_path, origin)
+    same = refinery_account(warehouse, CPU, root)
+    (root / feed_path(202301, "cpu")).write_text("other")
+    (root / feed_path(202301, "memory")).unlink()
+    shutil.rmtree((root / feed_path(202302, "cpu")).parent)
+
+    account = refinery_account(warehouse, CPU, root)
+
+    assert {piece.source for piece in same.pieces.values()} == {Source.SAME}
+    assert {key: piece.source for key, piece in account.pieces.items()} == {
+        (202301, "cpu"): Source.CHANGED,
+        (202301, "memory"): Source.LOST,
+        (202302, "cpu"): month_gone,
+        (202302, "memory"): month_gone,
+    }
+    assert account.disagreements == ()

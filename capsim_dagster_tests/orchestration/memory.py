@@ -65,8 +65,7 @@ class AsRecorded(OnDisk):
 def read_from(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `capsim status` read this instance, and take the disk to hold what is recorded in it."""
 
-    def as_recorded(_: Settings, today: dt.date) -> OnDisk:
-        assert today
+    def as_recorded(_: Settings, __: dt.date) -> OnDisk:
         return AsRecorded(dated={key.to_user_string(): [*instance.get_materialized_partitions(key)] for key in DATED})
 
     status = import_module("capsim_dagster.cli.status")

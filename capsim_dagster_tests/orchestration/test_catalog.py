@@ -25,7 +25,7 @@ MOST_QUERIES = 30
 
 def test_the_catalog_is_what_dagster_loads(tmp_path: Path) -> None:
     graph = build_definitions(small_settings(tmp_path), today=TODAY).resolve_asset_graph()
-    units = {dg.MonthlyPartitionsDefinition: "months", dg.DailyPartitionsDefinition: "days"}
+    units: dict[type, str] = {dg.MonthlyPartitionsDefinition: "months", dg.DailyPartitionsDefinition: "days"}
     loaded = {
         key.to_user_string(): (
             {
@@ -54,7 +54,7 @@ def test_status_is_read_in_few_queries_however_many_months_and_checks_there_are(
     asked: list[str] = []
 
     def counting(query: Query) -> Query:
-        def counted(sql: str) -> Sequence[Sequence[Any]]:
+        def counted(sql: str) -> Sequence[tuple[Any, ...]]:
             asked.append(sql)
             return query(sql)
 

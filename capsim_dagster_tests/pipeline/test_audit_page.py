@@ -60,6 +60,7 @@ def test_clean_feed_is_accounted_for(empty_platform: Platform) -> None:
         "refused_files": 0,
         "absent_files": 0,
         "disagreements": 0,
+        "changed_files": 0,
     }
     assert "✓ Accounted for" in text_of(by_id(page, "verdict"))
     assert text_of(with_class(page, "facts")[0]).startswith(
@@ -216,10 +217,10 @@ def test_balance_sums_each_resource(empty_platform: Platform) -> None:
     equal = "✓ equal"
     assert rows_of(by_id(page, "balance"))[1:] == [
         *(
-            [name, "3", "30", "30", "0", equal, "30", equal, "0", equal]
+            [name, "3", "30", "30", "0", equal, "30", equal, "0", equal, "✓ as loaded"]
             for name in ("cpu", "memory", "disk", "network")
         ),
-        ["all", "12", "120", "120", "0", equal, "120", equal, "0", equal],
+        ["all", "12", "120", "120", "0", equal, "120", equal, "0", equal, "✓ as loaded"],
     ]
 
 

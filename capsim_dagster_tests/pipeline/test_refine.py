@@ -2,6 +2,7 @@
 
 import datetime as dt
 import gzip
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -145,6 +146,40 @@ def test_gap_months_are_refused_as_missing_and_the_others_load(foreign: Platform
     # There is no file to mend, so no refusal is kept; the audit page shows the month as missing by itself.
     assert rows_in(foreign, "refused_files") == []
     assert write_audit_page(foreign).verdict == "1 of 5 months needs attention."
+
+
+def test_months_rotated_away_stay_good_and_are_refused_only_where_asked_for(foreign: Platform) -> None:
+    write_feed(foreign.refined.root, [202402, 202403, *MONTHS])
+    write_feed(foreign.refined.root, [202404])
+    refined(foreign)
+    for month in (202402, 202404):
+        shutil.rmtree(file_of(foreign.refined.root, month).parent)
+
+    refined(foreign)
+
+    assert refine.feed_months(foreign) == [202403, *MONTHS]
+    assert refine.rotated_months(foreign) == [202402, 202404]
+    assert rows_in(foreign, "processed_data") == expected_rows([202402, 202403, 202404, *MONTHS])
+    page = write_audit_page(foreign)
+    assert not page.has_problems
+    assert "6 files no longer in the feed" in page.path.read_text(encoding="utf-8")
+    with pytest.raises(FeedError, match="2024-04"):
+        refined(foreign, [202404])
+    assert rows_in(foreign, "processed_data") == expected_rows([202402, 202403, 202404, *MONTHS])
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_month_rotated_away_is_good_and_one_file_of_it_that_is_gone_is_not(foreign: Platform, is_whole: bool) -> None:
+    refined(foreign)
+    lost = file_of(foreign.refined.root, 202405)
+    shutil.rmtree(lost.parent) if is_whole else lost.unlink()
+
+    page = write_audit_page(foreign)
+    with foreign.reading() as connection:
+        report = TableMonths(foreign, connection, None).audit(202405)["reconciliation"]
+
+    assert report.passed is is_whole
+    assert page.has_problems is not is_whole
 
 
 def test_month_that_was_asked_for_by_mistake_leaves_nothing_behind(foreign: Platform) -> None:
