@@ -104,16 +104,18 @@ def _backfill(settings: "Settings", months: list[int] | None, terminal: Console,
     from capsim_dagster.orchestration.backfill import plan_backfill
     from capsim_dagster.orchestration.bars import BarProgress
     from capsim_dagster.orchestration.instance import open_instance
+    from capsim_dagster.orchestration.month_span import widen_span
     from capsim_dagster.orchestration.partitions import ranges_named
 
     today, layout, bars = dt.datetime.now(dt.UTC).date(), layout_of(settings), BarProgress(terminal)
-    definitions = build_definitions(settings, today=today, progress=bars)
+    definitions = build_definitions(settings, today=today, progress=bars, months=months or ())
     with instance_to_read(layout) as instance:
         plan = plan_backfill(definitions, instance, settings, months, today=today, again=again)
     _print_plan(terminal, plan, with_runs=is_dry)
     if is_dry or not plan.runs:
         return 0
     with open_instance(layout) as instance:
+        widen_span(layout, plan.months)
         code = _run_all(definitions, instance, plan, bars, terminal)
         if code == EXIT_INTERRUPTED:
             return report_interrupt()

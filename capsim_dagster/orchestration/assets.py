@@ -21,8 +21,9 @@ from capsim_dagster.orchestration.keys import (
     TIME_DIMENSION,
     WAREHOUSE_POOL,
 )
+from capsim_dagster.orchestration.month_span import replace_span
 from capsim_dagster.orchestration.monthly_assets import monthly_csv, processed_data
-from capsim_dagster.orchestration.partitions import forget_dates, forget_months, last_month_asked
+from capsim_dagster.orchestration.partitions import forget_dates, forget_months, last_month_asked, months_asked
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.orchestration.status import is_of_other_fleet
 from capsim_dagster.orchestration.trends import check_trends
@@ -86,6 +87,7 @@ def host_inventory() -> dg.AssetsDefinition:
         if is_other:
             forgotten = forget_months(context.instance, MONTHLY, but=context.run.tags)
             dates = forget_dates(context.instance, DATED)
+            replace_span(platform.layout, months_asked(context.run.tags))
             context.log.info(
                 f"another fleet: the months of the one before are forgotten, {forgotten} in all, and {dates} of its "
                 "days and hours"

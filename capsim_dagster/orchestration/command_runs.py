@@ -28,6 +28,7 @@ from capsim_dagster.errors import CapsimError
 from capsim_dagster.orchestration.dead_runs import process_tag, release_dead_runs
 from capsim_dagster.orchestration.instance import open_instance
 from capsim_dagster.orchestration.metadata import check_result
+from capsim_dagster.orchestration.month_span import widen_span
 from capsim_dagster.orchestration.origin import command_tag, origin_of
 from capsim_dagster.orchestration.partition_events import Made, evaluation, latest_target
 from capsim_dagster.orchestration.partitions import partition_tags
@@ -50,12 +51,14 @@ class Work:
         assets: The assets.
         partitions: Partitions of those that have any, by key.
         command: The command line.
+        months: Months among them, as YYYYMM: the UI offers them from its next start on.
     """
 
     job: str
     assets: Sequence[dg.AssetKey]
     partitions: Sequence[str]
     command: str
+    months: Sequence[int] = ()
 
 
 class CommandRun:
@@ -233,6 +236,7 @@ def recorded(
         try:
             instance = opened.enter_context(open_instance(layout))
             release_dead_runs(instance)
+            widen_span(layout, work.months)
             run.begin(instance, definitions, work)
         except (*_CANNOT_BE_KEPT, CapsimError) as error:
             run.lose(error)

@@ -10,6 +10,7 @@ import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES  # not exported
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus  # not exported
 
+from capsim_dagster.orchestration.month_span import MonthSpan
 from capsim_dagster.settings import Automation, DataGeneration
 from capsim_dagster.simulation.time_dimension import first_day, month_name, month_start, months_between
 
@@ -21,21 +22,25 @@ _DAY_LETTERS: Final = len("2026-01-15")
 _LONGEST_MONTH: Final = dt.timedelta(days=31)
 
 
-def monthly_partitions(generation: DataGeneration, *, today: dt.date) -> dg.MonthlyPartitionsDefinition:
-    """Return the months from the window's start on.
+def monthly_partitions(
+    generation: DataGeneration, *, today: dt.date, span: MonthSpan | None = None, is_endless: bool = True
+) -> dg.MonthlyPartitionsDefinition:
+    """Return the months from the window's start on; after the window each exists once it is over.
 
-    They have no end: each month exists once it is complete, so the fleet lives on after the window. Where the window
-    itself reaches beyond the last complete month, its months exist already.
+    Where the window itself reaches beyond the last complete month, its months exist already.
 
     Args:
         generation: The fleet and its window.
         today: Today's date, in UTC.
+        span: Months that were asked for beside the window; None = none.
+        is_endless: Whether they go on for ever; else they end with the window, or with the last that was asked for.
     """
-    start = month_start(generation.start_date)
-    ahead = (
-        len(months_between(month_start(today), generation.end_date)) if generation.end_date >= month_start(today) else 0
-    )
-    return dg.MonthlyPartitionsDefinition(start_date=start.isoformat(), end_offset=ahead)
+    start, end = month_start(generation.start_date), month_start(generation.end_date)
+    ahead = len(months_between(month_start(today), end)) if end >= month_start(today) else 0
+    if span is not None:
+        start, end = min(start, first_day(span.first)), max(end, first_day(span.last))
+    after = None if is_endless else month_start(end + _LONGEST_MONTH).isoformat()
+    return dg.MonthlyPartitionsDefinition(start_date=start.isoformat(), end_date=after, end_offset=ahead)
 
 
 def daily_partitions(generation: DataGeneration) -> dg.DailyPartitionsDefinition:
@@ -158,6 +163,12 @@ def last_month_asked(tags: Mapping[str, str]) -> int | None:
     return month_of(key) if key else None
 
 
+def months_asked(tags: Mapping[str, str]) -> list[int]:
+    """Return the first and last month that a run asks for by its tags, as YYYYMM; none for a run without partitions."""
+    last = last_month_asked(tags)
+    return [] if last is None else [month_of(tags.get(RANGE_START_TAG) or tags[PARTITION_TAG]), last]
+
+
 def forget_months(instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], *, but: Mapping[str, str]) -> int:
     """Forget what is recorded of the months of a fleet that is replaced, and return how many were forgotten.
 
@@ -245,11 +256,8 @@ def standing(
 
 def _months_asked(tags: Mapping[str, str], wanted: Iterable[int]) -> list[int]:
     """Return those of some months that a run asks for by its tags."""
-    last = last_month_asked(tags)
-    if last is None:
-        return []
-    first = month_of(tags.get(RANGE_START_TAG) or tags[PARTITION_TAG])
-    return [month for month in wanted if first <= month <= last]
+    ends = months_asked(tags)
+    return [month for month in wanted if ends and ends[0] <= month <= ends[1]]
 
 
 def _next_month(month: int) -> int:
