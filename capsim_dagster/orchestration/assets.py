@@ -32,7 +32,14 @@ from capsim_dagster.pipeline.feed_pictures import audit_pictures
 from capsim_dagster.pipeline.fleet_pictures import inventory_pictures
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.plots.checks import check_trends_picture
-from capsim_dagster.schemas import Hosts, MasterTelemetry, TimePeriods, TruthEvents
+from capsim_dagster.schemas import (
+    ExpectedUtilization,
+    Hosts,
+    MasterTelemetry,
+    TimePeriods,
+    TruthEvents,
+    TruthSeries,
+)
 from capsim_dagster.simulation.telemetry import MODEL_VERSION, fleet_hash
 
 _TAGS: Final = {"cadence": "on_demand"}
@@ -190,7 +197,10 @@ def ground_truth() -> dg.AssetsDefinition:
         pool=WAREHOUSE_POOL,
         code_version=MODEL_VERSION,
         backfill_policy=_ONE_RUN,
-        metadata={"dagster/column_schema": metadata.column_schema(TruthEvents)},
+        metadata={
+            f"columns_of_{name}": metadata.column_schema(schema)
+            for name, schema in (("expected", ExpectedUtilization), ("events", TruthEvents), ("series", TruthSeries))
+        },
     )
     def ground_truth(
         context: dg.AssetExecutionContext,
@@ -199,7 +209,7 @@ def ground_truth() -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         """What really happened: noise-free expectation, every event, and each series' parameters and breach date.
 
-        Files truth/expected.parquet, truth/events.parquet (whose columns are shown here) and truth/series.parquet.
+        Files truth/expected.parquet, truth/events.parquet and truth/series.parquet.
         """
         with (
             clear_failure(),
@@ -242,6 +252,7 @@ def refinery_audit() -> dg.AssetsDefinition:
             page = audit_page.write_audit_page(refining)
             trends = check_trends(context.instance)
             images = {**audit_pictures(refining), "check_trends": check_trends_picture(trends, "the last runs")}
-        return dg.MaterializeResult(metadata={**metadata.audit_page(page), **metadata.pictures(images)})
+        facts = {**metadata.audit_page(page), **metadata.refined_feed(refining.refined.root, page)}
+        return dg.MaterializeResult(metadata={**facts, **metadata.pictures(images)})
 
     return refinery_audit
