@@ -29,7 +29,7 @@ from capsim_dagster.orchestration.dead_runs import process_tag, release_dead_run
 from capsim_dagster.orchestration.instance import open_instance
 from capsim_dagster.orchestration.metadata import check_result
 from capsim_dagster.orchestration.month_span import widen_span
-from capsim_dagster.orchestration.origin import command_tag, origin_of
+from capsim_dagster.orchestration.origin import command_tag, origin_of, without_secrets
 from capsim_dagster.orchestration.partition_events import Made, evaluation, latest_target
 from capsim_dagster.orchestration.partitions import partition_tags
 from capsim_dagster.pipeline.month_checks import Reports
@@ -84,7 +84,7 @@ class CommandRun:
         keys = graph.get_check_keys_for_assets({*work.assets})
         self._checks = {(key.asset_key, key.name): graph.get_check_spec(key) for key in keys}
         self._add_run(instance, job, work, graph.get(work.assets[0]).partitions_def)
-        self._report(_Event.RUN_START, message=f"Started {work.command}")
+        self._report(_Event.RUN_START, message=f"Started {without_secrets(work.command)}")
         for step in sorted({*self._steps.values()}):
             self._report(_Event.STEP_START, step=step)
         for asset in work.assets:
@@ -119,7 +119,7 @@ class CommandRun:
 
     def refused(self, asset: dg.AssetKey, reason: CapsimError) -> None:
         """Remember that an asset, or a partition of it, was refused: the run has failed, the rest of it goes on."""
-        self._refusals.setdefault(self._steps.get(asset, ""), []).append(str(reason))
+        self._refusals.setdefault(self._steps.get(asset, ""), []).append(without_secrets(str(reason)))
 
     def finish(self) -> None:
         """Record how the run ended."""
@@ -138,7 +138,7 @@ class CommandRun:
         """Record that the command ended before its work did."""
         with self._keeping() as instance:
             if instance is not None:
-                instance.report_run_failed(self._run, reason)
+                instance.report_run_failed(self._run, without_secrets(reason))
 
     def cancel(self) -> None:
         """Record that the command was interrupted: what it did not reach has not failed."""
@@ -293,6 +293,6 @@ def _record_removal(instance: dg.DagsterInstance, removed: Mapping[dg.AssetKey, 
         if partitions:
             instance.wipe_asset_partitions(asset, partitions)
             said: dict[str, int | str] = {"partitions": len(partitions), "first": partitions[0], "last": partitions[-1]}
-            note = dg.AssetObservation(asset, description=f"removed by {command}", metadata=said)
+            note = dg.AssetObservation(asset, description=f"removed by {without_secrets(command)}", metadata=said)
             report(_Event.ASSET_OBSERVATION, AssetObservationData(note))
     report(_Event.RUN_SUCCESS)
