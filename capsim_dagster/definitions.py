@@ -2,6 +2,7 @@
 
 import datetime as dt
 import warnings
+from collections.abc import Sequence
 
 import dagster as dg
 from dagster_duckdb import DuckDBResource
@@ -19,6 +20,7 @@ from capsim_dagster.orchestration.jobs import (
     refine_feed,
 )
 from capsim_dagster.orchestration.live_asset import tier1_realtime
+from capsim_dagster.orchestration.month_span import recorded_span
 from capsim_dagster.orchestration.panel_assets import build_panel_assets
 from capsim_dagster.orchestration.partitions import (
     backfill_policy,
@@ -39,21 +41,30 @@ from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.settings import Settings, directory_settings
 
 
-def build_definitions(settings: Settings, *, today: dt.date, progress: Progress | None = None) -> dg.Definitions:
+def build_definitions(
+    settings: Settings, *, today: dt.date, progress: Progress | None = None, months: Sequence[int] = ()
+) -> dg.Definitions:
     """Return the definitions for some settings.
 
     Args:
         settings: The settings.
         today: Today's date, in UTC: which months are complete when the code is loaded.
         progress: How long work is shown; None = by log lines.
+        months: Months as YYYYMM that are asked for just now, beside the window and those that were before.
     """
     platform = Platform(settings)
-    months = monthly_partitions(settings.data_generation, today=today)
+    partitions = monthly_partitions(
+        settings.data_generation,
+        today=today,
+        span=recorded_span(platform.layout, months),
+        # The months of a user's feed come when somebody delivers them.
+        is_endless=settings.automation.months_after_window or not platform.refines_own_feed,
+    )
     with warnings.catch_warnings():
         # Backfill policies and checks of partitions are beta in name: what they do is asserted by tests.
         for category in (dg.BetaWarning, dg.PreviewWarning):
             warnings.simplefilter("ignore", category)
-        assets = build_assets(months, platform.contract, backfill_policy(settings.automation))
+        assets = build_assets(partitions, platform.contract, backfill_policy(settings.automation))
         assets += build_panel_assets(settings.panel)
         assets += build_publication_assets(
             daily_partitions(settings.data_generation), hourly_partitions(settings.data_generation)
@@ -70,9 +81,9 @@ def build_definitions(settings: Settings, *, today: dt.date, progress: Progress 
             daily_publication(),
             hourly_publication(),
         ],
-        schedules=[monthly_schedule(settings, months), daily_schedule(platform), hourly_schedule(platform)],
+        schedules=[monthly_schedule(settings, partitions), daily_schedule(platform), hourly_schedule(platform)],
         sensors=[
-            feed_sensor(platform, months),
+            feed_sensor(platform, partitions),
             killed_runs_sensor(),
             history_sensor(settings.automation.keep_runs_days),
         ],

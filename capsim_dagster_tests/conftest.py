@@ -45,6 +45,8 @@ def small_settings(data_dir: Path, **generation: object) -> Settings:
         {
             "data_generation": {**SMALL, **generation},
             "storage": {"local_base_path": data_dir, "lock_timeout_seconds": 0.5},
+            # The window of the tests is long over: what goes on after it is there to be tested.
+            "automation": {"months_after_window": True},
         },
     )
 

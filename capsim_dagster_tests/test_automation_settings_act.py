@@ -12,6 +12,7 @@ from capsim_dagster.definitions import build_definitions
 from capsim_dagster.orchestration.feed_sensor import feed_sensor
 from capsim_dagster.orchestration.instance import open_instance
 from capsim_dagster.orchestration.jobs import monthly_schedule
+from capsim_dagster.orchestration.keys import PROCESSED_DATA
 from capsim_dagster.orchestration.launch import patience_of
 from capsim_dagster.orchestration.partitions import backfill_policy, monthly_partitions
 from capsim_dagster.orchestration.progress import LogProgress
@@ -40,6 +41,7 @@ CASES: Final[dict[str, tuple[Any, dict[str, Any], dict[str, Any]]]] = {
             "months of a backfill's run": 5,
         },
     ),
+    "months_after_window": (True, {"months on offer": 36}, {"months on offer": 46}),
     "daily_cron": ("10 1 * * *", {"cron of days": "5 0 * * *"}, {"cron of days": "10 1 * * *"}),
     "hourly_cron": ("20 * * * *", {"cron of hours": "5 * * * *"}, {"cron of hours": "20 * * * *"}),
     "max_days_per_run": (1, {"days of a run": 2}, {"days of a run": 0}),
@@ -112,6 +114,15 @@ def days_of_late_hours(settings: Settings, folder: Path) -> object:
     return [hour.day.day for hour in late_hours(platform, now=now)]
 
 
+def months_on_offer(settings: Settings, folder: Path) -> object:
+    chosen = settings.storage.model_copy(update={"local_base_path": folder})
+    after = dt.datetime(2026, 11, 15, tzinfo=dt.UTC)
+    definitions = build_definitions(settings.model_copy(update={"storage": chosen}), today=after.date())
+    partitions = definitions.resolve_asset_graph().get(PROCESSED_DATA).partitions_def
+    assert partitions is not None
+    return len(partitions.get_partition_keys(after))
+
+
 def days_of_a_run(settings: Settings, folder: Path) -> object:
     platform = publishing_platform(folder, automation=settings.automation.model_dump())
     with publishing(platform) as place:
@@ -144,6 +155,7 @@ SEEN: Final[dict[str, Callable[[Settings, Path], object]]] = {
     "days of a run": days_of_a_run,
     "old runs of a fortnight and two months": old_runs,
     "seconds that a run waits": seconds_that_a_run_waits,
+    "months on offer": months_on_offer,
 }
 
 

@@ -108,13 +108,14 @@ def _backfill(opened: "Chosen", months: list[int] | None, terminal: Console, *, 
     from capsim_dagster.orchestration.backfill import plan_backfill
     from capsim_dagster.orchestration.bars import BarProgress
     from capsim_dagster.orchestration.instance import open_instance
+    from capsim_dagster.orchestration.month_span import widen_span
     from capsim_dagster.orchestration.partitions import ranges_named
     from capsim_dagster.pipeline.directory import require_simulated
     from capsim_dagster.pipeline.platform import Platform
 
     settings = opened.settings
     today, layout, bars = dt.datetime.now(dt.UTC).date(), layout_of(settings), BarProgress(terminal)
-    definitions = build_definitions(settings, today=today, progress=bars)
+    definitions = build_definitions(settings, today=today, progress=bars, months=months or ())
     with instance_to_read(layout) as instance:
         plan = plan_backfill(definitions, instance, settings, months, today=today, again=again)
     _print_plan(terminal, plan, with_runs=is_dry)
@@ -124,6 +125,7 @@ def _backfill(opened: "Chosen", months: list[int] | None, terminal: Console, *, 
         require_simulated(Platform(settings))
         record_simulated(opened)
     with open_instance(layout) as instance:
+        widen_span(layout, plan.months)
         code = _run_all(definitions, instance, plan, bars, terminal, directory_option(settings))
         if code == EXIT_INTERRUPTED:
             return report_interrupt()

@@ -145,7 +145,7 @@ def _recording(platform: "Platform", months: Sequence[int]) -> "AbstractContextM
     from capsim_dagster.orchestration.partitions import key_of
 
     keys = [key_of(month) for month in months]
-    return recording(platform.settings, REFINE_FEED, [PROCESSED_DATA, REFINERY_AUDIT], keys)
+    return recording(platform.settings, REFINE_FEED, [PROCESSED_DATA, REFINERY_AUDIT], keys, months=months)
 
 
 def _load(

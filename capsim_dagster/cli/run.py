@@ -124,6 +124,7 @@ def _run_main_job(settings: "Settings", terminal: Console, *, with_checks: bool)
     from capsim_dagster.orchestration.instance import open_instance
     from capsim_dagster.orchestration.jobs import FULL_REFRESH
     from capsim_dagster.orchestration.launch import run_job
+    from capsim_dagster.orchestration.month_span import widen_span
     from capsim_dagster.orchestration.origin import command_tag
     from capsim_dagster.pipeline.platform import Platform
 
@@ -139,6 +140,7 @@ def _run_main_job(settings: "Settings", terminal: Console, *, with_checks: bool)
     definitions = build_definitions(settings, today=dt.datetime.now(dt.UTC).date(), progress=progress)
     try:
         with open_instance(layout) as instance, progress.shown():
+            widen_span(layout, months)
             summary = run_job(definitions, instance, FULL_REFRESH, months, command_tag(command_line()))
     except (DagsterExecutionInterruptedError, KeyboardInterrupt):
         return report_interrupt()

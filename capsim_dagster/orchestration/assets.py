@@ -21,8 +21,10 @@ from capsim_dagster.orchestration.keys import (
     TIME_DIMENSION,
     WAREHOUSE_POOL,
 )
+from capsim_dagster.orchestration.month_span import replace_span
 from capsim_dagster.orchestration.monthly_assets import monthly_csv, processed_data
-from capsim_dagster.orchestration.partitions import forget_dates, forget_months, last_month_asked
+from capsim_dagster.orchestration.months import ends_asked, last_month_asked
+from capsim_dagster.orchestration.partitions import forget_dates, forget_months
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.orchestration.status import is_of_other_fleet
 from capsim_dagster.orchestration.trends import check_trends
@@ -31,7 +33,14 @@ from capsim_dagster.pipeline.feed_pictures import audit_pictures
 from capsim_dagster.pipeline.fleet_pictures import inventory_pictures
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.plots.checks import check_trends_picture
-from capsim_dagster.schemas import Hosts, MasterTelemetry, TimePeriods, TruthEvents
+from capsim_dagster.schemas import (
+    ExpectedUtilization,
+    Hosts,
+    MasterTelemetry,
+    TimePeriods,
+    TruthEvents,
+    TruthSeries,
+)
 from capsim_dagster.simulation.telemetry import MODEL_VERSION, fleet_hash
 
 _TAGS: Final = {"cadence": "on_demand"}
@@ -86,6 +95,7 @@ def host_inventory() -> dg.AssetsDefinition:
         if is_other:
             forgotten = forget_months(context.instance, MONTHLY, but=context.run.tags)
             dates = forget_dates(context.instance, DATED)
+            replace_span(platform.layout, ends_asked(context.run.tags))
             context.log.info(
                 f"another fleet: the months of the one before are forgotten, {forgotten} in all, and {dates} of its "
                 "days and hours"
@@ -188,7 +198,10 @@ def ground_truth() -> dg.AssetsDefinition:
         pool=WAREHOUSE_POOL,
         code_version=MODEL_VERSION,
         backfill_policy=_ONE_RUN,
-        metadata={"dagster/column_schema": metadata.column_schema(TruthEvents)},
+        metadata={
+            f"columns_of_{name}": metadata.column_schema(schema)
+            for name, schema in (("expected", ExpectedUtilization), ("events", TruthEvents), ("series", TruthSeries))
+        },
     )
     def ground_truth(
         context: dg.AssetExecutionContext,
@@ -197,7 +210,7 @@ def ground_truth() -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         """What really happened: noise-free expectation, every event, and each series' parameters and breach date.
 
-        Files truth/expected.parquet, truth/events.parquet (whose columns are shown here) and truth/series.parquet.
+        Files truth/expected.parquet, truth/events.parquet and truth/series.parquet.
         """
         with (
             clear_failure(),
@@ -240,6 +253,7 @@ def refinery_audit() -> dg.AssetsDefinition:
             page = audit_page.write_audit_page(refining)
             trends = check_trends(context.instance)
             images = {**audit_pictures(refining), "check_trends": check_trends_picture(trends, "the last runs")}
-        return dg.MaterializeResult(metadata={**metadata.audit_page(page), **metadata.pictures(images)})
+        facts = {**metadata.audit_page(page), **metadata.refined_feed(refining.refined.root, page)}
+        return dg.MaterializeResult(metadata={**facts, **metadata.pictures(images)})
 
     return refinery_audit

@@ -28,7 +28,7 @@ from capsim_dagster.orchestration.keys import (
     TIME_DIMENSION,
     WAREHOUSE_POOL,
 )
-from capsim_dagster.orchestration.metadata import audit_page, check_result
+from capsim_dagster.orchestration.metadata import audit_page, check_result, refined_feed
 from capsim_dagster.orchestration.partition_events import Made
 from capsim_dagster.orchestration.partitions import month_of
 from capsim_dagster.orchestration.progress import Progress
@@ -94,7 +94,8 @@ def made_audit(platform: Platform, page: AuditPage, months: Iterable[int]) -> Ma
         months: Months that the table must hold if the calendar has them, as YYYYMM.
     """
     known = set(stages.calendar_months(platform)) if platform.refines_own_feed else set()
-    return Made(audit_page(page), "", checks.refinery_audit(platform, known.intersection(months)))
+    facts = {**audit_page(page), **refined_feed(platform.refined.root, page)}
+    return Made(facts, "", checks.refinery_audit(platform, known.intersection(months)))
 
 
 @contextmanager

@@ -28,7 +28,8 @@ from capsim_dagster.errors import CapsimError
 from capsim_dagster.orchestration.dead_runs import held_run, host_tag, release_dead_runs
 from capsim_dagster.orchestration.instance import open_instance
 from capsim_dagster.orchestration.metadata import check_result
-from capsim_dagster.orchestration.origin import command_tag, origin_of
+from capsim_dagster.orchestration.month_span import widen_span
+from capsim_dagster.orchestration.origin import command_tag, origin_of, without_secrets
 from capsim_dagster.orchestration.partition_events import Made, evaluation, latest_target
 from capsim_dagster.orchestration.partitions import partition_tags
 from capsim_dagster.pipeline.month_checks import Reports
@@ -50,12 +51,14 @@ class Work:
         assets: The assets.
         partitions: Partitions of those that have any, by key.
         command: The command line.
+        months: Months among them, as YYYYMM: the UI offers them from its next start on.
     """
 
     job: str
     assets: Sequence[dg.AssetKey]
     partitions: Sequence[str]
     command: str
+    months: Sequence[int] = ()
 
 
 class CommandRun:
@@ -86,7 +89,7 @@ class CommandRun:
         keys = graph.get_check_keys_for_assets({*work.assets})
         self._checks = {(key.asset_key, key.name): graph.get_check_spec(key) for key in keys}
         self._add_run(instance, job, work, graph.get(work.assets[0]).partitions_def)
-        self._report(_Event.RUN_START, message=f"Started {work.command}")
+        self._report(_Event.RUN_START, message=f"Started {without_secrets(work.command)}")
         for step in sorted({*self._steps.values()}):
             self._report(_Event.STEP_START, step=step)
         for asset in work.assets:
@@ -121,7 +124,7 @@ class CommandRun:
 
     def refused(self, asset: dg.AssetKey, reason: CapsimError) -> None:
         """Remember that an asset, or a partition of it, was refused: the run has failed, the rest of it goes on."""
-        self._refusals.setdefault(self._steps.get(asset, ""), []).append(str(reason))
+        self._refusals.setdefault(self._steps.get(asset, ""), []).append(without_secrets(str(reason)))
 
     def finish(self) -> None:
         """Record how the run ended."""
@@ -140,7 +143,7 @@ class CommandRun:
         """Record that the command ended before its work did."""
         with self._keeping() as instance:
             if instance is not None:
-                instance.report_run_failed(self._run, reason)
+                instance.report_run_failed(self._run, without_secrets(reason))
 
     def cancel(self) -> None:
         """Record that the command was interrupted: what it did not reach has not failed."""
@@ -239,6 +242,7 @@ def recorded(
             instance = opened.enter_context(open_instance(layout))
             release_dead_runs(instance)
             opened.enter_context(held_run(instance, run.run_id))
+            widen_span(layout, work.months)
             run.begin(instance, definitions, work)
         except (*_CANNOT_BE_KEPT, CapsimError) as error:
             run.lose(error)
@@ -293,7 +297,9 @@ def _record_removal(instance: dg.DagsterInstance, removed: Mapping[dg.AssetKey, 
                 instance.wipe_asset_partitions(asset, partitions)
                 facts: dict[str, int | str] = {"first": partitions[0], "last": partitions[-1]}
                 note = dg.AssetObservation(
-                    asset, description=f"removed by {command}", metadata={"partitions": len(partitions), **facts}
+                    asset,
+                    description=f"removed by {without_secrets(command)}",
+                    metadata={"partitions": len(partitions), **facts},
                 )
                 report(_Event.ASSET_OBSERVATION, AssetObservationData(note))
         report(_Event.RUN_SUCCESS)

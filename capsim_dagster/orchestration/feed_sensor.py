@@ -11,11 +11,12 @@ import dagster as dg
 from capsim_dagster.errors import CapsimError, listed
 from capsim_dagster.orchestration.jobs import LOADING_JOBS, REFINE_FEED
 from capsim_dagster.orchestration.keys import PROCESSED_DATA
+from capsim_dagster.orchestration.month_span import widen_span
 from capsim_dagster.orchestration.partitions import key_of, month_ranges, range_tags, ranges_named, standing
 from capsim_dagster.pipeline import feed_watch
 from capsim_dagster.pipeline.feed_watch import Look, Snapshot
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.schemas.months import first_day, month_name, yearmonth
+from capsim_dagster.schemas.months import yearmonth
 
 FEED_SENSOR: Final = "feed_sensor"
 INTERVAL_SECONDS: Final = 30
@@ -132,10 +133,8 @@ def _notes(platform: Platform, look: Look) -> list[str]:
     first = yearmonth(platform.generation.start_date)
     before = [month for month in look.outside if month < first]
     if before:
-        notes.append(
-            f"{ranges_named(before)}: not asked for, as the partitions begin with {month_name(first)} -> set "
-            f"data_generation.start_date to {first_day(before[0])} or earlier and reload the definitions"
-        )
+        widen_span(platform.layout, before)
+        notes.append(f"{ranges_named(before)}: asked for once they are partitions -> reload the definitions")
     later = [month for month in look.outside if month >= first]
     if later:
         notes.append(f"{ranges_named(later)}: not over yet; asked for when it is")

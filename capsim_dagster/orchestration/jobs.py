@@ -28,7 +28,7 @@ from capsim_dagster.orchestration.partitions import (
     ranges_named,
     standing,
 )
-from capsim_dagster.schemas.months import month_start, months_between, yearmonth
+from capsim_dagster.schemas.months import month_name, month_start, months_between, yearmonth
 from capsim_dagster.settings import DataGeneration, Settings
 
 FULL_REFRESH: Final = "full_refresh"
@@ -164,7 +164,8 @@ def monthly_schedule(settings: Settings, months: dg.PartitionsDefinition[str]) -
                 f"the table holds the feed in {settings.refinery.feed_dir}: feed_sensor asks for its months"
             )
         today = context.scheduled_execution_time.date()
-        complete = complete_months(generation, today=today)
+        over = complete_months(generation, today=today)
+        complete = [month for month in over if months.has_partition_key(key_of(month))]
         if not complete:
             return dg.SkipReason(f"no month is over yet since the first day, {generation.start_date}")
         found = standing(context.instance, PROCESSED_DATA, months, complete, jobs=LOADING_JOBS)
@@ -176,7 +177,7 @@ def monthly_schedule(settings: Settings, months: dg.PartitionsDefinition[str]) -
             limit=automation.max_months_per_tick,
         )
         if not asked:
-            return dg.SkipReason(_nothing_to_ask(found, today))
+            return dg.SkipReason(_nothing_to_ask(found, today, complete[-1], is_window_over=over[-1] > complete[-1]))
         return [_request(part, today) for part in month_ranges(asked, automation.max_months_per_run)]
 
     return monthly_refresh_schedule
@@ -188,9 +189,13 @@ def _request(months: list[int], today: dt.date) -> dg.RunRequest:
     return dg.RunRequest(run_key=f"{today.isoformat()} {asked}", tags=range_tags(months))
 
 
-def _nothing_to_ask(found: Standing, today: dt.date) -> str:
+def _nothing_to_ask(found: Standing, today: dt.date, last: int, *, is_window_over: bool) -> str:
     """Return why a tick asks for nothing."""
-    if not found.under_way:
-        return f"every complete month before {month_start(today):%Y-%m} is there"
-    runs = listed(sorted({run for ids in found.under_way.values() for run in ids}))
-    return f"{ranges_named(found.under_way)}: unfinished runs load these months already ({runs}); no other is missing"
+    if found.under_way:
+        runs = listed(sorted({run for ids in found.under_way.values() for run in ids}))
+        return (
+            f"{ranges_named(found.under_way)}: unfinished runs load these months already ({runs}); no other is missing"
+        )
+    if is_window_over:
+        return f"every month up to {month_name(last)} is there; later ones: automation.months_after_window"
+    return f"every complete month before {month_start(today):%Y-%m} is there"

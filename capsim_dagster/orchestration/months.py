@@ -115,13 +115,16 @@ def last_month_asked(tags: Mapping[str, str]) -> int | None:
     return month_of(key) if key else None
 
 
+def ends_asked(tags: Mapping[str, str]) -> list[int]:
+    """Return the first and last month that a run asks for by its tags, as YYYYMM; none for a run without partitions."""
+    last = last_month_asked(tags)
+    return [] if last is None else [month_of(tags.get(RANGE_START_TAG) or tags[PARTITION_TAG]), last]
+
+
 def months_asked(tags: Mapping[str, str], wanted: Iterable[int]) -> list[int]:
     """Return those of some months that a run asks for by its tags."""
-    last = last_month_asked(tags)
-    if last is None:
-        return []
-    first = month_of(tags.get(RANGE_START_TAG) or tags[PARTITION_TAG])
-    return [month for month in wanted if first <= month <= last]
+    ends = ends_asked(tags)
+    return [month for month in wanted if ends and ends[0] <= month <= ends[1]]
 
 
 def _next_month(month: int) -> int:

@@ -16,8 +16,8 @@ from capsim_dagster.orchestration.instance import LOCATION, MODULE
 
 COMMAND_TAG: Final = "capsim/command"
 """Tag of a run: the command line that it is of."""
-_URL_SECRETS: Final = re.compile(r"(://)[^/\s@']*@|\?[^\s'#]+")
-"""User and password before a host, and the query of a signed URL."""
+_URL_PASSWORD: Final = re.compile(r"://[^/\s@']*@")
+_URL_SIGNATURE: Final = re.compile(r"(://[^\s?'#]*\?)[^\s'#]+")
 _LONGEST: Final = 500
 """A tag is read in a list of runs; a command with a hundred days is none the clearer for all of them."""
 
@@ -29,11 +29,16 @@ def origin_of(job: str) -> RemoteJobOrigin:
     return RemoteRepositoryOrigin(location, SINGLETON_REPOSITORY_NAME).get_job_origin(job)
 
 
-def command_tag(command: str) -> dict[str, str]:
-    """Return the tag that says which command a run is of, without what a URL may hold of secrets.
+def without_secrets(text: str) -> str:
+    """Return a text without user and password of its URLs, and without their queries: they may be signatures.
 
-    >>> command_tag("capsim panel load --input s3://key:secret@bucket/a.parquet?X-Amz-Signature=12")
-    {'capsim/command': 'capsim panel load --input s3://…@bucket/a.parquet?…'}
+    >>> without_secrets("capsim panel load --input s3://key:secret@bucket/a.parquet?X-Amz-Signature=12 --strict")
+    'capsim panel load --input s3://…@bucket/a.parquet?… --strict'
     """
-    shown = _URL_SECRETS.sub(lambda found: "://…@" if found[1] else "?…", command)
+    return _URL_SIGNATURE.sub(r"\1…", _URL_PASSWORD.sub("://…@", text))
+
+
+def command_tag(command: str) -> dict[str, str]:
+    """Return the tag that says which command a run is of."""
+    shown = without_secrets(command)
     return {COMMAND_TAG: shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"}

@@ -9,6 +9,7 @@ import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES  # not exported
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus  # not exported
 
+from capsim_dagster.orchestration.month_span import MonthSpan
 from capsim_dagster.orchestration.months import (
     PARTITION_TAG,
     RANGE_END_TAG,
@@ -24,7 +25,7 @@ from capsim_dagster.orchestration.months import (
     range_tags,
     ranges_named,
 )
-from capsim_dagster.schemas.months import month_start, months_between
+from capsim_dagster.schemas.months import first_day, month_end, month_start, months_between
 from capsim_dagster.settings import Automation, DataGeneration
 
 __all__ = [
@@ -52,21 +53,25 @@ __all__ = [
 ]
 
 
-def monthly_partitions(generation: DataGeneration, *, today: dt.date) -> dg.MonthlyPartitionsDefinition:
-    """Return the months from the window's start on.
+def monthly_partitions(
+    generation: DataGeneration, *, today: dt.date, span: MonthSpan | None = None, is_endless: bool = True
+) -> dg.MonthlyPartitionsDefinition:
+    """Return the months from the window's start on; after the window each exists once it is over.
 
-    They have no end: each month exists once it is complete, so the fleet lives on after the window. Where the window
-    itself reaches beyond the last complete month, its months exist already.
+    Where the window itself reaches beyond the last complete month, its months exist already.
 
     Args:
         generation: The fleet and its window.
         today: Today's date, in UTC.
+        span: Months that were asked for beside the window; None = none.
+        is_endless: Whether they go on for ever; else they end with the window, or with the last that was asked for.
     """
-    start = month_start(generation.start_date)
-    ahead = (
-        len(months_between(month_start(today), generation.end_date)) if generation.end_date >= month_start(today) else 0
-    )
-    return dg.MonthlyPartitionsDefinition(start_date=start.isoformat(), end_offset=ahead)
+    start, end = month_start(generation.start_date), month_start(generation.end_date)
+    ahead = len(months_between(month_start(today), end)) if end >= month_start(today) else 0
+    if span is not None:
+        start, end = min(start, first_day(span.first)), max(end, first_day(span.last))
+    after = None if is_endless else (month_end(end) + dt.timedelta(days=1)).isoformat()
+    return dg.MonthlyPartitionsDefinition(start_date=start.isoformat(), end_date=after, end_offset=ahead)
 
 
 def daily_partitions(generation: DataGeneration) -> dg.DailyPartitionsDefinition:

@@ -16,7 +16,7 @@ _LATEST: Final = 30
 
 
 def check_trends(instance: dg.DagsterInstance) -> list[CheckTrend]:
-    """Return the latest evaluations of each check; those of a check that judges months are of whichever came last.
+    """Return the latest evaluations of each check that was ever evaluated; of months whichever came last.
 
     Args:
         instance: Where runs are recorded.
@@ -27,7 +27,8 @@ def check_trends(instance: dg.DagsterInstance) -> list[CheckTrend]:
             check, limit=_LATEST, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
         )
         found = [_evaluation(record.evaluation, record.create_timestamp) for record in records if record.evaluation]
-        trends.append(CheckTrend(check.asset_key.to_user_string(), check.name, found))
+        if found:
+            trends.append(CheckTrend(check.asset_key.to_user_string(), check.name, found))
     return trends
 
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from capsim_dagster.audits.refinery import ORIGIN_FACT, OWN_FEED
 from capsim_dagster.data_footer import read_footer
 from capsim_dagster.errors import SettingsError, StorageError
-from capsim_dagster.pipeline.entrance import FEED_ORIGIN, OWN_FEED
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.settings import RECORD_NAME, Chosen, Kind, chosen_alone, read_record, record_content, record_of
 from capsim_dagster.storage import atomic_path
@@ -93,7 +93,7 @@ def kind_of(platform: Platform) -> Kind | None:
         return Kind.SIMULATED
     if layout.warehouse.exists():
         with platform.reading() as connection:
-            return Kind.FEED if fact(connection, FEED_ORIGIN) not in (None, OWN_FEED) else Kind.SIMULATED
+            return Kind.FEED if fact(connection, ORIGIN_FACT) not in (None, OWN_FEED) else Kind.SIMULATED
     return Kind.PANEL if _files(_panels(platform, "staged_prefix")) else None
 
 

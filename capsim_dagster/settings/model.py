@@ -149,6 +149,9 @@ class Automation(Section):
     max_months_per_run: int | None = Field(
         default=None, ge=1, le=120, description="Months in a row that one run does at most; null = any number."
     )
+    months_after_window: bool = Field(
+        default=False, description="Whether each month after the window is offered, and asked for, once it is over."
+    )
     daily_cron: str = Field(description="When the schedule of the daily dataset ticks, in UTC.")
     hourly_cron: str = Field(description="When the schedule of the hourly dataset ticks, in UTC.")
     max_days_per_run: int = Field(

@@ -190,7 +190,8 @@ def test_audit_of_the_refinery_is_linked_from_its_asset(clean_run: CleanRun) -> 
     assert "270 of 270 lines are in the table" in str(facts["summary"].value)
     assert facts["verdict"].value == "270 of 270 lines are in the table."
     assert (facts["has_problems"].value, facts["rejected"].value) == (False, 0)
-    assert facts["rows"].value == facts["lines"].value == LINES[202406]
+    assert facts["rows"].value == facts["lines"].value == facts["dagster/row_count"].value == LINES[202406]
+    assert facts["feed"].value == str(clean_run.exports)
     assert str(clean_run.exports) in page.read_text(encoding="utf-8")
 
 

@@ -1,6 +1,7 @@
 """Each month shows its own state after every kind of ending, and gates bar just the months that failed them."""
 
 import dagster as dg
+import polars as pl
 import pytest
 
 from capsim_dagster.definitions import build_definitions
@@ -8,10 +9,12 @@ from capsim_dagster.orchestration.check_specs import every_check
 from capsim_dagster.orchestration.gates import barred_months
 from capsim_dagster.orchestration.instance import open_instance
 from capsim_dagster.orchestration.partitions import range_tags
+from capsim_dagster.orchestration.trends import check_trends
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MONTHS
 from capsim_dagster_tests.orchestration.conftest import QUIET, TODAY, failure_texts, run_job
 from capsim_dagster_tests.orchestration.month_states import check_states, partition_states
+from capsim_dagster_tests.orchestration.reported import TABLE_CHECK, report_months, report_verdict
 from capsim_dagster_tests.sabotage import change_lines, feed_file, replace_field, rows_in, run_sql
 
 pytestmark = pytest.mark.usefixtures("_without_pictures")
@@ -196,6 +199,25 @@ def test_the_trends_show_every_check_that_there_is(platform: Platform) -> None:
     graph = build_definitions(platform.settings, today=TODAY).resolve_asset_graph()
     assert len(every_check()) == 26 + 5 + 15 + 13
     assert set(every_check()) == set(graph.asset_check_keys)
+
+
+def test_the_trends_leave_out_what_was_never_evaluated(instance: dg.DagsterInstance) -> None:
+    assert check_trends(instance) == []
+    report_months(instance, [JANUARY], [dg.AssetKey("processed_data")])
+    report_verdict(instance, TABLE_CHECK, month=JANUARY)
+
+    (trend,) = check_trends(instance)
+
+    assert (trend.asset, trend.check, len(trend.evaluations)) == ("processed_data", "reconciliation", 1)
+
+
+def test_the_ground_truth_shows_the_columns_of_each_of_its_files(platform: Platform) -> None:
+    graph = build_definitions(platform.settings, today=TODAY).resolve_asset_graph()
+    shown = graph.get(dg.AssetKey("ground_truth")).metadata
+
+    for path in platform.layout.truth.glob("*.parquet"):
+        columns = [column.name for column in shown[f"columns_of_{path.stem}"].columns]
+        assert columns == list(pl.read_parquet_schema(path))
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
 import datetime as dt
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.orchestration.keys import PROCESSED_DATA
+from capsim_dagster.orchestration.month_span import widen_span
 from capsim_dagster.orchestration.partitions import (
     Standing,
     backfill_policy,
@@ -19,8 +21,9 @@ from capsim_dagster.orchestration.partitions import (
     ranges_named,
     standing,
 )
-from capsim_dagster.settings import load_settings
-from capsim_dagster_tests.conftest import CONFIG, MakeSettings
+from capsim_dagster.settings import Settings, load_settings
+from capsim_dagster.storage import DataLayout
+from capsim_dagster_tests.conftest import CONFIG, SMALL, MakeSettings
 
 TODAY = dt.date(2023, 8, 15)
 FIVE = [202301, 202302, 202303, 202304, 202305]
@@ -68,6 +71,34 @@ def test_partitions_hold_the_first_month_of_a_window_that_starts_within_it(make_
     found = keys(make_settings, start="2023-01-17", end="2023-03-31", today=dt.date(2023, 4, 1))
 
     assert found == ["2023-01-01", "2023-02-01", "2023-03-01"]
+
+
+def offered(settings: Settings, today: dt.date, *asked: int) -> list[str]:
+    """Return the months of the table as Dagster offers them."""
+    months = build_definitions(settings, today=today, months=asked).resolve_asset_graph().get(PROCESSED_DATA)
+    assert months.partitions_def is not None
+    return [key[:7] for key in months.partitions_def.get_partition_keys(dt.datetime.combine(today, dt.time(), dt.UTC))]
+
+
+def test_months_after_the_window_are_offered_once_asked_for_and_over_and_stay(tmp_path: Path) -> None:
+    settings = load_settings(CONFIG, {"data_generation": SMALL, "storage": {"local_base_path": tmp_path}})
+    window = ["2023-01", "2023-02", "2023-03"]
+
+    assert offered(settings, TODAY) == window
+    assert offered(settings, TODAY, 202304) == [*window, "2023-04"]
+    assert offered(settings, TODAY, 202312)[-1] == "2023-07", "its own month is not over"
+    assert offered(settings, TODAY) == window, "asking alone records nothing"
+    widen_span(DataLayout(tmp_path), [202304])
+    widen_span(DataLayout(tmp_path), [202303])
+    assert offered(settings, TODAY) == [*window, "2023-04"]
+
+
+def test_the_months_of_a_feed_before_the_window_are_offered_once_it_was_refined(tmp_path: Path) -> None:
+    settings = load_settings(CONFIG, {"data_generation": SMALL, "storage": {"local_base_path": tmp_path}})
+    widen_span(DataLayout(tmp_path), [202211, 202212])
+    widen_span(DataLayout(tmp_path), [190001])
+
+    assert offered(settings, TODAY) == ["2022-11", "2022-12", "2023-01", "2023-02", "2023-03"]
 
 
 @pytest.mark.parametrize("month", [202301, 202312, 202402])
