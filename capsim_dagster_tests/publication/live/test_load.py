@@ -22,12 +22,13 @@ pytestmark = pytest.mark.slow
 
 CLIENTS: Final = 100
 HOSTS: Final = 2_000
-INTERVALS: Final = 12
-"""A minute's."""
+INTERVALS: Final = 13
+"""Those of an hour, and the first of the next: a minute."""
 PATIENCE_S: Final = 300.0
 TICK_S: Final = 5.0
 """Five minutes at 60 times the speed."""
-BACKLOG: Final = 6
+BACKLOG: Final = 4
+DROPPED: Final = "capsim_live_dropped_clients_total 2.0"
 SERVE: Final = """
 import sys, time
 from pathlib import Path
@@ -92,7 +93,10 @@ def test_a_hundred_clients_lose_no_sample_in_a_minute_and_those_that_do_not_read
         first = int(httpx.get(f"{url}/latest").json()["seq"])
         idle = [does_not_read(url) for _client in range(2)]
         found = asyncio.run(digests(url, first))
-        metrics = httpx.get(f"{url}/metrics").text
+        end = time.monotonic() + PATIENCE_S
+        # The buffers of the system take some intervals, before those who do not read lag.
+        while DROPPED not in (metrics := httpx.get(f"{url}/metrics").text) and time.monotonic() < end:
+            time.sleep(1)
         for client in idle:
             client.close()
 
@@ -101,10 +105,10 @@ def test_a_hundred_clients_lose_no_sample_in_a_minute_and_those_that_do_not_read
     assert json.loads(lines[0])["meta"]["seq"] == first == FIRST + 36
     assert whole_path(tmp_path, 3).exists()
     for count, digest in found:
-        # The one that it began with and eleven more; the thirteenth may have come, in part, when the client left.
+        # One more may have come, in part, when the client left.
         assert count >= HOSTS * INTERVALS
         assert digest == hashlib.sha256(b"".join(lines[:count])).hexdigest()
-    assert "capsim_live_dropped_clients_total 2.0" in metrics
+    assert DROPPED in metrics
     assert sum(line.startswith("dropped a client") for line in said) == 2
     _word, cpu_s, peak_mib = said[-1].split()
     assert float(peak_mib) < 600
