@@ -66,8 +66,12 @@ class RunLocks:
             return not is_held(self._path(run.run_id))
         return _PROCESS_TAG in run.tags and not _is_process(run.tags[_PROCESS_TAG])
 
+    def run_ids(self) -> list[str]:
+        """Return the runs that have a lock, held or left."""
+        return [path.stem for path in self._folder.glob("*.lock")]
+
     def forget(self, run_id: str) -> None:
-        """Remove the lock that the process of a run left."""
+        """Remove the lock of a run, if its process left it."""
         remove_abandoned(self._path(run_id))
 
     def _path(self, run_id: str) -> Path:
@@ -105,7 +109,13 @@ def release_dead_runs(instance: dg.DagsterInstance) -> list[str]:
         return []
     records = instance.get_run_records(filters=dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
     dead = [each.dagster_run for each in records if locks.is_dead(each.dagster_run) or _is_too_old(each)]
-    return [run.run_id for run in dead if _end(instance, run.run_id, locks)]
+    ended = [run.run_id for run in dead if _end(instance, run.run_id, locks)]
+    for run_id in locks.run_ids():
+        # Of a process that ended without removing it, or was killed before its run was recorded.
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            locks.forget(run_id)
+    return ended
 
 
 def _end(instance: dg.DagsterInstance, run_id: str, locks: RunLocks) -> bool:

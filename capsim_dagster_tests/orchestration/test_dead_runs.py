@@ -221,3 +221,16 @@ def test_a_run_that_ends_keeps_its_lock_until_its_end_is_recorded(
     assert run_brief(instance, tmp_path, Said()).succeeded
     assert seen
     assert not any(seen)
+
+
+def test_locks_that_processes_left_go_and_those_that_are_held_stay(instance: dg.DagsterInstance) -> None:
+    storage = instance.event_log_storage
+    assert isinstance(storage, EngineReusingEventLog)
+    ended = instance.create_run_for_job(brief, status=dg.DagsterRunStatus.SUCCESS).run_id
+    for run_id in (ended, "never-recorded"):
+        (Path(storage.path_for_shard(run_id)).with_suffix(".lock")).touch()
+    storage.locks.hold("about-to-be-recorded")
+
+    release_dead_runs(instance)
+
+    assert storage.locks.run_ids() == ["about-to-be-recorded"]
