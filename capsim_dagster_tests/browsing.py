@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
+PATIENCE_MS: Final = 120_000
+"""How long a page may take: the machine may have other things to do."""
 SCREENSHOTS: Final = Path(__file__).parents[1] / "data" / "screenshots"
 
 
@@ -30,7 +32,10 @@ def opened_page() -> "Iterator[Page]":
     with sync_playwright() as playwright:
         # A container's root may not use the sandbox; the pages are our own.
         started = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"] if os.getuid() == 0 else [])
-        yield started.new_page(viewport={"width": 1500, "height": 1000})
+        page = started.new_page(viewport={"width": 1500, "height": 1000})
+        page.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
+        yield page
         started.close()
 
 
