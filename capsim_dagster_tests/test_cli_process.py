@@ -151,6 +151,7 @@ def test_reader_that_goes_away_ends_a_command_quietly(tmp_path: Path) -> None:
     assert process.returncode in (1, 141)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_ends_a_command_with_its_exit_code_and_no_traceback(
     number: signal.Signals, code: int, tmp_path: Path
