@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
+from capsim_dagster.cli.advice import print_next
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -177,7 +178,8 @@ def _run_all(
         if len(plan.runs) > 1:
             _print_run(summary, terminal)
         else:
-            print_summary(summary, terminal, options)
+            print_summary(summary, terminal)
+            print_next(terminal, "capsim status", options)
         code = code if summary.succeeded else EXIT_FAILED
     return code
 

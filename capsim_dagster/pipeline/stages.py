@@ -30,6 +30,7 @@ from capsim_dagster.pipeline.entrance import (
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import Remote, RemoteFeed, own_master
 from capsim_dagster.schemas import Resource
+from capsim_dagster.schemas.months import first_day, month_end, yearmonth
 from capsim_dagster.settings import Kind
 from capsim_dagster.simulation import fleet, region_calendar, telemetry, time_dimension
 from capsim_dagster.storage import StoredFile
@@ -105,7 +106,7 @@ def time_calendar(platform: Platform, *, through: int | None = None) -> Calendar
         is_same = fact(connection, CALENDAR_HASH) == telemetry.fleet_hash(generation)
         ends = [generation.end_date, *(calendar_days(connection)[-1:] if is_same else [])]
         if through is not None:
-            ends.append(time_dimension.month_end(time_dimension.first_day(through)))
+            ends.append(month_end(first_day(through)))
         end = max(ends)
         days = time_dimension.time_periods(generation.start_date, end)
         regions = generation.metadata.regions
@@ -163,7 +164,7 @@ def master_rows(platform: Platform) -> int:
 def calendar_months(platform: Platform) -> list[int]:
     """Return the months of the calendar as YYYYMM."""
     with platform.reading() as connection:
-        return sorted({time_dimension.yearmonth(day) for day in require_calendar(platform, connection)})
+        return sorted({yearmonth(day) for day in require_calendar(platform, connection)})
 
 
 def monthly_csv(
