@@ -3,6 +3,8 @@
 import datetime as dt
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
 
 import dagster as dg
 from dagster_duckdb import DuckDBResource
@@ -39,6 +41,9 @@ from capsim_dagster.orchestration.publication_jobs import (
 from capsim_dagster.orchestration.run_retention import history_sensor
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.settings import Settings, directory_settings
+
+_DEFS: Final = Path(__file__).parent / "defs"
+"""Where a team's own definitions lie in a checkout, beside those that are listed here."""
 
 
 def build_definitions(
@@ -104,4 +109,12 @@ def defs() -> dg.Definitions:
     chosen = directory_settings()
     if chosen.note:
         dg.get_dagster_logger().warning(chosen.note)
-    return build_definitions(chosen.settings, today=dt.datetime.now(dt.UTC).date())
+    own = build_definitions(chosen.settings, today=dt.datetime.now(dt.UTC).date())
+    return (
+        own if not _is_scaffolded() else dg.Definitions.merge(own, dg.load_from_defs_folder(path_within_project=_DEFS))
+    )
+
+
+def _is_scaffolded() -> bool:
+    """Whether a team has put something beside capsim's own: `dg scaffold defs` writes there."""
+    return any(path.name not in ("__init__.py", "__pycache__") for path in _DEFS.iterdir())

@@ -1,4 +1,4 @@
-"""After each command the UI knows of what lies on the disk: every partition, and how its checks ended."""
+"""After each command the UI and `status` know what lies on the disk: every partition, and how its checks ended."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -25,19 +25,26 @@ STORIES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("run", "full_refresh"),
         ("panel generate", "panel_refresh"),
         ("panel load", "panel_refresh"),
+        ("panel show", ""),
+        ("plot 9", ""),
         ("refine --month 2023-02", "refine_feed"),
+        ("audit", ""),
         ("backfill 2023-03", "monthly_refresh"),
     ),
     "publication": (
         ("archive --date 2023-01-05 --date 2023-01-07", "daily_publication"),
         ("tier2 export --date 2023-01-05 --hour 0 --hour 7", "hourly_publication"),
+        ("tier2 verify --local {data}/output/tier2_hourly/2023-01-05", ""),
         ("tier3 export --date 2023-01-05", "daily_publication"),
+        ("tier3 verify --local {data}/output/tier3_daily/2023-01-05", ""),
+        ("retention --dry-run", ""),
         ("retention", "retention"),
     ),
     "a panel alone": (("panel generate", "panel_refresh"), ("panel load", "panel_refresh")),
     "a feed": (("refine --feed {feed}", "refine_feed"),),
 }
-"""Commands, one after the other in a directory of their own, and the job among whose runs each is listed."""
+"""Commands, one after the other in a directory of their own, and the job among whose runs each is listed; empty = it
+makes nothing, and is none."""
 
 
 def on_disk(layout: DataLayout) -> dict[str, set[str]]:
@@ -89,6 +96,23 @@ def require_agreement(disk: Mapping[str, set[str]], seen: Mapping[str, SeenAsset
             assert unjudged <= UNJUDGED.get(asset, set()), (asset, shown.checks)
 
 
+def require_status(disk: Mapping[str, set[str]]) -> None:
+    """Make sure that `status` shows just what lies on the disk, and nothing that failed or is gone."""
+    done = CliRunner().invoke(capsim, ["status", "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    whole = {asset["asset"]: asset for asset in found["assets"]}
+    dated = {asset["asset"]: asset for asset in found["publication"]}
+    for asset, there in disk.items():
+        if asset in dated or asset not in whole:
+            assert dated.get(asset, {"there": 0})["there"] == len(there), asset
+        elif (months := whole[asset]["months"]) is None:
+            assert (whole[asset]["state"] == "materialized") == bool(there), asset
+        else:
+            shown = {f"{month[:4]}-{month[4:]}-01" for month, state in months.items() if state == "materialized"}
+            assert shown == there, asset
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("_without_pictures")
 @pytest.mark.parametrize("story", STORIES)
@@ -104,17 +128,18 @@ def test_ui_and_disk_agree_after_each_command(story: str, tmp_path: Path, monkey
     for command, job in STORIES[story]:
         if command == "retention":
             monkeypatch.setenv("CAPSIM__PUBLICATION__RETENTION__TIER2_DAYS", "30")
-        line = command.format(feed=feed)
+        line = command.format(feed=feed, data=layout.root)
 
         done = CliRunner().invoke(capsim, line.split())
 
         assert done.exit_code == 0, done.output
-        asked.append((job, "SUCCESS", f"capsim {line}"))
+        asked += [(job, "SUCCESS", f"capsim {line}")] if job else []
+        require_status(on_disk(layout))
         with open_ui(layout) as ui:
             require_agreement(on_disk(layout), ui.assets())
             listed = [(run.job, run.status, run.tags[COMMAND_TAG]) for run in ui.runs()]
             assert listed[::-1] == asked
-            assert len(ui.runs(job)) == len([each for each in asked if each[0] == job])
+            assert not job or len(ui.runs(job)) == len([each for each in asked if each[0] == job])
             assert all(not key.startswith("capsim/process") for run in ui.runs() for key in run.tags)
 
 
