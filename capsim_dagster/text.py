@@ -17,8 +17,9 @@ _INVISIBLE: Final = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
 """Unicode categories: controls, format marks, unassigned, private, surrogates, line and paragraph separators."""
 _OWN_LINE: Final = re.compile(r"(\n(?=  ))")
 """Line break of a message: what follows is indented."""
-_INLINE: Final = re.compile(r"([\\`*\[\]<>&~|!#$]|(?<![^\W_])_|_(?![^\W_]))")
-"""Characters that mean something anywhere in a line of Markdown; an underscore does so only at the edge of a word."""
+_INLINE: Final = re.compile(r"([\\`*\[\]<>&~|!#$@]|(?<![^\W_])_|_(?![^\W_])|(?<=www)\.|:(?=//))")
+"""Characters that mean something anywhere in a line of Markdown: an underscore only at the edge of a word, a full stop
+and a colon where an address would become a link."""
 _BLOCK: Final = re.compile(r"^(\s*(?:\d+(?=[.)]))?)([-+.)])")
 """What begins a list or a rule at the start of a line."""
 _LAST_BYTE: Final = 0xFF

@@ -79,9 +79,7 @@ def test_names_of_stray_files_reach_the_terminal_spelled_out(refine: Refine, exp
 
     assert result.exit_code == 0, result.output
     assert "3 files are not in the layout" in result.output
-    assert all(
-        f"  {name}\n" in result.output for name in (r"caf\udce9.csv", r"\x1b[2J:x:[red].csv", r"a\nerror: b.csv")
-    )
+    assert all(name in result.output for name in (r"caf\udce9.csv", r"\x1b[2J:x:[red].csv", r"a\nerror: b.csv"))
 
 
 def test_refine_loads_the_feed_and_accounts_for_every_line(refine: Refine, exports: Path, work: Path) -> None:
@@ -212,7 +210,7 @@ def test_refine_writes_the_audit_page_and_says_where(refine: Refine, work: Path,
 
 
 def test_refine_prints_paths_as_they_are(exports: Path, tmp_path: Path) -> None:
-    work = tmp_path / "work[bold]"
+    work = tmp_path / "work:x:"
     options = ["--feed", str(exports), "--config", str(OTHER_TOOL), "--data-dir", str(work)]
 
     result = CliRunner().invoke(capsim, ["refine", *options])

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
+import click
 import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
@@ -376,7 +377,10 @@ def test_json_of_an_empty_folder_is_whole_too(data_dir: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--hosts", "few"], "'few' is not a valid integer"), (["--start", "soon"], "'soon' does not match")],
+    [
+        (["--hosts", "few"], "'few' is not a valid integer"),
+        (["--start", "soon"], "found 'soon'; expected a date that exists, as YYYY-MM-DD"),
+    ],
 )
 def test_status_refuses_arguments_that_cannot_be_used(data_dir: Path, arguments: list[str], message: str) -> None:
     result = status(data_dir, options=arguments)
@@ -394,7 +398,9 @@ def test_status_refuses_settings_that_cannot_be_used(data_dir: Path) -> None:
 
 @pytest.mark.parametrize("name", ["status", "backfill"])
 def test_each_option_stands_in_the_readme(name: str) -> None:
-    options = [parameter.opts[0] for parameter in capsim.commands[name].params if parameter.opts[0].startswith("--")]
+    command = capsim.get_command(click.Context(capsim), name)
+    assert command is not None
+    options = [parameter.opts[0] for parameter in command.params if parameter.opts[0].startswith("--")]
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
 
     assert [option for option in options if option not in readme] == []

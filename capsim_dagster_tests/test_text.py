@@ -64,7 +64,7 @@ def test_terminal_keeps_what_capsim_lays_out_itself() -> None:
     ("text", "shown"),
     [
         ("2024-01 cpu: 3 rows of host_id", "2024-01 cpu: 3 rows of host_id"),
-        ("![x](http://a/b.png)", r"\!\[x\](http://a/b.png)"),
+        ("![x](http://a/b.png)", r"\!\[x\](http\://a/b.png)"),
         ("<img src=x onerror=y> a | b", r"\<img src=x onerror=y\> a \| b"),
         ("# head", r"\# head"),
         ("- item", r"\- item"),

@@ -25,9 +25,7 @@ ORIGIN_FACT: Final = "feed.origin"
 """What the warehouse calls the place that its feed came from."""
 OWN_FEED: Final = "capsim"
 """The origin of capsim's own feed; another's is the path of its root."""
-_SOURCES: Final = (
-    "SELECT yearmonth, resource, path, sha256 FROM feed_files WHERE $month IS NULL OR yearmonth = $month ORDER BY ALL"
-)
+_SOURCES: Final = "SELECT yearmonth, resource, path, sha256 FROM feed_files WHERE coalesce($month = yearmonth, true)"
 RAW_CHARACTERS: Final = 160
 """How much of a rejected line is fetched as an example, and one more that tells that there was more."""
 
@@ -67,14 +65,11 @@ class Claim(StrEnum):
 class Source(StrEnum):
     """What became of a file since it was loaded."""
 
-    SAME = "same"
-    """It lies in the feed as it did; or nobody looked."""
+    SAME = "same"  # as it was loaded, or nobody looked
     CHANGED = "changed"
-    """It lies there with other content."""
-    LOST = "lost"
-    """It is gone, and others of its month are there, or it is capsim's own."""
+    LOST = "lost"  # and others of its month are there, or it is capsim's own
+    # It is gone with all others of its month, as old months of a user's feed are: what was loaded stays good.
     ROTATED = "rotated"
-    """It is gone with all others of its month, as old months of a user's feed are: what was loaded stays good."""
 
 
 @dataclass(frozen=True)
@@ -319,7 +314,7 @@ def source_states(
         month: The month to look at, as YYYYMM; None = all.
     """
     is_own = warehouse.fact(connection, ORIGIN_FACT) in (None, OWN_FEED)
-    files = rows_of(connection, _SOURCES, {"month": month})
+    files = sorted(rows_of(connection, _SOURCES, {"month": month}))
     there = {month for month, _, path, _ in files if (feed / path).is_file()}
     return {
         (month, resource): _source(feed / path, digest, is_expected=is_own or month in there)

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from capsim_dagster.cli.advice import print_next
+from capsim_dagster.cli.looking import instance_to_read
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -28,7 +29,6 @@ from capsim_dagster.cli.options import (
 )
 from capsim_dagster.cli.process import report_interrupt
 from capsim_dagster.cli.run import print_summary
-from capsim_dagster.cli.status import instance_to_read
 from capsim_dagster.cli.terminal import escape
 from capsim_dagster.errors import plural
 from capsim_dagster.schemas.months import months_between, yearmonth

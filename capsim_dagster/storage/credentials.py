@@ -56,9 +56,9 @@ def store_credentials(credentials: StoredCredentials) -> Path:
         path.parent.mkdir(mode=_OWNER_FOLDER, parents=True, exist_ok=True)
         path.parent.chmod(_OWNER_FOLDER)
         with atomic_path(path) as temporary:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_FILE)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(asdict(credentials), file, indent=2)
+            # Before there is anything in it that others could read.
+            temporary.chmod(_OWNER_FILE)
+            temporary.write_text(json.dumps(asdict(credentials), indent=2), encoding="utf-8")
     return path
 
 

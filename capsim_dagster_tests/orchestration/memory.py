@@ -68,6 +68,6 @@ def read_from(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> 
     def as_recorded(_: Settings, __: dt.date) -> OnDisk:
         return AsRecorded(dated={key.to_user_string(): [*instance.get_materialized_partitions(key)] for key in DATED})
 
-    status = import_module("capsim_dagster.cli.status")
-    monkeypatch.setattr(status, "records_to_read", lambda _: nullcontext(records_of(instance)))
-    monkeypatch.setattr(status, "look_at_disk", as_recorded)
+    status_view = import_module("capsim_dagster.cli.status_view")
+    monkeypatch.setattr(status_view, "records_to_read", lambda _: nullcontext(records_of(instance)))
+    monkeypatch.setattr(status_view, "look_at_disk", as_recorded)

@@ -54,7 +54,7 @@ UNUSABLE = {
     "unknown delimiter": ("date|host_id|cpu_p95|max_cores", "no column date or ds or day or timestamp among date|host"),
     "two delimiters": ("date,host_id;cpu_p95,max_cores", "among date, host_id;cpu_p95, max_cores"),
     "separator line": ("sep=;", "the header is 'sep=;'"),
-    "byte order mark twice": ("\ufeffdate,host_id,cpu_p95,max_cores", "among \ufeffdate"),
+    "byte order mark twice": ("\ufeffdate,host_id,cpu_p95,max_cores", r"among \ufeffdate"),
     "data": ("2024-01-01,srv-000001,20.5,64", "no column date"),
     "web page": ("<!DOCTYPE html>", "the header is '<!DOCTYPE html>'"),
     "carriage return within": (f"{HEADER},site\r2024-01-01,a,1,2,x", "carriage return"),

@@ -77,6 +77,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_the_old_file_alone(folder: Fol
 
     def write_to_a_full_disk() -> None:
         with folder.writing(KEY) as path:
+            path.unlink()
             path.symlink_to("/dev/full")
             path.write_bytes(NEW)
 
