@@ -88,7 +88,7 @@ def test_show_looks_at_any_file_that_is_named(data_dir: Path, tmp_path: Path) ->
     result = panel("show", str(other), "--data-dir", str(data_dir))
 
     assert result.exit_code == 0, result.output
-    assert "1 rows, 1 servers, 2024-01-01 to 2024-01-01" in result.output
+    assert "1 row, 1 server, 2024-01-01 to 2024-01-01" in result.output
 
 
 def test_show_without_a_panel_says_how_to_make_one(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_refine_loads_the_months_that_are_named_once_each(refine: Refine, export
     result = refine("--month", "2024-06", "--month", "2024-06")
 
     assert result.exit_code == 0, result.output
-    assert "1 of 1 months: 270 lines" in result.output
+    assert "1 of 1 month: 270 lines" in result.output
     assert stored(work, exports, "processed_data") == expected_rows([202406])
 
 

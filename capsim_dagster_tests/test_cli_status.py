@@ -253,7 +253,7 @@ def test_months_after_the_window_look_like_no_error(instance: dg.DagsterInstance
 
     output = ended(status(data_dir, options=["--hosts", "12", "--start", first.isoformat(), "--end", end]), 0)
 
-    assert re.search(r"processed_data +■ 1 of 1 months", output)
+    assert re.search(r"processed_data +■ 1 of 1 month", output)
     assert "· after the window, not asked for" in output
     last = output.splitlines()[-1]
     assert last.startswith(

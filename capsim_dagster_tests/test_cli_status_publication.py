@@ -46,7 +46,7 @@ def test_days_and_hours_are_counted_with_the_first_and_the_last(instance: dg.Dag
     output = status(tmp_path).output
 
     assert re.search(r"hourly_archive +3 days +2023-01-15 +2023-02-01 ", output)
-    assert re.search(r"tier2_hourly +1 hours +2023-01-15-07:00 +2023-01-15-07:00 ", output)
+    assert re.search(r"tier2_hourly +1 hour +2023-01-15-07:00 +2023-01-15-07:00 ", output)
     assert "tier3_daily" not in output
 
 

@@ -28,7 +28,7 @@ STORIES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("panel show", ""),
         ("plot 9", ""),
         ("refine --month 2023-02", "refine_feed"),
-        ("audit", ""),
+        ("audit", "refine_feed"),
         ("backfill 2023-03", "monthly_refresh"),
     ),
     "publication": (

@@ -34,7 +34,7 @@ class AuditReport:
     @property
     def verdict(self) -> str:
         """The first problems in words, or else the note, or the numbers behind the verdict."""
-        numbers = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in self.counts.items())
+        numbers = ", ".join(f"{count:,} {_named(name, count)}" for name, count in self.counts.items())
         return listed(self.problems) or self.note or numbers
 
     def with_problems(self, problems: Sequence[str]) -> "AuditReport":
@@ -44,3 +44,16 @@ class AuditReport:
     def __str__(self) -> str:
         """Return the claim, and whether it holds with the verdict behind it."""
         return f"{self.claim}: {'holds' if self.passed else 'does not hold'} ({self.verdict})"
+
+
+def _named(name: str, count: float) -> str:
+    """Return the name of a number, in the singular where it is one.
+
+    >>> _named("rows_of_unknown_hosts", 1), _named("files", 2), _named("series", 1)
+    ('row of unknown hosts', 'files', 'series')
+    """
+    words = name.split("_")
+    plurals = [place for place, word in enumerate(words) if word.endswith("s") and word != "series"]
+    if count == 1 and plurals:
+        words[plurals[0]] = words[plurals[0]].removesuffix("s")
+    return " ".join(words)

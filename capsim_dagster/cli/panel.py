@@ -24,6 +24,7 @@ from capsim_dagster.cli.options import (
 from capsim_dagster.cli.panel_load import load
 from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import escape
+from capsim_dagster.errors import plural
 
 if TYPE_CHECKING:
     from capsim_dagster.panel.generate import GeneratedPanel
@@ -157,9 +158,9 @@ def _print_view(terminal: Console, url: str, view: "PanelView") -> None:
     head = Table(*(escape(column.name) for column in view.columns), title="First rows", title_justify="left")
     for row in view.head:
         head.add_row(*(escape(_cell(value)) for value in row.values()))
-    servers = "no column server_id" if view.servers is None else f"{view.servers:,} servers"
+    servers = "no column server_id" if view.servers is None else plural(view.servers, "server")
     days = "no column of days" if view.first is None else f"{_cell(view.first)} to {_cell(view.last)}"
-    terminal.print(f"{escape(url)}\n{view.rows:,} rows, {servers}, {days}", soft_wrap=True, highlight=False)
+    terminal.print(f"{escape(url)}\n{plural(view.rows, 'row')}, {servers}, {days}", soft_wrap=True, highlight=False)
     terminal.print(columns)
     if view.head:
         terminal.print(head)

@@ -244,7 +244,7 @@ def _print_verdict(
         terminal.print(f"[red]refused[/] {escape(str(failure))}", soft_wrap=True, highlight=False)
     lines, rows, rejected = (sum(getattr(month, name) for month in loaded) for name in ("lines", "rows", "rejected"))
     terminal.print(
-        f"{len(loaded)} of {len(asked)} months: {lines:,} lines = {rows:,} loaded + {rejected:,} rejected, "
+        f"{len(loaded)} of {plural(len(asked), 'month')}: {lines:,} lines = {rows:,} loaded + {rejected:,} rejected, "
         f"in {escape(str(platform.layout.warehouse))}",
         soft_wrap=True,
         highlight=False,

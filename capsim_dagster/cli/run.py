@@ -102,8 +102,8 @@ def _ask_to_replace(platform: "Platform", told: str, sections: Collection[str]) 
     """
     from capsim_dagster.pipeline.directory import made_of
 
-    going = "\n  ".join(made_of(platform, sections)) or "nothing yet"
-    found = f"{platform.layout.root} {told}\nThese would go:\n  {going}"
+    going = "\n    ".join(made_of(platform, sections)) or "nothing yet"
+    found = f"{platform.layout.root} {told}\n  These would go:\n    {going}"
     if sys.stdin.isatty() and sys.stdout.isatty():
         click.echo(found, err=True)
         if click.confirm("Replace them?", err=True):

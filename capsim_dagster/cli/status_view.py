@@ -18,7 +18,7 @@ from capsim_dagster.cli.options import (
     options_given,
 )
 from capsim_dagster.cli.terminal import escape
-from capsim_dagster.errors import listed
+from capsim_dagster.errors import listed, plural
 from capsim_dagster.legacy_feed.contract import FeedContract
 from capsim_dagster.orchestration.findings import recorded_status, shown_status
 from capsim_dagster.orchestration.history import inventory_versions
@@ -231,7 +231,7 @@ def _state(asset: AssetStatus, later: Collection[int]) -> str:
     if asset.months is None:
         return f"{_MARKS[asset.state]} {asset.state}"
     there, wanted = len(asset.months_in(State.MATERIALIZED)), len(asset.months.keys() - {*later})
-    return f"{_MARKS[asset.state]} {there} of {wanted} months"
+    return f"{_MARKS[asset.state]} {there} of {plural(wanted, 'month')}"
 
 
 def _print_months(view: View, terminal: Console) -> None:
@@ -297,7 +297,14 @@ def _print_publication(publication: Sequence[DatedStatus], terminal: Console) ->
     table = _table("publication", "there", "first", "last", "to be looked at", "materialized (UTC)")
     for dated in asked:
         latest = f"{dated.latest:%Y-%m-%d %H:%M}" if dated.latest else ""
-        table.add_row(dated.asset, f"{dated.there:,} {dated.unit}", dated.first, dated.last, _amiss(dated), latest)
+        table.add_row(
+            dated.asset,
+            plural(dated.there, dated.unit.removesuffix("s")),
+            dated.first,
+            dated.last,
+            _amiss(dated),
+            latest,
+        )
     terminal.print(table)
 
 

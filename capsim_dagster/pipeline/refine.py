@@ -146,9 +146,19 @@ def rotated_months(platform: Platform) -> list[int]:
     with platform.reading() as connection:
         if fact(connection, ORIGIN_FACT) != feed_origin(platform):
             return []
-        loaded = connection.execute("SELECT DISTINCT yearmonth FROM feed_files ORDER BY yearmonth").fetchall()
     there = {piece.month for piece in platform.refined.pieces()}
-    return [month for (month,) in loaded if month not in there]
+    return [month for month in loaded_months(platform) if month not in there]
+
+
+def loaded_months(platform: Platform) -> list[int]:
+    """Return the months that were loaded into the table, as YYYYMM.
+
+    Raises:
+        WarehouseError: If the warehouse cannot be read.
+    """
+    with platform.reading() as connection:
+        loaded = connection.execute("SELECT DISTINCT yearmonth FROM feed_files ORDER BY yearmonth").fetchall()
+    return [month for (month,) in loaded]
 
 
 def _require_folder(platform: Platform) -> None:

@@ -47,7 +47,9 @@ def read_yaml(path: Path, *, remedy: str) -> dict[str, Any]:
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}", remedy="name another file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not YAML: {error}", remedy="mend the line that is named") from None
+        # Indented, so that none of them can pass for a line of capsim's own.
+        said = "\n  ".join(line.strip() for line in str(error).splitlines())
+        raise SettingsError(f"{path} is not YAML: {said}", remedy="mend the line that is named") from None
     if not isinstance(content, dict):
         raise SettingsError(f"{path} holds no sections", remedy=remedy)
     return {section: values for section, values in content.items() if values is not None}

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from capsim_dagster.errors import PublicationError, listed
+from capsim_dagster.errors import PublicationError, listed, plural
 from capsim_dagster.publication.folder import sole_writer
 from capsim_dagster.publication.live.app import LiveState, live_app
 from capsim_dagster.publication.live.clock import Clock, clock_from, now_utc
@@ -250,7 +250,7 @@ class LiveSession:
 
     def _hour_line(self, interval: Interval) -> str:
         over = interval.begin - dt.timedelta(hours=1)
-        said = f"{over:%Y-%m-%d %H}:00 archived; {self.feed.clients:,} clients, {self.feed.dropped:,} dropped"
+        said = f"{over:%Y-%m-%d %H}:00 archived; {plural(self.feed.clients, 'client')}, {self.feed.dropped:,} dropped"
         lag = self._lag() if self._is_running else 0
         return f"{said}; {lag:,} intervals late: --speed is too high for this machine" if lag > 1 else said
 

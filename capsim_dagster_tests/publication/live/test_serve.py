@@ -70,8 +70,8 @@ def test_what_is_streamed_is_what_is_archived(tmp_path: Path, fleet: LiveFleet) 
     assert lines[: 24 * HOSTS] == archived.decode().splitlines()
     assert whole_path(tmp_path, 3).read_bytes() == archived_hour(fleet, tmp_path / "expected", 3)
     assert [line for line in server.said if "archived" in line][:2] == [
-        "2023-02-14 03:00 archived; 1 clients, 0 dropped",
-        "2023-02-14 04:00 archived; 1 clients, 0 dropped",
+        "2023-02-14 03:00 archived; 1 client, 0 dropped",
+        "2023-02-14 04:00 archived; 1 client, 0 dropped",
     ]
 
 
