@@ -40,6 +40,7 @@ from capsim_dagster.orchestration.publication_jobs import (
 )
 from capsim_dagster.orchestration.run_retention import history_sensor
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.schemas.months import yearmonth
 from capsim_dagster.settings import Settings, directory_settings
 
 _DEFS: Final = Path(__file__).parent / "defs"
@@ -58,10 +59,12 @@ def build_definitions(
         months: Months as YYYYMM that are asked for just now, beside the window and those that were before.
     """
     platform = Platform(settings)
+    first = yearmonth(settings.data_generation.start_date)
     partitions = monthly_partitions(
         settings.data_generation,
         today=today,
-        span=recorded_span(platform.layout, months),
+        # A fleet has no months before its first.
+        span=recorded_span(platform.layout, [m for m in months if m >= first or not platform.refines_own_feed]),
         # The months of a user's feed come when somebody delivers them.
         is_endless=settings.automation.months_after_window or not platform.refines_own_feed,
     )

@@ -95,7 +95,7 @@ def test_run_warns_of_a_file_that_is_not_in_the_layout_and_goes_on(tmp_path: Pat
     finished = run_capsim("run", *SMALL, data_dir=tmp_path)
 
     assert finished.returncode == 0
-    assert "25 of 26 checks passed; all gates hold" in finished.stdout
+    assert "25 of 26 checks passed, 1 warning; all gates hold" in finished.stdout
     assert "notes.txt is not in the layout {year}/{month}/{prefix}_{yearmonth}.csv" in re.sub(
         r"[│\s]+", " ", finished.stdout
     )

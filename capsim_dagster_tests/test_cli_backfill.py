@@ -160,9 +160,9 @@ def test_an_asset_that_is_not_whole_is_named_as_the_reason_for_the_last_month(
     ("arguments", "message"),
     [
         (["2190-03", "2190-01"], "FIRST comes before LAST; found 2190-03 and 2190-01."),
-        (["2190-13"], "'2190-13' does not match the format '%Y-%m'"),
-        (["march"], "'march' does not match the format '%Y-%m'"),
-        (["--month", "2190-01-01"], "'2190-01-01' does not match the format '%Y-%m'"),
+        (["2190-13"], "found '2190-13'; expected a date that exists, as YYYY-MM"),
+        (["march"], "found 'march'; expected a date that exists, as YYYY-MM"),
+        (["--month", "2190-01-01"], "found '2190-01-01'; expected a date that exists, as YYYY-MM"),
         (["2190-01", "2190-02", "2190-03"], "unexpected extra argument"),
     ],
 )
@@ -224,7 +224,8 @@ def test_backfill_of_an_empty_folder_just_works_and_a_second_call_runs_nothing(d
     status = CliRunner().invoke(capsim, ["status", *window, "--data-dir", str(data_dir), "--json"])
 
     assert first[0] == "to do: 2190-01, 1 month in 1 run of full_refresh"
-    assert first[-1].startswith("26 of 26 checks passed; all gates hold.")
+    assert first[-2].startswith("26 of 26 checks passed; all gates hold.")
+    assert first[-1] == f"next: capsim status --data-dir {data_dir}"
     assert second == [
         "there already: 2190-01 (--again runs them too)",
         "nothing to do: every month asked for is there, or on its way",

@@ -43,7 +43,10 @@ def digests(root: Path, *folders: str) -> Facts:
 
 
 def table(root: Path) -> Facts:
-    query = "SELECT count(*), sum(y), count(DISTINCT host_id), bit_xor(hash(host_id, resource, ds, y, capacity))"
+    query = (
+        "SELECT count(*), sum(y::DECIMAL(18, 4)), count(DISTINCT host_id),"
+        " bit_xor(hash(host_id, resource, ds, y, capacity))"
+    )
     with duckdb.connect(str(root / "warehouse/capsim.duckdb"), read_only=True) as connection:
         rows = connection.execute(f"{query} FROM processed_data").fetchone()
         files = connection.execute("SELECT count(*), sum(lines) FROM feed_files").fetchone()

@@ -358,7 +358,7 @@ def test_a_wrong_path_is_one_clear_message_without_a_traceback(tmp_path: Path) -
 def test_dirty_run_passes_every_check_and_finds_every_defect(tmp_path: Path) -> None:
     window = ["--hosts", "12", "--end", "2023-02-28", "--data-dir", str(tmp_path)]
 
-    finished = run_capsim("run", "--dirty", *window)
+    finished = run_capsim("run", "--dirty", "--checks", *window)
 
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "26 of 26 checks passed; all gates hold" in finished.stdout

@@ -26,7 +26,6 @@ STORIES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("panel generate", "panel_refresh"),
         ("panel load", "panel_refresh"),
         ("panel show", ""),
-        ("plot 9", ""),
         ("refine --month 2023-02", "refine_feed"),
         ("audit", "refine_feed"),
         ("backfill 2023-03", "monthly_refresh"),

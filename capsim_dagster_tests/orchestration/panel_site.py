@@ -29,6 +29,7 @@ def panel_platform(data_dir: Path, **generation: object) -> Platform:
                 "data_generation": {**SMALL, **generation},
                 "storage": {"local_base_path": data_dir, "lock_timeout_seconds": 0.5},
                 "panel": HISTORY,
+                "automation": {"months_after_window": True},
             },
         )
     )

@@ -161,7 +161,7 @@ def test_run_refines_one_month_of_a_foreign_feed_without_the_simulator(clean_run
     assert clean_run.result.success
     root = clean_run.platform.layout.root
     assert rows_in(foreign_platform(root, clean_run.exports), "processed_data") == expected_rows([202406])
-    assert sorted(path.name for path in root.iterdir()) == ["audit", "warehouse"]
+    assert sorted(path.name for path in root.iterdir()) == ["audit", "capsim_settings.yaml", "warehouse"]
 
 
 def test_metadata_of_a_clean_month_count_its_lines(clean_run: CleanRun) -> None:

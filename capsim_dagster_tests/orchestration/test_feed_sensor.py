@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from capsim_dagster.definitions import build_definitions
+from capsim_dagster.legacy_feed import contract
 from capsim_dagster.orchestration.feed_sensor import feed_sensor
 from capsim_dagster.orchestration.keys import PROCESSED_DATA
 from capsim_dagster.orchestration.partitions import key_of, month_of, monthly_partitions, range_tags
@@ -237,13 +238,16 @@ def test_files_with_names_that_are_no_text_do_not_break_the_tick(sensor: Ticking
 def test_feed_that_cannot_be_read_is_a_reason_and_not_an_exception(
     sensor: Ticking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def refusal(path: Path | str) -> PermissionError:
+        return PermissionError(13, "Permission denied", str(path))
+
     def refuse(path: Path) -> str:
-        raise PermissionError(13, "Permission denied", str(path))
+        raise refusal(path)
 
     monkeypatch.setattr(feed_watch, "sha256", refuse)
     sensor.tick()
     unread = sensor.tick()
-    monkeypatch.setattr(feed_watch, "_require_readable_folders", refuse)
+    monkeypatch.setattr(contract, "_listed", lambda folder, on_error: on_error(refusal(folder)) or [])
     unlisted = sensor.tick()
 
     assert "CPU.csv: Permission denied" in unread

@@ -18,8 +18,9 @@ SERVERS = 2_000
 DAYS = 1_461
 SERVERS_AT_ONCE = 130
 MEMORY_MIB = 600
-CPU_S = 5.0
-"""Twice the budget: the machines that run this do other things too, which processors with shared cores charge for."""
+CPU_S = 4.0
+"""Beyond the start of the command, which is measured apart: it loads Dagster to record what it makes. Twice the budget,
+as the machines that run this do other things too, which processors with shared cores charge for."""
 
 
 def batches(*, in_order: bool) -> Iterator[pa.RecordBatch]:
@@ -52,8 +53,12 @@ def test_two_thousand_servers_over_four_years_load_in_bounded_memory(tmp_path: P
     schema = arrow_schema(base_settings().panel).with_metadata(said)
     assert fill_parquet(path, batches(in_order=in_order), schema=schema) == SERVERS * DAYS
 
-    arguments = ["--config", str(CONFIG), "--data-dir", str(tmp_path / "data"), "--input", str(path)]
-    cost = measure_command("panel", "load", options=arguments)
+    small = tmp_path / "small.parquet"
+    one = next(batches(in_order=True)).slice(0, DAYS)
+    fill_parquet(small, [one], schema=schema.with_metadata(footer(1, dt.date(2022, 1, 1), dt.date(2025, 12, 31))))
+    arguments = ["--config", str(CONFIG), "--data-dir", str(tmp_path / "data"), "--input"]
+    start = measure_command("panel", "load", options=[*arguments, str(small)])
+    cost = measure_command("panel", "load", options=[*arguments, str(path)])
 
     assert cost.peak_rss_mib < MEMORY_MIB
-    assert not in_order or cost.cpu_s < CPU_S
+    assert not in_order or cost.cpu_s - start.cpu_s < CPU_S

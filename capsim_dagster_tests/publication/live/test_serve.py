@@ -251,10 +251,10 @@ def test_a_disk_that_is_full_ends_the_server_with_the_reason_and_a_later_start_g
 
 @pytest.mark.slow
 def test_a_disk_that_refuses_ends_the_command_with_what_it_refused_and_a_remedy(tmp_path: Path) -> None:
-    arguments = ["tier1", "serve", "--port", "0", "--hosts", "60", "--start", "2023-02-14T03:00", "--speed", "60000"]
+    arguments = ["tier1", "serve", "--port", "0", "--hosts", "200", "--from", "2023-02-14T03:00", "--speed", "60000"]
     ended = subprocess.run(
         [sys.executable, "-m", "capsim_dagster.cli", *arguments, "--data-dir", str(tmp_path)],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (24_000, 24_000)),
         capture_output=True,
         text=True,
         timeout=120,
