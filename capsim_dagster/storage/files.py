@@ -26,6 +26,8 @@ _DICTIONARY_PAGE_BYTES: Final = 4 << 20
 _HASH_CHUNK_BYTES: Final = 1 << 20
 TEMPORARY: Final = r"\.[0-9a-f.]+\.tmp"
 """Ends the name of a file that is being written, whose beginning is a point and the final name."""
+_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+"""How file systems say that they know no hard links: FAT, SMB, some of FUSE."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,14 @@ class StoredFile:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, replaces: bool = True) -> Iterator[Path]:
     """Yield a temporary path; on success it replaces `path`, durably; on any failure it is removed.
 
     Temporary files that a killed process left beside `path` are swept first; those of live processes stay.
+
+    Args:
+        path: The final path.
+        replaces: Whether it replaces a file that is there; else that one stays, made by another process meanwhile too.
 
     Raises:
         FileNotFoundError: If nothing was written to the temporary path.
@@ -62,7 +68,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         _require_written(temporary)
         _sync(temporary)
-        temporary.replace(path)
+        if replaces:
+            temporary.replace(path)
+        else:
+            _name_once(temporary, path)
         _sync(path.parent)
 
 
@@ -144,6 +153,20 @@ def _text_metadata(schema: pa.Schema) -> Mapping[str, str]:
 def _require_written(path: Path) -> None:
     if path.stat().st_size == len(BEING_WRITTEN) and path.read_bytes() == BEING_WRITTEN:
         raise FileNotFoundError(errno.ENOENT, "nothing was written", str(path))
+
+
+def _name_once(temporary: Path, path: Path) -> None:
+    """Give a file its final name, unless that is taken."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # All that such a file system can do: whoever comes between these two is replaced.
+        if not path.exists():
+            temporary.replace(path)
 
 
 def _sync(path: Path) -> None:

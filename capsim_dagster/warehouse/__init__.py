@@ -6,10 +6,12 @@ time for the lock. What the tables hold is decided elsewhere; their columns come
 
 import datetime as dt
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import duckdb
@@ -18,6 +20,7 @@ import psutil
 
 from capsim_dagster.errors import StorageError, WarehouseError, listed
 from capsim_dagster.schemas import TABLES, ddl, sql_type
+from capsim_dagster.storage import atomic_path
 from capsim_dagster.system_errors import clear_error
 from capsim_dagster.warehouse.upgrade import STORAGE_VERSION, create_views, lower_storage
 
@@ -47,7 +50,8 @@ def open_for_writing(path: Path, *, lock_timeout_s: float) -> Iterator[duckdb.Du
     Raises:
         WarehouseError: If another process keeps the lock, the file is no DuckDB file, or its tables are older.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        _make(path)
     with _connected(path, read_only=False, lock_timeout_s=lock_timeout_s) as connection:
         with _sound(path):
             if not _table_names(connection):
@@ -164,14 +168,26 @@ def _connected(path: Path, *, read_only: bool, lock_timeout_s: float) -> Iterato
         connection.close()
 
 
+def _make(path: Path) -> None:
+    """Make the file, with its tables, at once: DuckDB alone makes it piece by piece, and a kill leaves such a piece."""
+    with TemporaryDirectory(prefix="capsim-") as folder:
+        made = Path(folder) / path.name
+        with _sound(made), _opened(made, read_only=False) as connection:
+            _create_tables(connection)
+        with atomic_path(path, replaces=False) as temporary:
+            shutil.copyfile(made, temporary)
+
+
+def _opened(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(str(path), read_only=read_only, config={"storage_compatibility_version": STORAGE_VERSION})
+
+
 def _connect(path: Path, *, read_only: bool, lock_timeout_s: float) -> duckdb.DuckDBPyConnection:
     deadline = time.monotonic() + lock_timeout_s
     while True:
         try:
             with _sound(path):
-                return duckdb.connect(
-                    str(path), read_only=read_only, config={"storage_compatibility_version": STORAGE_VERSION}
-                )
+                return _opened(path, read_only=read_only)
         except _LockedError as error:
             if time.monotonic() >= deadline:
                 raise WarehouseError(

@@ -1,5 +1,6 @@
 """Files: whole or absent, whatever happens to the writer."""
 
+import errno
 import hashlib
 import os
 import signal
@@ -66,6 +67,26 @@ def test_atomic_path_replaces_the_file_on_success(artifact: Path) -> None:
 
     assert artifact.read_bytes() == b"new"
     assert names_in(artifact.parent) == [artifact.name]
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP], ids=errno.errorcode.get)
+@pytest.mark.parametrize("has_links", [True, False])
+def test_atomic_path_that_replaces_nothing_leaves_what_came_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool, number: int
+) -> None:
+    def refuse(_path: Path, _target: Path) -> None:
+        raise OSError(number, "no hard links here")
+
+    if not has_links:
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+    path, other = tmp_path / "numbers.csv", tmp_path / "others.csv"
+    with atomic_path(path, replaces=False) as temporary, atomic_path(other, replaces=False) as alone:
+        alone.write_bytes(b"new")
+        temporary.write_bytes(b"new")
+        path.write_bytes(OLD)
+
+    assert (path.read_bytes(), other.read_bytes()) == (OLD, b"new")
+    assert names_in(tmp_path) == [path.name, other.name]
 
 
 def test_atomic_path_makes_the_folder(tmp_path: Path) -> None:

@@ -270,3 +270,37 @@ def _delete_facts_and_fail(connection: duckdb.DuckDBPyConnection, failure: type[
     with warehouse.transaction(connection):
         connection.execute("DELETE FROM warehouse_info").fetchall()
         raise failure
+
+
+MAKER = """
+from pathlib import Path
+from capsim_dagster import warehouse
+create = warehouse._create_tables
+def waiting(connection):
+    print("ready", flush=True)
+    sys.stdin.readline()
+    create(connection)
+warehouse._create_tables = waiting
+with warehouse.open_for_writing(Path(sys.argv[1]), lock_timeout_s=10) as connection:
+    warehouse.set_fact(connection, sys.argv[2], "was here")
+"""
+
+
+def test_maker_that_is_killed_before_the_tables_are_there_leaves_no_file(path: Path) -> None:
+    with started(MAKER, path, "first") as process:
+        kill(process)
+
+    with pytest.raises(WarehouseError, match="no warehouse at"), warehouse.open_for_reading(path, lock_timeout_s=1):
+        pass
+    assert not path.exists()
+
+
+def test_of_two_makers_at_once_neither_loses_what_it_wrote(path: Path) -> None:
+    with started(MAKER, path, "first") as first, started(MAKER, path, "second") as second:
+        for process in (first, second):
+            let_go(process)
+            assert process.wait() == 0
+
+    with warehouse.open_for_reading(path, lock_timeout_s=1) as connection:
+        assert [warehouse.fact(connection, name) for name in ("first", "second")] == ["was here"] * 2
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
