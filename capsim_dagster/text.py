@@ -22,6 +22,7 @@ _INLINE: Final = re.compile(r"([\\`*\[\]<>&~|!#$@]|(?<![^\W_])_|_(?![^\W_])|(?<=
 and a colon where an address would become a link."""
 _BLOCK: Final = re.compile(r"^(\s*(?:\d+(?=[.)]))?)([-+.)])")
 """What begins a list or a rule at the start of a line."""
+_MEGA: Final = 1e6
 _LAST_BYTE: Final = 0xFF
 _LAST_OF_PLANE: Final = 0xFFFF
 
@@ -57,6 +58,24 @@ def markdown(value: object) -> str:
     \[x\](javascript:y) \<b\> a_b_c 1\. a \- a
     """
     return _BLOCK.sub(r"\1\\\2", _INLINE.sub(r"\\\1", visible(value)))
+
+
+def shortened(text: str, characters: int) -> str:
+    """Return a text cut to so many characters, with a sign that it goes on.
+
+    >>> shortened("abcdef", 4), shortened("abcd", 4)
+    ('abcd…', 'abcd')
+    """
+    return text if len(text) <= characters else f"{text[:characters]}…"
+
+
+def megabytes(size: int) -> str:
+    """Return a number of bytes in MB.
+
+    >>> megabytes(1_234_567_890)
+    '1,234.6'
+    """
+    return f"{size / _MEGA:,.1f}"
 
 
 def _spelled(character: str) -> str:

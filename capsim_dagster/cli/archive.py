@@ -3,7 +3,7 @@
 import datetime as dt
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -27,11 +27,10 @@ from capsim_dagster.cli.options import (
 from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import escape
 from capsim_dagster.errors import PublicationError
+from capsim_dagster.text import megabytes
 
 if TYPE_CHECKING:
     from capsim_dagster.pipeline.platform import Platform
-
-_MEGA: Final = 1e6
 
 
 @click.command()
@@ -93,7 +92,7 @@ def _archive(platform: "Platform", days: list[dt.date], today: dt.date, terminal
             record.made(HOURLY_ARCHIVE, day_of_archive(platform, made), str(day))
             fresh = sum(not file.is_unchanged for file in made.files)
             state = f"[green]{fresh} written" if fresh else "unchanged"
-            table.add_row(str(day), str(len(made.files)), f"{made.lines:,}", f"{made.bytes / _MEGA:,.1f}", state)
+            table.add_row(str(day), str(len(made.files)), f"{made.lines:,}", megabytes(made.bytes), state)
     terminal.print(table)
     for refusal in refused:
         terminal.print(f"[red]refused[/] {escape(str(refusal))}", soft_wrap=True, highlight=False)

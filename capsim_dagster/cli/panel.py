@@ -2,7 +2,7 @@
 
 import datetime as dt
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -25,12 +25,11 @@ from capsim_dagster.cli.panel_load import load
 from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import escape
 from capsim_dagster.errors import plural
+from capsim_dagster.text import megabytes
 
 if TYPE_CHECKING:
     from capsim_dagster.panel.generate import GeneratedPanel
     from capsim_dagster.panel.show import PanelView
-
-_MEGA: Final = 1e6
 
 
 @click.group()
@@ -135,7 +134,7 @@ def _print_panel(terminal: Console, made: "GeneratedPanel") -> None:
     beside = [url for url in (made.summary_url, made.sample_url) if url]
     terminal.print(
         f"{made.rows:,} rows: {made.facts['servers']:,} servers, {made.facts['start']} to {made.facts['end']}; "
-        f"{made.bytes / _MEGA:,.1f} MB, sha256 {made.sha256[:12]}",
+        f"{megabytes(made.bytes)} MB, sha256 {made.sha256[:12]}",
         *(escape(f"  {url}") for url in (made.url, *beside)),
         sep="\n",
         soft_wrap=True,

@@ -23,12 +23,12 @@ from capsim_dagster.cli.options import (
 from capsim_dagster.cli.recording import warn
 from capsim_dagster.cli.terminal import escape
 from capsim_dagster.errors import MAX_EXAMPLES
+from capsim_dagster.text import megabytes
 
 if TYPE_CHECKING:
     from capsim_dagster.publication.retention import Dataset, DayFolder, LeftDay, RetentionPlan
     from capsim_dagster.storage import DataLayout
 
-_MEGA: Final = 1e6
 _COLUMNS: Final = ("dataset", "days", "oldest", "newest", "files", "MB", "")
 
 
@@ -133,7 +133,7 @@ def _add_history(table: Table, layout: "DataLayout", keep_days: int | None, *, d
         if not dry_run:
             prune(instance, history.old, now=now)
     if history.old:
-        bounds, size = map(str, history.days), f"{history.bytes / _MEGA:,.1f}"
+        bounds, size = map(str, history.days), megabytes(history.bytes)
         table.add_row("runs", f"{len(history.old):,}", *bounds, "", size, _done(dry_run=dry_run))
     table.add_row("runs", f"{history.kept:,}", "", "", "", f"kept: younger than {keep_days:,} days, or telling")
 
@@ -150,7 +150,7 @@ def _facts(folders: "Sequence[DayFolder]") -> tuple[str, ...]:
     days = sorted(folder.day for folder in folders)
     bounds = (str(days[0]), str(days[-1])) if days else ("", "")
     files, size = sum(len(folder.files) for folder in folders), sum(folder.bytes for folder in folders)
-    return f"{len(days):,}", *bounds, f"{files:,}", f"{size / _MEGA:,.1f}"
+    return f"{len(days):,}", *bounds, f"{files:,}", megabytes(size)
 
 
 def _print_left(left: "Sequence[LeftDay]", terminal: Console) -> None:

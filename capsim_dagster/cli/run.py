@@ -4,7 +4,7 @@ import datetime as dt
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -28,13 +28,12 @@ from capsim_dagster.cli.refine import print_audit_page
 from capsim_dagster.cli.terminal import escape
 from capsim_dagster.errors import SettingsError, plural
 from capsim_dagster.schemas.months import months_between, yearmonth
+from capsim_dagster.text import megabytes
 
 if TYPE_CHECKING:
     from capsim_dagster.orchestration.run_summary import CheckSummary, RunSummary
     from capsim_dagster.pipeline.platform import Platform
     from capsim_dagster.settings import Chosen, Settings
-
-_MEGA: Final = 1_000_000
 
 
 @click.command()
@@ -169,7 +168,7 @@ def print_summary(summary: "RunSummary", terminal: Console, *, with_checks: bool
     for column in assets.columns[1:]:
         column.justify = "right"
     for asset in summary.assets:
-        size = f"{asset.bytes / _MEGA:,.1f}" if asset.bytes else ""
+        size = megabytes(asset.bytes) if asset.bytes else ""
         assets.add_row(asset.asset, str(asset.partitions or ""), f"{asset.rows:,}", size)
     terminal.print(assets)
     _print_checks(summary.checks, terminal, with_all=with_checks)

@@ -103,8 +103,8 @@ def serve(  # noqa: PLR0913 click hands over each option
 
 
 def _fleet(settings: "Settings") -> "LiveFleet":
-    from capsim_dagster.panel.generate import fleet_of
     from capsim_dagster.publication.live.interval import LiveFleet
+    from capsim_dagster.simulation.fleet import fleet_of
 
     generation = settings.data_generation
     return LiveFleet(generation, settings.archive, settings.panel.inbound_share, fleet_of(generation))

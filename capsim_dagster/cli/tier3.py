@@ -28,6 +28,7 @@ from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import escape
 from capsim_dagster.cli.verification import print_verification
 from capsim_dagster.errors import PublicationError
+from capsim_dagster.text import megabytes
 
 if TYPE_CHECKING:
     from capsim_dagster.orchestration.command_runs import CommandRun
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from capsim_dagster.settings import Settings
     from capsim_dagster.storage import Store
 
-_MEGA: Final = 1e6
 _ENDPOINT: Final = r"https?://[^\s/@?#]+/?"
 _BUCKET: Final = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 _dates_option = days_option("yesterday, UTC")
@@ -181,7 +181,7 @@ class _Export:
     def _add(self, exported: "Exported", state: str) -> None:
         facts = exported.manifest
         counts = (len(facts.hours.present), facts.hosts, facts.rows, facts.rejected)
-        size = f"{facts.data.bytes / _MEGA:,.1f}" if facts.data.bytes else ""
+        size = megabytes(facts.data.bytes) if facts.data.bytes else ""
         self._table.add_row(str(facts.day), *(f"{count:,}" for count in counts), size, state)
 
     def print_table(self, refused: list[PublicationError]) -> None:

@@ -21,7 +21,7 @@ from capsim_dagster.panel.contract import FOOTER_KEY, PanelName, plain_columns
 from capsim_dagster.panel.quality import MetricSummary, PanelScan, Reports
 from capsim_dagster.schemas import CAPACITY_COLUMNS
 from capsim_dagster.settings import DataGeneration, Panel
-from capsim_dagster.simulation import fleet
+from capsim_dagster.simulation.fleet import fleet_of
 from capsim_dagster.simulation.telemetry import fleet_hash
 from capsim_dagster.storage import Store, fill_parquet, sha256
 
@@ -135,12 +135,6 @@ def generate_panel(
     with store.writing(f"{stem}_summary.json") as path:
         path.write_text(json.dumps(summary(made), indent=2) + "\n", encoding="utf-8")
     return made
-
-
-def fleet_of(generation: DataGeneration) -> pl.DataFrame:
-    """Return the hosts with their application codes, by number: the inventory, made anew from the settings."""
-    apps = fleet.business_hierarchy(generation).select("host_id", "app_code")
-    return fleet.host_inventory(generation).join(apps, on="host_id", how="left", maintain_order="left")
 
 
 def largest_capacities(hosts: pl.DataFrame) -> dict[str, float]:

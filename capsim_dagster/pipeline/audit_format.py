@@ -72,15 +72,6 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def shortened(text: str, characters: int) -> str:
-    """Return a text cut to so many characters, with a sign that it goes on.
-
-    >>> shortened("abcdef", 4), shortened("abcd", 4)
-    ('abcd…', 'abcd')
-    """
-    return text if len(text) <= characters else f"{text[:characters]}…"
-
-
 def dialect_traits(dialect: str) -> tuple[str, ...]:
     """Return how a file differs from the plain feed.
 

@@ -30,7 +30,7 @@ from capsim_dagster.pipeline.audit_view import Level, PageView
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas.months import month_name
 from capsim_dagster.storage import atomic_path
-from capsim_dagster.text import visible
+from capsim_dagster.text import shortened, visible
 from capsim_dagster.warehouse import fact
 
 _TEMPLATE: Final = "audit_page.html.j2"
@@ -149,7 +149,7 @@ def _source(name: str) -> str:
 
 
 def _foreign(text: str, characters: int = _FOREIGN_CHARACTERS) -> str:
-    return visible(audit_format.shortened(text, characters))
+    return visible(shortened(text, characters))
 
 
 def _publish(path: Path, page: str) -> None:

@@ -3,10 +3,10 @@
 from typing import Final
 
 from capsim_dagster.errors import MAX_EXAMPLES, listed
-from capsim_dagster.pipeline.audit_format import number, shortened
+from capsim_dagster.pipeline.audit_format import number
 from capsim_dagster.pipeline.audit_view import Concern, PageView
 from capsim_dagster.schemas.months import month_name
-from capsim_dagster.text import markdown
+from capsim_dagster.text import markdown, shortened
 
 _FOREIGN_CHARACTERS: Final = 120
 

@@ -18,13 +18,13 @@ from capsim_dagster.errors import SettingsError, StorageError
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.settings import RECORD_NAME, Chosen, Kind, chosen_alone, read_record, record_content, record_of
 from capsim_dagster.storage import atomic_path
+from capsim_dagster.text import megabytes
 from capsim_dagster.warehouse import fact
 
 _HEADER: Final = """\
 # The settings that made what lies in this folder. Every capsim command here takes them as its default.
 # Written by capsim, not to be edited: capsim run with other settings and --replace makes the folder anew.
 """
-_MEGA: Final = 1e6
 _NOT_REMADE: Final = ("panels", "hourly_archive", "datasets", "pictures")
 """What the main job does not make: of another fleet it would stay beside the new one."""
 _GO_WITH: Final = {
@@ -153,7 +153,7 @@ def _told(platform: Platform, asset: str) -> str:
     files = [file for place in _places(platform, asset) for file in _files(place)]
     if not files:
         return ""
-    size = f"{sum(file.stat().st_size for file in files) / _MEGA:,.1f} MB"
+    size = f"{megabytes(sum(file.stat().st_size for file in files))} MB"
     return f"{asset}: {', '.join([*_extent(platform, asset), _counted(len(files), 'file'), size])}"
 
 

@@ -15,8 +15,7 @@ from zlib import crc32
 from capsim_dagster.errors import FeedError
 from capsim_dagster.legacy_feed.contract import FeedContract
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.storage import ObjectFacts, Store, atomic_path, bucket_of
-from capsim_dagster.storage.store import local_disk
+from capsim_dagster.storage import ObjectFacts, Store, atomic_path, bucket_of, local_disk
 
 _INDEX: Final = ".fetched.json"
 """Which version of each object a file is; hidden, so that it is no file of the feed."""

@@ -12,7 +12,6 @@ import polars as pl
 
 from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.errors import MasterError, PublicationError
-from capsim_dagster.panel.generate import fleet_of
 from capsim_dagster.pipeline.directory import ensure_record
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master
@@ -26,6 +25,7 @@ from capsim_dagster.publication.upload import Uploaded, upload_day
 from capsim_dagster.publication.verify import verify_dataset
 from capsim_dagster.settings import Kind
 from capsim_dagster.simulation import telemetry
+from capsim_dagster.simulation.fleet import fleet_of
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
 
 Advance = Callable[[int], None]

@@ -217,15 +217,6 @@ def draw_grid(axes: "Axes") -> None:
     axes.set(xlim=(left, right), ylim=(low, high))
 
 
-def shortened(text: str, characters: int) -> str:
-    """Return a text cut to so many characters, the last of them a sign that it went on.
-
-    >>> shortened("abcdef", 4), shortened("abcd", 4)
-    ('abc…', 'abcd')
-    """
-    return text if len(text) <= characters else f"{text[: characters - 1]}…"
-
-
 def say_empty(axes: "Axes", reason: str) -> None:
     """Say in the middle of a panel why it shows nothing."""
     axes.set(xticks=[], yticks=[])

@@ -15,6 +15,7 @@ import numpy as np
 from capsim_dagster.plots import canvas
 from capsim_dagster.plots.canvas import ALARM, INK, MUTED, POINTS_PER_PIXEL, RESOURCE_COLOURS, Margins, PictureFormat
 from capsim_dagster.schemas import Resource
+from capsim_dagster.text import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -136,7 +137,7 @@ def _draw_rows(axes: "Axes", trends: Sequence[CheckTrend]) -> None:
 
 
 def _name_rows(axes: "Axes", trends: Sequence[CheckTrend]) -> None:
-    labels = [canvas.shortened(f"{trend.asset}: {trend.check}", _LONGEST_LABEL) for trend in trends]
+    labels = [shortened(f"{trend.asset}: {trend.check}", _LONGEST_LABEL) for trend in trends]
     axes.set_yticks(range(len(trends)), labels)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.annotate("newest, UTC", (MOST_EVALUATIONS, -0.5), (6, 3), textcoords="offset points", color=MUTED)

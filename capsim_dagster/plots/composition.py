@@ -8,6 +8,7 @@ import numpy as np
 from capsim_dagster.plots import canvas
 from capsim_dagster.plots.bars import draw_bars
 from capsim_dagster.plots.canvas import INK, Margins, PictureFormat
+from capsim_dagster.text import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +85,7 @@ def _draw_parts(axes: "Axes", parts: Parts, n_rows: int, longest_name: int) -> N
     axes.set_ylim(n_rows - 0.5, -0.5)
     axes.spines["left"].set_bounds(-0.5, len(parts) - 0.5)
     axes.set_xticks([])
-    axes.set_yticks(places, [canvas.shortened(name, longest_name) for name, _ in parts])
+    axes.set_yticks(places, [shortened(name, longest_name) for name, _ in parts])
     axes.tick_params(axis="y", length=0, labelcolor=INK)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from capsim_dagster.plots import canvas
 from capsim_dagster.plots.bars import IntArray, draw_stack, period_ticks
 from capsim_dagster.plots.canvas import ALARM, GROUP_COLOURS, INK, PALE, RESOURCE_COLOURS, Margins, PictureFormat
+from capsim_dagster.text import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -151,7 +152,7 @@ def _draw_rejected(axes: "Axes", feed: FeedMonths) -> None:
     axes.set_title(f"rejected, by reason: {_part(total, feed.n_lines)}", pad=6)
     colours = dict(zip(reasons, GROUP_COLOURS, strict=False))
     _draw_layers(axes, feed, reasons, colours, otherwise="no line was rejected")
-    labels = {name: f"{canvas.shortened(name, _LONGEST_NAME)}: {lines.sum():,}" for name, lines in reasons.items()}
+    labels = {name: f"{shortened(name, _LONGEST_NAME)}: {lines.sum():,}" for name, lines in reasons.items()}
     _explain(axes, labels, colours, [])
 
 

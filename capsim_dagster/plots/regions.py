@@ -11,6 +11,7 @@ from capsim_dagster.plots.canvas import GROUP_COLOURS, MARKERS, Margins, Picture
 from capsim_dagster.plots.day_axis import epoch, show_days
 from capsim_dagster.schemas import FULL_UTILIZATION, Resource
 from capsim_dagster.seeding import Float64Array
+from capsim_dagster.text import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -115,7 +116,7 @@ def _draw_lines(axes: "Axes", means: pl.DataFrame) -> None:
             markevery=((index * step // len(lines)) % step, step),
             markersize=4.5,
             linewidth=1.2,
-            label=canvas.shortened(str(region), _LONGEST_NAME),
+            label=shortened(str(region), _LONGEST_NAME),
             gid=f"{means['resource'][0]}: {region}",
         )
     _set_scale(axes, means["mean"].to_numpy())

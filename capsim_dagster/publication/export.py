@@ -27,8 +27,7 @@ from capsim_dagster.publication.parity import p95_problems
 from capsim_dagster.publication.tally import DayTally
 from capsim_dagster.settings import Archive
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
-from capsim_dagster.storage import atomic_path, sha256
-from capsim_dagster.storage.store import local_disk
+from capsim_dagster.storage import atomic_path, local_disk, sha256
 
 _DICTIONARY_PAGE_BYTES: Final = 4 << 20
 _SECONDS_PER_MINUTE: Final = 60

@@ -17,8 +17,8 @@ from capsim_dagster.publication.manifest import (
     SealedManifest,
     parse_as,
 )
-from capsim_dagster.storage import atomic_path, sha256
-from capsim_dagster.storage.store import local_disk
+from capsim_dagster.storage import atomic_path, local_disk, sha256
+from capsim_dagster.storage.files import sync
 
 
 @contextmanager
@@ -104,11 +104,7 @@ def manifest_text(folder: Path) -> bytes | None:
 def forget_manifest(folder: Path) -> None:
     """Remove the manifest, for good before anything that follows."""
     (folder / MANIFEST_NAME).unlink(missing_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(folder)
 
 
 def write_manifest(folder: Path, manifest: SealedManifest) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+HOUR_NUMBER: Final = r"(?:[01][0-9]|2[0-3])"
+"""How an hour is written in the name of a file or folder."""
 OPEN_SUFFIX: Final = ".part"
 """Of the file of an hour that is still being written."""
 _AN_HOUR: Final = dt.timedelta(hours=1)

@@ -18,16 +18,14 @@ from typing import Final
 from capsim_dagster.errors import CapsimError, PublicationError, StorageError, listed
 from capsim_dagster.publication.describe import DATASET
 from capsim_dagster.publication.folder import forget_manifest, read_local, sole_writer
-from capsim_dagster.publication.hour_files import OPEN_SUFFIX
+from capsim_dagster.publication.hour_files import HOUR_NUMBER, OPEN_SUFFIX
 from capsim_dagster.publication.manifest import DATA_NAME, MANIFEST_NAME
 from capsim_dagster.settings import Retention
-from capsim_dagster.storage import DataLayout, sha256
+from capsim_dagster.storage import DataLayout, local_disk, sha256
 from capsim_dagster.storage.files import TEMPORARY
 from capsim_dagster.storage.locks import is_held
-from capsim_dagster.storage.store import local_disk
 
-_HOUR: Final = r"(?:[01][0-9]|2[0-3])"
-_HOUR_FILE: Final = rf"{_HOUR}\.jsonl\.gz(?:{re.escape(OPEN_SUFFIX)})?"
+_HOUR_FILE: Final = rf"{HOUR_NUMBER}\.jsonl\.gz(?:{re.escape(OPEN_SUFFIX)})?"
 _DATASET_FILE: Final = rf"(?:{re.escape(DATA_NAME)}|{re.escape(MANIFEST_NAME)})"
 _WRITER: Final = re.compile(rf"{TEMPORARY}$")
 _TIER2: Final = "tier2_hourly"
@@ -78,7 +76,7 @@ class Dataset:
         """Whether capsim writes something of that name into the folder of a day."""
         hour, name = path.rpartition("/")[::2]
         if is_folder:
-            return self.has_hours and not hour and re.fullmatch(_HOUR, name) is not None
+            return self.has_hours and not hour and re.fullmatch(HOUR_NUMBER, name) is not None
         written = re.fullmatch(rf"{self.file}|\.{self.file}{TEMPORARY}", name) is not None
         return written and bool(hour) == self.has_hours
 

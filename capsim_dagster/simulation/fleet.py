@@ -123,6 +123,12 @@ def business_hierarchy(generation: DataGeneration, *, first: int = 1) -> pl.Data
     )
 
 
+def fleet_of(generation: DataGeneration) -> pl.DataFrame:
+    """Return the hosts with their application codes, by number: the inventory, made anew from the settings."""
+    apps = business_hierarchy(generation).select("host_id", "app_code")
+    return host_inventory(generation).join(apps, on="host_id", how="left", maintain_order="left")
+
+
 class _Attributes:
     """Draws of inventory attributes for a range of hosts, each from the stream of its name."""
 

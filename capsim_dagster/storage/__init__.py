@@ -10,7 +10,8 @@ from capsim_dagster.storage.files import (
     write_parquet,
 )
 from capsim_dagster.storage.layout import DataLayout
-from capsim_dagster.storage.store import Folder, Held, ObjectFacts, Store, bucket_of, store_of
+from capsim_dagster.storage.place import Folder, Held, ObjectFacts, Store, local_disk
+from capsim_dagster.storage.store import bucket_of, store_of
 
 __all__ = [
     "DataLayout",
@@ -23,6 +24,7 @@ __all__ = [
     "atomic_path",
     "bucket_of",
     "fill_parquet",
+    "local_disk",
     "sha256",
     "staged_parquet",
     "store_of",

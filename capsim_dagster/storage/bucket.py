@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Final
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
+from typing_extensions import override
 
 from capsim_dagster.errors import StorageError
 from capsim_dagster.storage.connection import Connection
 from capsim_dagster.storage.files import sha256
+from capsim_dagster.storage.place import Held, ObjectFacts, Store, local_disk, replaced_meanwhile
 from capsim_dagster.storage.refusals import EMPTY_OBJECT, NO_OBJECT, NOT_ALLOWED, REFUSED, answer, explained, is_lost
-from capsim_dagster.storage.store import Held, ObjectFacts, local_disk, replaced_meanwhile
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -54,7 +55,7 @@ _UNREADABLE: Final = Held(0, None)
 
 
 @dataclass(frozen=True)
-class Bucket:
+class Bucket(Store):
     """A bucket of a store that heeds If-None-Match and If-Match, as AWS does; one that does not overwrites.
 
     Of two writers of an object at once one wins; the others are told, unless they wrote the same content. Objects above
@@ -68,19 +69,14 @@ class Bucket:
 
     connection: Connection
 
+    @override
     def url(self, key: str) -> str:
-        """Return s3://bucket/key."""
         return f"s3://{self.connection.bucket}/{key}"
 
+    @override
     def check(self) -> None:
-        """Make sure that the bucket is there, can be reached and accepts the credentials.
-
-        It is asked for a listing. That it may not be listed is no failure: the store has recognized the credentials
-        and the bucket, and writing may be all that they are for.
-
-        Raises:
-            StorageError: If it is not.
-        """
+        # That it may not be listed is no failure: the store has recognized the credentials and the bucket, and writing
+        # may be all that they are for.
         with explained(self.connection, self.url("")):
             try:
                 next(iter(obstore.list(self.connection.client(), prefix=_NOWHERE)), None)
@@ -88,22 +84,14 @@ class Bucket:
                 if answer(error).code != NOT_ALLOWED:
                     raise
 
+    @override
     def list(self, prefix: str) -> list[ObjectFacts]:
-        """Return the objects in a folder, not in those below it, by key.
-
-        Raises:
-            StorageError: If the bucket cannot be listed.
-        """
         with explained(self.connection, self.url(prefix)):
             found = obstore.list_with_delimiter(self.connection.client(), prefix)["objects"]
         return _by_key(found)
 
+    @override
     def walk(self, prefix: str) -> Sequence[ObjectFacts]:
-        """Return the objects in a folder and in those below it, by key.
-
-        Raises:
-            StorageError: If the bucket cannot be listed.
-        """
         with explained(self.connection, self.url(prefix)):
             return _by_key(chain.from_iterable(obstore.list(self.connection.client(), prefix=prefix)))
 
@@ -127,60 +115,36 @@ class Bucket:
                     )
                 yield ObjectFacts(facts["Key"], facts["Size"], facts["LastModified"], facts.get("ETag", ""))
 
+    @override
     @contextmanager
     def reading(self, key: str) -> Iterator[Path]:
-        """Yield a temporary file with the content, whose size and digest have been compared.
-
-        Raises:
-            StorageError: If there is no such object, it cannot be read whole, or the disk is full.
-        """
         with _temporary_file(key) as path:
             self._fetch(key, path)
             yield path
 
+    @override
     @contextmanager
     def writing(self, key: str) -> Iterator[Path]:
-        """Yield a temporary file, which is sent on leaving, unless the object holds the same already.
-
-        Raises:
-            StorageError: If it cannot be written or sent, or another writer replaced the object since entering.
-        """
         before = self._look(key)
         with _temporary_file(key) as path:
             with local_disk(path, "written", instead=_ELSEWHERE):
                 yield path
             self._send(key, path, before)
 
+    @override
     def put(self, key: str, source: Path) -> bool:
-        """Make an object of a local file; return whether it had to be sent.
-
-        Raises:
-            StorageError: If it cannot be sent, or another writer replaced the object meanwhile.
-        """
         return self._send(key, source, self._look(key))
 
+    @override
     def look(self, key: str) -> Held | None:
-        """Return what an object holds; None = there is none.
-
-        Raises:
-            StorageError: If the bucket cannot be read.
-        """
         return self._look(key)
 
+    @override
     def replace(self, key: str, source: Path, held: Held | None) -> bool:
-        """Make an object of a local file, if it still holds what it held; return whether it had to be sent.
-
-        Raises:
-            StorageError: If it cannot be sent, or another writer replaced the object since, but by the same content.
-        """
         return self._send(key, source, held)
 
+    @override
     def remove(self, key: str) -> None:
-        """Remove an object, if there is one.
-
-        Raises:
-            StorageError: If it cannot be removed.
-        """
         with explained(self.connection, self.url(key)):
             obstore.delete(self.connection.client(), key)
 

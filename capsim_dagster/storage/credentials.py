@@ -12,7 +12,7 @@ from typing import Final
 
 from capsim_dagster.errors import StorageError
 from capsim_dagster.storage.files import atomic_path
-from capsim_dagster.storage.store import local_disk
+from capsim_dagster.storage.place import local_disk
 
 _OWNER_FOLDER: Final = 0o700
 _OWNER_FILE: Final = 0o600

@@ -67,12 +67,12 @@ def atomic_path(path: Path, *, replaces: bool = True) -> Iterator[Path]:
     with held(temporary):
         yield temporary
         _require_written(temporary)
-        _sync(temporary)
+        sync(temporary)
         if replaces:
             temporary.replace(path)
         else:
             _name_once(temporary, path)
-        _sync(path.parent)
+        sync(path.parent)
 
 
 Gate = Callable[[pq.FileMetaData], None]
@@ -169,7 +169,7 @@ def _name_once(temporary: Path, path: Path) -> None:
             temporary.replace(path)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Flush a file or a folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -9,8 +9,8 @@ import pytest
 
 from capsim_dagster.master import write_master
 from capsim_dagster.panel import build
-from capsim_dagster.panel.generate import fleet_of
 from capsim_dagster.settings import DataGeneration
+from capsim_dagster.simulation.fleet import fleet_of
 from capsim_dagster_tests.panel.generated import KEY, generation_of, own_metric, panel_of, table_of
 
 DEFAULT = ["cpu_p95", "mem_p95", "disk_p95", "net_in_p95", "net_out_p95"]

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from capsim_dagster.panel.build import PanelPiece, panel_pieces
-from capsim_dagster.panel.generate import fleet_of, largest_capacities
+from capsim_dagster.panel.generate import largest_capacities
 from capsim_dagster.panel.quality import HISTOGRAM_STEPS, PanelScan, Reports
 from capsim_dagster.seeding import Float64Array
 from capsim_dagster.settings import DataGeneration, Panel
+from capsim_dagster.simulation.fleet import fleet_of
 from capsim_dagster_tests.panel.generated import generation_of, own_metric, panel_of
 
 END: Final = dt.date(2023, 12, 31)

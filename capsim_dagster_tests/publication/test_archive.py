@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 
 from capsim_dagster.master import write_master
-from capsim_dagster.panel.generate import fleet_of
 from capsim_dagster.publication.archive import HourFile, SampledFleet, write_hour
 from capsim_dagster.publication.hour_files import hour_path
 from capsim_dagster.settings import Archive, DataGeneration, load_settings
+from capsim_dagster.simulation.fleet import fleet_of
 from capsim_dagster.storage import sha256
 from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.panel.generated import generation_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from capsim_dagster.publication.hour_files import OPEN_SUFFIX
 from capsim_dagster.publication.live.open_hour import whole_members
-from capsim_dagster.storage.store import local_disk
+from capsim_dagster.storage import local_disk
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from typing import Final
 from capsim_dagster.errors import PublicationError
 from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.live.interval import Interval, Simulator
-from capsim_dagster.storage.store import local_disk
+from capsim_dagster.storage import local_disk
+from capsim_dagster.storage.files import sync
 
 _GZIP: Final = 31
 """What zlib calls the format of gzip."""
@@ -89,7 +90,7 @@ def close_hour(root: Path, hour: DayHour) -> None:
             opened.unlink()
         else:
             opened.rename(whole)
-        _sync(whole.parent)
+        sync(whole.parent)
 
 
 def mend(root: Path, simulator: Simulator, hour: DayHour) -> int:
@@ -141,16 +142,8 @@ def _append(path: Path, member: bytes) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     if is_new:
-        _sync(path.parent)
-        _sync(path.parent.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(path.parent)
+        sync(path.parent.parent)
 
 
 def _other_samples(path: Path, kept: int) -> PublicationError:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from capsim_dagster.errors import PublicationError
-from capsim_dagster.publication.hour_files import DayHour
+from capsim_dagster.publication.hour_files import HOUR_NUMBER, DayHour
 from capsim_dagster.publication.live.interval import Simulator
 from capsim_dagster.publication.live.open_hour import OpenArchive, mend
 from capsim_dagster.publication.live.timeline import Timeline
-from capsim_dagster.storage.store import local_disk
+from capsim_dagster.storage import local_disk
 
-_HOUR_FILE: Final = re.compile(r"(?P<day>\d{8})/(?P<hour>[01]\d|2[0-3])\.jsonl\.gz(?P<open>\.part)?")
+_HOUR_FILE: Final = re.compile(rf"(?P<day>\d{{8}})/(?P<hour>{HOUR_NUMBER})\.jsonl\.gz(?P<open>\.part)?")
 _DAY_FORMAT: Final = "%Y%m%d"
 
 

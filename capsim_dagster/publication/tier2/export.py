@@ -28,8 +28,7 @@ from capsim_dagster.publication.tier2.describe import AggregatedHour, describe_h
 from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier2.site import HourlySite
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
-from capsim_dagster.storage import atomic_path
-from capsim_dagster.storage.store import local_disk
+from capsim_dagster.storage import atomic_path, local_disk
 
 _REPEATED: Final = "the host and time of a line before it"
 _AGAIN: Final = "write that hour of the archive again, and then publish it"

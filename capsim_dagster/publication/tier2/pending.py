@@ -9,8 +9,7 @@ from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.manifest import SourceFile
 from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier2.site import HourlySite, hours_of
-from capsim_dagster.storage import sha256
-from capsim_dagster.storage.store import local_disk
+from capsim_dagster.storage import local_disk, sha256
 
 
 def pending_hours(site: HourlySite, days: Iterable[dt.date], *, now: dt.datetime) -> list[DayHour]:

@@ -26,7 +26,7 @@ from capsim_dagster.publication.findings import (
     unreadable,
 )
 from capsim_dagster.publication.folder import manifest_text
-from capsim_dagster.publication.hour_files import DayHour, source_path
+from capsim_dagster.publication.hour_files import HOUR_NUMBER, DayHour, source_path
 from capsim_dagster.publication.manifest import DATA_NAME, MANIFEST_NAME, PRODUCER, parse_as
 from capsim_dagster.publication.tally import SECONDS_PER_HOUR
 from capsim_dagster.publication.tier2.columns import DATASET, RESOURCES, SCHEMA
@@ -35,7 +35,6 @@ from capsim_dagster.publication.tier2.examine import examine_rows
 from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.untrusted import UNREADABLE, footer_text, opened, row_groups
 
-_HOUR_FOLDER: Final = re.compile(r"[01]\d|2[0-3]")
 _MIXED: Final = (
     "the data are not those of the manifest: either file is damaged or changed, or the hour is being replaced at this"
     " moment; fetch both again, and publish the hour again if that does not help"
@@ -45,7 +44,7 @@ _MIXED: Final = (
 def hour_folders(day_folder: Path) -> list[Path]:
     """Return the folders of hours in the folder of a day, in order."""
     found = sorted(day_folder.iterdir()) if day_folder.is_dir() else []
-    return [path for path in found if path.is_dir() and _HOUR_FOLDER.fullmatch(path.name)]
+    return [path for path in found if path.is_dir() and re.fullmatch(HOUR_NUMBER, path.name)]
 
 
 def verify_hour(folder: Path) -> Verification:
@@ -88,7 +87,7 @@ def _strangers(folder: Path, manifest: HourManifest) -> list[str]:
     hour = DayHour(manifest.day, manifest.hour)
     said = foreign_names(manifest, DATASET)
     place = folder.absolute()
-    if _HOUR_FOLDER.fullmatch(place.name) and int(place.name) != hour.hour:
+    if re.fullmatch(HOUR_NUMBER, place.name) and int(place.name) != hour.hour:
         said.append(f"it is of hour {hour.hour:02d}, the folder of {place.name}")
     if (day := _day_of(place.parent.name)) is not None and day != hour.day:
         said.append(f"it is of {hour.day}, the folder of {day}")
