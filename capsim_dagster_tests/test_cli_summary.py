@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from capsim_dagster.audits.finding import Finding, Severity
+from capsim_dagster.audits.report import Finding, Severity
 from capsim_dagster.cli import capsim
 from capsim_dagster.cli.run import print_summary
 from capsim_dagster.cli.verification import claims_in_words
@@ -65,7 +65,7 @@ def test_every_check_is_listed_where_that_is_asked_for() -> None:
     ],
 )
 def test_a_claim_that_does_not_hold_is_told_with_what_that_means(severity: Severity, expected: str) -> None:
-    findings = [Finding("keys_are_unique", Severity.ERROR, True, 0, ""), Finding("is_complete", severity, False, 3, "")]
+    findings = [Finding("keys_are_unique"), Finding("is_complete", severity, count=3)]
 
     assert claims_in_words(findings) == expected
 

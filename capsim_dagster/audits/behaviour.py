@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.audits.scan import MonthOfTelemetry
 from capsim_dagster.schemas import VARIETIES, Resource, Scenario, Variant, Variety
 from capsim_dagster.settings import DataGeneration
@@ -228,8 +228,8 @@ def behaves_as(features: Features, horizon_days: int) -> NDArray[np.int64]:
 
 
 def behavioral_diversity(
-    features: Features, kinds: NDArray[np.int64], *, horizon_days: int, is_due: NDArray[np.bool_], where: str
-) -> AuditReport:
+    features: Features, kinds: NDArray[np.int64], *, horizon_days: int, is_due: NDArray[np.bool_]
+) -> Finding:
     """Report whether the hosts behave as their varieties, and all ten are there.
 
     Args:
@@ -237,7 +237,6 @@ def behavioral_diversity(
         kinds: Each host's variety in the inventory, as an index into `VARIETIES`, shape `(n_hosts,)`.
         horizon_days: The scenario horizon [days].
         is_due: Which hosts can be judged: a breach that lies after the telemetry cannot, shape `(n_hosts,)`.
-        where: What was looked at, e.g. `the master`.
     """
     shown = behaves_as(features, horizon_days)
     judged, recognised = kinds[is_due], shown[is_due] == kinds[is_due]
@@ -254,12 +253,12 @@ def behavioral_diversity(
             )
     if judged.size and recognised.mean() < OVERALL_SHARE:
         problems.append(f"{recognised.mean():.1%} of all hosts behave as their variety, expected {OVERALL_SHARE:.0%}")
-    return AuditReport(
-        claim=f"{where} holds all {len(VARIETIES)} varieties, and hosts behave as theirs",
-        problems=problems,
+    return Finding(
+        "behavioral_diversity",
+        examples=problems,
         counts={"hosts": kinds.size, "judged": judged.size, "recognised": int(recognised.sum())},
         table=_confusion(features, kinds, np.where(is_due, shown, -1)),
-        thresholds=_THRESHOLDS,
+        threshold=_THRESHOLDS,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import duckdb
 
 from capsim_dagster.audits.relations import Relation, rows_of, statement
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding
 
 TOLERANCE_DAYS: Final = 7
 """Least tolerance: noise of a quarter point over growth of 0.2 points a day crosses some days early or late."""
@@ -38,7 +38,7 @@ def breaches_on_date(
     start: dt.date,
     end: dt.date,
     threshold: float,
-) -> AuditReport:
+) -> Finding:
     """Report whether each series first reaches the threshold on its breach date, but for its tolerance.
 
     Args:
@@ -61,9 +61,9 @@ def breaches_on_date(
         elif abs(first - breach.day) > breach.tolerance_days:
             off = f"{first - breach.day:+d} days from its date, more than {breach.tolerance_days}"
             problems.append(f"{host} {resource} reaches {threshold:g} % {off}")
-    return AuditReport(
-        claim="each breach host reaches the threshold on its date, within what its noise explains",
-        problems=problems,
+    return Finding(
+        "breach_hosts_reach_threshold_on_date",
+        examples=problems,
         counts={"breach_hosts": len(expected), "judged": len(due), "on_date": len(due) - len(problems)},
         note="" if due else f"no breach date falls inside the window, which ends on {end}",
     )

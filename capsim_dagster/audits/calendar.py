@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.audits.scan import MonthOfTelemetry
 from capsim_dagster.schemas import VARIETIES, Resource, Scenario, Variant
 from capsim_dagster.settings import Calendar, DataGeneration, Metric, ServerType
@@ -213,11 +213,11 @@ def _ratios_of_region(
     yield from _judged(name, "weekend", expected, ratios, np.arange(ratios.size))
 
 
-def calendar_effects(ratios: Sequence[Ratio]) -> AuditReport:
+def calendar_effects(ratios: Sequence[Ratio]) -> Finding:
     """Report whether every measured ratio equals its setting, within 2 % of it and the sampling error."""
-    return AuditReport(
-        claim="load on weekends, bank holidays, quarter and month ends is the multiple of ordinary days that is set",
-        problems=[
+    return Finding(
+        "calendar_effects_match_settings",
+        examples=[
             f"{ratio.region} {ratio.resource} on {ratio.occasion}: {ratio.measured:.3f} times an ordinary day, "
             f"expected {ratio.expected:.3f} within {ratio.tolerance:.3f} ({ratio.days} days compared)"
             for ratio in ratios

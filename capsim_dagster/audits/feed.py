@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from capsim_dagster.audits import score
 from capsim_dagster.audits.relations import FeedFormat, Fingerprint, PieceKey, feed_fingerprints
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding, Reports, by_claim
 
 
-def file_names(count: int, strange: Sequence[str], named_right: int, layout: str) -> AuditReport:
+def file_names(count: int, strange: Sequence[str], named_right: int, layout: str) -> Finding:
     """Report whether every file of the feed bears a name of the convention, in its folder.
 
     Args:
@@ -17,9 +16,9 @@ def file_names(count: int, strange: Sequence[str], named_right: int, layout: str
         strange: Which they are, or the first of very many.
         named_right: Number of files that do.
     """
-    return AuditReport(
-        claim="every feed file is named by the convention, in the folder of its month",
-        problems=[f"{path} is not in the layout {layout}" for path in strange],
+    return Finding(
+        "file_names_follow_convention",
+        examples=[f"{path} is not in the layout {layout}" for path in strange],
         counts={"files": named_right, "strange_files": count},
     )
 
@@ -39,30 +38,27 @@ def read_feed(
     return {pieces[path]: fingerprint for path, fingerprint in found.items()}, unreadable
 
 
-def foreign_month(found: Mapping[PieceKey, Fingerprint]) -> Mapping[str, AuditReport]:
+def foreign_month(found: Mapping[PieceKey, Fingerprint]) -> Reports:
     """Return what the audits of a month against the simulation say of a feed that capsim did not write.
 
     Args:
         found: Fingerprints of the month.
     """
     rows = sum(content.rows for content in found.values())
-    return {
-        "row_parity": not_simulated("the table has the content of the master", rows),
-        "hosts_are_known": not_simulated("every row belongs to a host of the inventory", rows),
-    }
+    return by_claim(not_simulated("row_parity", rows), not_simulated("hosts_are_known", rows))
 
 
-def not_simulated(claim: str, rows: int) -> AuditReport:
+def not_simulated(claim: str, rows: int) -> Finding:
     """Return an audit against the simulation where there is none: nothing to compare with.
 
     Args:
-        claim: The claim in one sentence.
+        claim: The claim.
         rows: Rows of the table.
     """
     note = "the feed is not capsim's own: there is no master or simulated inventory to compare with"
-    return AuditReport(claim, counts={"rows": rows}, note=note)
+    return Finding(claim, counts={"rows": rows}, note=note)
 
 
-def no_defects() -> AuditReport:
+def no_defects() -> Finding:
     """Return the score of a feed into which nothing was put on purpose."""
-    return AuditReport(score.CLAIM, note="the feed is not capsim's own")
+    return Finding("injected_defects_are_found", note="the feed is not capsim's own")

@@ -7,19 +7,16 @@ from collections.abc import Iterable
 import duckdb
 
 from capsim_dagster.audits.relations import Relation, rows_of, statement
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import listed
 from capsim_dagster.schemas import VARIETIES
 
 
-def behavioral_diversity(
-    varieties: Iterable[tuple[str | None, str | None, int]], *, where: str, note: str = ""
-) -> AuditReport:
+def behavioral_diversity(varieties: Iterable[tuple[str | None, str | None, int]], *, note: str = "") -> Finding:
     """Report whether all ten varieties are there.
 
     Args:
         varieties: Scenario, variant and hosts of each variety found; a None scenario = hosts that nobody knows.
-        where: What was looked at, e.g. `the inventory`.
         note: What could not be judged.
     """
     found = {(scenario, variant): hosts for scenario, variant, hosts in varieties}
@@ -29,9 +26,9 @@ def behavioral_diversity(
     problems = [f"no host of {variety}" for variety in missing]
     if strange:
         problems.append(f"{strange:,} hosts whose behaviour the inventory does not know")
-    return AuditReport(
-        claim=f"{where} holds all {len(VARIETIES)} behavioural varieties",
-        problems=problems,
+    return Finding(
+        "behavioral_diversity",
+        examples=problems,
         counts={"varieties": len(VARIETIES) - len(missing), "hosts": sum(found.values())},
         table=[{"variety": str(v), "hosts": found.get((v.scenario.value, v.variant.value), 0)} for v in VARIETIES],
         note=note,
@@ -48,21 +45,21 @@ def present_varieties(
     ]
 
 
-def fleet_size(hosts: int, distinct: int, expected: int) -> AuditReport:
+def fleet_size(hosts: int, distinct: int, expected: int) -> Finding:
     """Report whether the inventory holds the configured number of hosts, each once."""
     problems = []
     if hosts != expected:
         problems.append(f"{hosts:,} hosts, expected data_generation.num_servers = {expected:,}")
     if distinct != hosts:
         problems.append(f"{hosts - distinct:,} host ids stand more than once")
-    return AuditReport(
-        claim="the inventory holds the configured number of hosts, each once",
-        problems=problems,
+    return Finding(
+        "fleet_has_configured_number_of_hosts",
+        examples=problems,
         counts={"hosts": hosts, "expected_hosts": expected},
     )
 
 
-def contiguous_calendar(days: list[dt.date], *, start: dt.date, end: dt.date) -> AuditReport:
+def contiguous_calendar(days: list[dt.date], *, start: dt.date, end: dt.date) -> Finding:
     """Report whether the calendar holds each day once, without a gap, from `start` to `end` or later.
 
     Args:
@@ -78,4 +75,4 @@ def contiguous_calendar(days: list[dt.date], *, start: dt.date, end: dt.date) ->
     breaks = [f"{a} to {b}" for a, b in itertools.pairwise(days) if (b - a).days != 1]
     if breaks:
         problems.append(f"{len(breaks)} gaps or repeats: {listed(breaks)}")
-    return AuditReport(claim="the calendar is contiguous", problems=problems, counts={"days": len(days)})
+    return Finding("calendar_is_contiguous", examples=problems, counts={"days": len(days)})

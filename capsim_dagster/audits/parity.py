@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import duckdb
 
 from capsim_dagster.audits.relations import Fingerprint, PieceKey, Relation, rows_of, statement
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import listed
 from capsim_dagster.schemas import FULL_UTILIZATION, Resource
 from capsim_dagster.schemas.months import month_name
@@ -20,15 +20,12 @@ def expected_grid(connection: duckdb.DuckDBPyConnection) -> dict[PieceKey, Finge
     }
 
 
-def grid_parity(
-    grid: Mapping[PieceKey, Fingerprint], found: Mapping[PieceKey, Fingerprint], *, where: str
-) -> AuditReport:
+def grid_parity(grid: Mapping[PieceKey, Fingerprint], found: Mapping[PieceKey, Fingerprint]) -> Finding:
     """Report whether a relation has exactly one row for each host x resource x day.
 
     Args:
         grid: What each month and resource must hold.
         found: What it holds.
-        where: What was looked at, e.g. `the master`.
     """
     problems = _missing_and_strange(grid, found)
     for piece in sorted(grid.keys() & found.keys()):
@@ -36,14 +33,14 @@ def grid_parity(
             problems.append(f"{named(piece)} has {found[piece].rows:,} rows instead of {grid[piece].rows:,}")
         elif found[piece].key_checksum != grid[piece].key_checksum:
             problems.append(f"{named(piece)} has other hosts or days, or one of them twice")
-    return AuditReport(
-        claim=f"{where} has exactly one row for each host x resource x day",
-        problems=problems,
+    return Finding(
+        "row_parity",
+        examples=problems,
         counts={"rows": _rows(found), "expected_rows": _rows(grid), "months": len({month for month, _ in grid})},
     )
 
 
-def within_bounds(found: Mapping[PieceKey, Fingerprint]) -> AuditReport:
+def within_bounds(found: Mapping[PieceKey, Fingerprint]) -> Finding:
     """Report whether all values lie between 0 and 100 percent."""
     problems = [
         f"{named(piece)} spans {f.low:g} to {f.high:g}"
@@ -51,9 +48,9 @@ def within_bounds(found: Mapping[PieceKey, Fingerprint]) -> AuditReport:
         if f.low is not None and f.high is not None and not (f.low >= 0 and f.high <= FULL_UTILIZATION)
     ]
     reported = [f for f in found.values() if f.low is not None and f.high is not None]
-    return AuditReport(
-        claim="every utilization lies between 0 and 100 percent",
-        problems=problems,
+    return Finding(
+        "utilization_is_within_bounds",
+        examples=problems,
         counts={
             "values": sum(f.reported for f in found.values()),
             "lowest": min((f.low for f in reported if f.low is not None), default=0.0),
@@ -66,16 +63,14 @@ def content_parity(
     source: Mapping[PieceKey, Fingerprint],
     found: Mapping[PieceKey, Fingerprint],
     *,
-    claim: str,
     expected_months: Iterable[int],
     resources: Sequence[str] = tuple(Resource),
-) -> AuditReport:
+) -> Finding:
     """Report whether each expected month, and each that is there, holds just what its source holds.
 
     Args:
         source: Fingerprints of the source.
         found: Fingerprints of the copy.
-        claim: The claim in one sentence.
         expected_months: Months that must be there; months of the source beyond them may still be missing.
         resources: Resources, or what else stands in their place, to look at.
     """
@@ -89,9 +84,9 @@ def content_parity(
         if difference:
             problems.append(f"{named(piece)} has {difference}")
     absent = sorted({month for month, resource in source if resource in wanted} - months)
-    return AuditReport(
-        claim=claim,
-        problems=problems,
+    return Finding(
+        "row_parity",
+        examples=problems,
         counts={
             "rows": sum(found[piece].rows for piece in present),
             "source_rows": sum(source[piece].rows for piece in due if piece in source),
@@ -106,7 +101,7 @@ def unique_keys(
     relation: Relation,
     found: Mapping[PieceKey, Fingerprint],
     grid: Mapping[PieceKey, Fingerprint],
-) -> AuditReport:
+) -> Finding:
     """Report whether each host has each day of each resource at most once.
 
     A month that matches the grid of all hosts and days, in rows and key checksum, holds each of them once; only
@@ -123,19 +118,19 @@ def unique_keys(
         for piece, f in found.items()
     )
     rows = [] if is_whole else rows_of(connection, statement("duplicate_keys", relation=relation))
-    return AuditReport(
-        claim="each host, resource and day stands at most once",
-        problems=[f"{host} {resource} has {extra:,} rows too many in {month}" for host, resource, month, extra in rows],
+    return Finding(
+        "keys_are_unique",
+        examples=[f"{host} {resource} has {extra:,} rows too many in {month}" for host, resource, month, extra in rows],
         counts={"rows": _rows(found), "duplicate_rows": sum(extra for *_, extra in rows)},
     )
 
 
-def known_hosts(connection: duckdb.DuckDBPyConnection, relation: Relation) -> AuditReport:
+def known_hosts(connection: duckdb.DuckDBPyConnection, relation: Relation) -> Finding:
     """Report whether every row belongs to a host of the inventory."""
     rows = rows_of(connection, statement("unknown_hosts", relation=relation))
-    return AuditReport(
-        claim="every row belongs to a host of the inventory",
-        problems=[f"{host} with {count:,} rows is not in the inventory" for host, count in rows],
+    return Finding(
+        "hosts_are_known",
+        examples=[f"{host} with {count:,} rows is not in the inventory" for host, count in rows],
         counts={"unknown_hosts": len(rows), "rows_of_unknown_hosts": sum(count for _, count in rows)},
     )
 

@@ -10,7 +10,7 @@ import duckdb
 from capsim_dagster.audits.parity import named
 from capsim_dagster.audits.refinery import Source, source_states
 from capsim_dagster.audits.relations import NOTHING, Fingerprint, PieceKey, rows_of, statement
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import plural
 from capsim_dagster.schemas.months import month_name
 
@@ -33,7 +33,7 @@ def reconciliation(
     found: Mapping[PieceKey, Fingerprint],
     root: Path,
     month: int | None = None,
-) -> AuditReport:
+) -> Finding:
     """Report whether each loaded file's lines are all accounted for, and the file is still what was loaded.
 
     Of each file: physical lines = loaded + rejected; the table holds just the loaded rows, by number and by a checksum
@@ -54,9 +54,9 @@ def reconciliation(
     problems = [problem for _, found_wrong in verdicts for problem in found_wrong]
     orphans = found.keys() - {(account.month, account.resource) for account in accounts}
     problems += [f"{named(piece)}: {found[piece].rows:,} rows come from no file" for piece in sorted(orphans)]
-    return AuditReport(
-        claim="every line of every loaded file is in the table or among the rejected lines",
-        problems=problems,
+    return Finding(
+        "reconciliation",
+        examples=problems,
         counts={
             "files": len(accounts),
             "lines": sum(account.lines for account in accounts),

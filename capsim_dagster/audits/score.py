@@ -10,10 +10,8 @@ from typing import Final
 
 import polars as pl
 
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.schemas import DialectTrait, FileFault, LineFault
-
-CLAIM: Final = "every injected defect is found, and nothing else is"
 
 _SCHEMA: Final = {"path": pl.String, "line": pl.Int64, "kind": pl.String}
 _COMPRESSED_SUFFIX: Final = ".gz"
@@ -26,7 +24,7 @@ _STEPS: Final = 1_000_000
 
 def score(
     injected: pl.DataFrame, rejected: pl.DataFrame, refused: pl.DataFrame, dialects: Mapping[str, Set[str]]
-) -> AuditReport:
+) -> Finding:
     """Report by kind how many of the injected defects a refinery found, and what it found besides.
 
     Two verdicts are consequences of another defect and not findings of their own: a file refused for too many rejected
@@ -49,9 +47,9 @@ def score(
     ).unique()
     judged = _judged(expected, _without_consequences(expected, said))
     totals = {outcome: judged.filter(outcome=outcome).height for outcome in _OUTCOMES}
-    return AuditReport(
-        claim=CLAIM,
-        problems=list(_problems(judged)),
+    return Finding(
+        "injected_defects_are_found",
+        examples=list(_problems(judged)),
         counts={"injected": expected.height, **totals, **_rates(totals)},
         table=list(_table(judged)),
         note="" if expected.height else "no defect was injected, and none is found",

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from capsim_dagster.audits.relations import rows_of, statement
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.schemas import ANOMALY_KINDS, GAP_KINDS, EventKind, Resource, Scenario
 from capsim_dagster.settings import DataGeneration
 
@@ -39,7 +39,7 @@ class Rate:
     tolerance: float
 
 
-def gaps_are_labelled(connection: duckdb.DuckDBPyConnection, last: dt.date) -> AuditReport:
+def gaps_are_labelled(connection: duckdb.DuckDBPyConnection, last: dt.date) -> Finding:
     """Report whether the days without a value are exactly those that gap events cover.
 
     Args:
@@ -48,9 +48,9 @@ def gaps_are_labelled(connection: duckdb.DuckDBPyConnection, last: dt.date) -> A
     """
     rows = rows_of(connection, statement("unlabelled_gaps"), {"last": last, "gaps": _names(GAP_KINDS)})
     ((missing,),) = rows_of(connection, "SELECT count(*) FROM master_rows WHERE util IS NULL")
-    return AuditReport(
-        claim="the days without a value are exactly those that a gap event covers",
-        problems=[
+    return Finding(
+        "gaps_are_labelled",
+        examples=[
             f"{host} {resource} on {date} " + ("has no value and no event" if bare else "has a value in spite of a gap")
             for host, resource, date, bare in rows
         ],
@@ -64,7 +64,7 @@ def event_rates(
     *,
     last: dt.date,
     anomalous_share: float,
-) -> AuditReport:
+) -> Finding:
     """Report whether missing and anomalous days are as frequent as set, within sampling error.
 
     Args:
@@ -86,9 +86,9 @@ def event_rates(
             _anomalous_error(generation, reported) / max(reported, 1) + UNSEEN_SHARE * expected_anomalous,
         ),
     ]
-    return AuditReport(
-        claim="missing and anomalous days are as frequent as the settings ask for, within sampling error",
-        problems=[
+    return Finding(
+        "event_rates_match_settings",
+        examples=[
             f"{rate.measured:.4%} {rate.name}, expected {rate.expected:.4%} within {rate.tolerance:.4%}"
             for rate in rates
             if abs(rate.measured - rate.expected) > rate.tolerance
@@ -103,7 +103,7 @@ def event_rates(
 
 def events_explain_differences(
     differs: NDArray[np.bool_], events: pl.DataFrame, series: Sequence[tuple[str, str]], *, start: dt.date
-) -> AuditReport:
+) -> Finding:
     """Report whether each difference between the data and their twin without events has an event, and vice versa.
 
     Args:
@@ -127,14 +127,14 @@ def events_explain_differences(
     for row, day in zip(*np.nonzero(differs & ~explained), strict=True):
         host, resource = series[row]
         problems.append(f"{host} {resource} on {start + dt.timedelta(int(day))} differs from its twin without an event")
-    return AuditReport(
-        claim="data differ from their twin without events just where an event says so, on a sample of the hosts",
-        problems=problems,
+    return Finding(
+        "events_explain_differences",
+        examples=problems,
         counts={"series": len(series), "events": events.height, "days_explained": int(explained.sum())},
     )
 
 
-def breach_dates(series: pl.DataFrame, hosts: pl.DataFrame, generation: DataGeneration) -> AuditReport:
+def breach_dates(series: pl.DataFrame, hosts: pl.DataFrame, generation: DataGeneration) -> Finding:
     """Report whether each breach host, and no other, has one breach date, within the horizon.
 
     Args:
@@ -153,9 +153,9 @@ def breach_dates(series: pl.DataFrame, hosts: pl.DataFrame, generation: DataGene
         f"{host} {resource} breaches on {date}, outside {generation.start_date} to {end}"
         for host, resource, date in outside.select("host_id", "resource", "breach_date").iter_rows()
     ]
-    return AuditReport(
-        claim="each breach host, and no other, has one breach date, within the scenario horizon",
-        problems=problems,
+    return Finding(
+        "breach_dates_lie_within_horizon",
+        examples=problems,
         counts={"breach_hosts": len(breaching), "breach_dates": dated.height, "series": series.height},
     )
 

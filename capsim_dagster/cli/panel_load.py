@@ -4,7 +4,7 @@ import shlex
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -24,19 +24,16 @@ from capsim_dagster.cli.options import (
 )
 from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import escape
-from capsim_dagster.cli.verification import claims_in_words
+from capsim_dagster.cli.verification import claims_in_words, print_against
 from capsim_dagster.errors import CapsimError, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from capsim_dagster.audits.finding import Finding
     from capsim_dagster.orchestration.command_runs import CommandRun
     from capsim_dagster.panel.findings import Repair
     from capsim_dagster.panel.load import LoadOutcome
     from capsim_dagster.settings import Chosen, Settings
-
-_COLOURS: Final = {"error": "red", "warning": "yellow", "info": "blue"}
 
 
 @click.command()
@@ -141,9 +138,7 @@ def _print_outcome(terminal: Console, outcome: "LoadOutcome") -> None:
     report = outcome.report
     if report.repairs:
         terminal.print(_repairs_table(report.repairs))
-    against = [finding for finding in report.findings if not finding.passed]
-    if against:
-        terminal.print(_findings_table(against))
+    print_against(terminal, report.findings)
     counts = [claims_in_words(report.findings)]
     if (facts := report.facts) is not None:
         window = f", {facts.start} to {facts.end}" if facts.start else ""
@@ -159,7 +154,7 @@ def _print_outcome(terminal: Console, outcome: "LoadOutcome") -> None:
 def _verdict(outcome: "LoadOutcome") -> str:
     report = outcome.report
     if not report.validation_passed:
-        names = ", ".join(finding.name for finding in report.failed)
+        names = ", ".join(finding.claim for finding in report.failed)
         return f"[red]failed[/]: {names}; nothing was staged"
     warned = sum(not finding.passed and finding.severity == "warning" for finding in report.findings)
     return f"[yellow]passed[/] with {plural(warned, 'warning')}" if warned else "[green]passed[/]"
@@ -170,14 +165,4 @@ def _repairs_table(repairs: "Sequence[Repair]") -> Table:
     table.columns[2].justify = "right"
     for repair in repairs:
         table.add_row(repair.name, escape(repair.column), f"{repair.count:,}", "\n".join(map(escape, repair.examples)))
-    return table
-
-
-def _findings_table(findings: "Sequence[Finding]") -> Table:
-    table = Table("severity", "claim that does not hold", "count", "found", title="Findings", title_justify="left")
-    table.columns[2].justify = "right"
-    for finding in findings:
-        colour = _COLOURS[finding.severity]
-        said = "\n".join(map(escape, [finding.message] if finding.message else finding.examples))
-        table.add_row(f"[{colour}]{finding.severity}", finding.name, f"{finding.count:,}", said)
     return table

@@ -262,6 +262,7 @@ def print_audit_page(platform: "Platform", terminal: Console) -> "AuditPage":
 
 def _print_score(terminal: Console, platform: "Platform") -> bool:
     """Print how well the injected defects were found; return whether all were, and nothing else."""
+    from capsim_dagster.audits.claims import told
     from capsim_dagster.pipeline.dirt import defects_score
 
     report = defects_score(platform)
@@ -271,7 +272,7 @@ def _print_score(terminal: Console, platform: "Platform") -> bool:
         for row in rows:
             table.add_row(*map(_shown, row.values()))
         terminal.print(table)
-    terminal.print(escape(str(report)), soft_wrap=True, highlight=False)
+    terminal.print(escape(told("refinery_audit", report)), soft_wrap=True, highlight=False)
     return report.passed
 
 

@@ -194,7 +194,7 @@ def verify(local: Path, daily: Path | None, *, as_json: bool) -> None:
     Nothing is needed but the folder. With --daily the day's hours are compared with the rows of the daily dataset,
     and those that are missing are named.
     """
-    from capsim_dagster.publication.findings import Verification
+    from capsim_dagster.audits.report import Findings
     from capsim_dagster.publication.tier2.agree import agreement
     from capsim_dagster.publication.tier2.verify import hour_folders, verify_hour
 
@@ -204,7 +204,7 @@ def verify(local: Path, daily: Path | None, *, as_json: bool) -> None:
     results = [verify_hour(folder) for folder in folders or [local]]
     if daily is not None:
         rows = sum(result.rows for result in results)
-        results.append(Verification(f"{local} and {daily}", agreement(daily, folders), rows))
+        results.append(Findings(f"{local} and {daily}", agreement(daily, folders), rows))
     for result in results:
         if as_json:
             click.echo(result.as_json(), nl=False)

@@ -31,9 +31,9 @@ from capsim_dagster.errors import PublicationError
 from capsim_dagster.text import megabytes
 
 if TYPE_CHECKING:
+    from capsim_dagster.audits.report import Findings
     from capsim_dagster.orchestration.command_runs import CommandRun
     from capsim_dagster.publication.export import Exported
-    from capsim_dagster.publication.findings import Verification
     from capsim_dagster.publication.manifest import Manifest
     from capsim_dagster.settings import Settings
     from capsim_dagster.storage import Store
@@ -243,13 +243,13 @@ def _master_of(data_dir: Path) -> Path:
     return MasterFile(DataLayout(data_dir.absolute()).master).path
 
 
-def _verified_local(folder: Path, dates: _Days, master: Path | None) -> "list[Verification]":
+def _verified_local(folder: Path, dates: _Days, master: Path | None) -> "list[Findings]":
     names = [str(day) for day in days_in(dates)]
     folders = [folder if name == folder.name else folder / name for name in names] or [folder]
     return [_verified(each, master) for each in folders]
 
 
-def _verified_remote(config: Path | None, dates: _Days, master: Path | None) -> "list[Verification]":
+def _verified_remote(config: Path | None, dates: _Days, master: Path | None) -> "list[Findings]":
     from dataclasses import replace
 
     from capsim_dagster.publication.site import destination_of, fetched_day
@@ -265,7 +265,7 @@ def _verified_remote(config: Path | None, dates: _Days, master: Path | None) -> 
     return results
 
 
-def _verified(folder: Path, master: Path | None, max_null_share: float | None = None) -> "Verification":
+def _verified(folder: Path, master: Path | None, max_null_share: float | None = None) -> "Findings":
     """Return everything that can be said of a day, its P95 by the master included if there is one."""
     from capsim_dagster.publication.verify import MAX_NULL_SHARE, verify_dataset
 

@@ -1,33 +1,36 @@
-"""What verifying a dataset found, in the terminal."""
+"""Findings in the terminal."""
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
-from capsim_dagster.audits.finding import Finding
+from capsim_dagster.audits.report import Finding, Findings
 from capsim_dagster.cli.terminal import escape
 from capsim_dagster.errors import plural
-
-if TYPE_CHECKING:
-    from capsim_dagster.publication.findings import Verification
 
 _WORDS: Final = {"error": "error", "warning": "warning", "info": "remark"}
 _COLOURS: Final = {"error": "red", "warning": "yellow", "info": "blue"}
 
 
-def print_verification(terminal: Console, result: "Verification") -> None:
-    """Print the claims that do not hold as a table, and the verdict in a line."""
-    if result.against:
-        table = Table("severity", "claim that does not hold", "count", "found", title="Findings", title_justify="left")
-        table.columns[2].justify = "right"
-        for finding in result.against:
-            said = dict.fromkeys([*([finding.message] if finding.message else []), *finding.examples])
-            colour = f"[{_COLOURS[finding.severity]}]{finding.severity}"
-            table.add_row(colour, finding.name, f"{finding.count:,}", "\n".join(map(escape, said)))
+def print_against(terminal: Console, findings: Sequence[Finding]) -> None:
+    """Print the claims that do not hold as a table, if there are any; examples beyond what the message says."""
+    table = Table("severity", "claim that does not hold", "count", "found", title="Findings", title_justify="left")
+    table.columns[2].justify = "right"
+    for finding in (each for each in findings if not each.passed):
+        further = [example for example in finding.examples if example not in finding.message]
+        said = [*([finding.message] if finding.message else []), *further]
+        colour = f"[{_COLOURS[finding.severity]}]{finding.severity}"
+        table.add_row(colour, finding.claim, f"{finding.total:,}", "\n".join(map(escape, said)))
+    if table.rows:
         terminal.print(table)
+
+
+def print_verification(terminal: Console, result: Findings) -> None:
+    """Print the claims that do not hold as a table, and the verdict in a line."""
+    print_against(terminal, result.findings)
     verdict = "[green]passed[/]" if result.passed else "[red]failed[/]"
     claims = claims_in_words(result.findings)
     terminal.print(
@@ -38,8 +41,8 @@ def print_verification(terminal: Console, result: "Verification") -> None:
 def claims_in_words(findings: Sequence[Finding]) -> str:
     """Return how many claims hold, and what those are that do not: a claim that only warns lets the rest pass.
 
-    >>> from capsim_dagster.audits.finding import Severity
-    >>> claims_in_words([Finding("a", Severity.WARNING, False, 2, ""), Finding("b", Severity.ERROR, True, 0, "")])
+    >>> from capsim_dagster.audits.report import Severity
+    >>> claims_in_words([Finding("a", Severity.WARNING, 2), Finding("b")])
     '1 of 2 claims hold, 1 warning'
     """
     held = sum(finding.passed for finding in findings)

@@ -3,19 +3,13 @@
 Those of single months are part of the steps that write the months, in `monthly_assets`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import dagster as dg
 
-from capsim_dagster.orchestration.check_specs import (
-    AUDIT_CHECKS,
-    CALENDAR_CHECKS,
-    INVENTORY_CHECKS,
-    MASTER_CHECKS,
-    PANEL_CHECKS,
-    TRUTH_CHECKS,
-)
+from capsim_dagster.audits.report import Reports
+from capsim_dagster.orchestration.check_specs import specs_of
 from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.keys import (
@@ -34,29 +28,26 @@ from capsim_dagster.orchestration.partitions import month_of
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.pipeline import checks, panel, stages
 from capsim_dagster.pipeline.audit_page import AuditPage
-from capsim_dagster.pipeline.month_checks import Reports
 from capsim_dagster.pipeline.platform import Platform
 
 
 def build_checks() -> list[dg.AssetChecksDefinition]:
     """Return the checks of whole assets."""
     return [
-        _stage_checks(HOST_INVENTORY, INVENTORY_CHECKS, checks.host_inventory),
-        _stage_checks(TIME_DIMENSION, CALENDAR_CHECKS, checks.time_dimension),
-        _stage_checks(MASTER_PARQUET, MASTER_CHECKS, checks.master_parquet),
-        _stage_checks(GROUND_TRUTH, TRUTH_CHECKS, checks.ground_truth),
+        _stage_checks(HOST_INVENTORY, checks.host_inventory),
+        _stage_checks(TIME_DIMENSION, checks.time_dimension),
+        _stage_checks(MASTER_PARQUET, checks.master_parquet),
+        _stage_checks(GROUND_TRUTH, checks.ground_truth),
         refinery_audit_checks,
-        _stage_checks(SERVER_METRICS, PANEL_CHECKS, panel.server_metrics_checks),
+        _stage_checks(SERVER_METRICS, panel.server_metrics_checks),
     ]
 
 
-def _stage_checks(
-    asset: dg.AssetKey, specs: Sequence[dg.AssetCheckSpec], audit: Callable[[Platform], Reports]
-) -> dg.AssetChecksDefinition:
+def _stage_checks(asset: dg.AssetKey, audit: Callable[[Platform], Reports]) -> dg.AssetChecksDefinition:
     """Return the checks of an asset: one step that runs its audit."""
 
     @dg.multi_asset_check(
-        specs=specs, name=f"{asset.to_python_identifier()}_checks", can_subset=True, pool=WAREHOUSE_POOL
+        specs=specs_of(asset), name=f"{asset.to_python_identifier()}_checks", can_subset=True, pool=WAREHOUSE_POOL
     )
     def stage_checks(
         context: dg.AssetCheckExecutionContext,
@@ -65,12 +56,12 @@ def _stage_checks(
     ) -> Iterator[dg.AssetCheckResult]:
         with _auditing(context, progress, asset):
             reports = audit(platform)
-        yield from _results(context, specs, reports)
+        yield from _results(context, asset, reports)
 
     return stage_checks
 
 
-@dg.multi_asset_check(specs=AUDIT_CHECKS, can_subset=True, pool=WAREHOUSE_POOL)
+@dg.multi_asset_check(specs=specs_of(REFINERY_AUDIT), can_subset=True, pool=WAREHOUSE_POOL)
 def refinery_audit_checks(
     context: dg.AssetCheckExecutionContext,
     platform: dg.ResourceParam[Platform],
@@ -82,7 +73,7 @@ def refinery_audit_checks(
     with _auditing(context, progress, REFINERY_AUDIT):
         known = stages.calendar_months(platform) if refining.refines_own_feed else []
         reports = checks.refinery_audit(refining, _months_due(context, known))
-    yield from _results(context, AUDIT_CHECKS, reports)
+    yield from _results(context, REFINERY_AUDIT, reports)
 
 
 def made_audit(platform: Platform, page: AuditPage, months: Iterable[int]) -> Made:
@@ -113,9 +104,9 @@ def _months_due(context: dg.AssetCheckExecutionContext, known: Iterable[int]) ->
 
 
 def _results(
-    context: dg.AssetCheckExecutionContext, specs: Iterable[dg.AssetCheckSpec], reports: Reports
+    context: dg.AssetCheckExecutionContext, asset: dg.AssetKey, reports: Reports
 ) -> Iterator[dg.AssetCheckResult]:
     """Yield the results of the selected checks."""
-    for spec in specs:
+    for spec in specs_of(asset):
         if spec.key in context.selected_asset_check_keys:
             yield check_result(reports[spec.name], spec)

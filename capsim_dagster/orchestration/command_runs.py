@@ -24,6 +24,7 @@ from dagster._core.execution.plan.objects import StepFailureData, StepSuccessDat
 from dagster._core.snap import snapshot_from_execution_plan  # not exported
 from sqlalchemy.exc import SQLAlchemyError
 
+from capsim_dagster.audits.report import Reports
 from capsim_dagster.errors import CapsimError
 from capsim_dagster.orchestration.dead_runs import held_run, host_tag, release_dead_runs
 from capsim_dagster.orchestration.instance import open_instance
@@ -32,7 +33,6 @@ from capsim_dagster.orchestration.month_span import widen_span
 from capsim_dagster.orchestration.origin import command_tag, origin_of, without_secrets
 from capsim_dagster.orchestration.partition_events import Made, evaluation, latest_target
 from capsim_dagster.orchestration.partitions import partition_tags
-from capsim_dagster.pipeline.month_checks import Reports
 from capsim_dagster.storage import DataLayout
 
 _CANNOT_BE_KEPT: Final = (OSError, sqlite3.Error, SQLAlchemyError, dg.DagsterError)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
-from capsim_dagster.orchestration.catalog import CATALOG, DATED, KnownAsset
+from capsim_dagster.audits.claims import CATALOG, DATED, KnownAsset
 from capsim_dagster.orchestration.history import (
     History,
     Judged,

@@ -15,19 +15,11 @@ from dagster._core.storage.asset_check_execution_record import (  # not exported
 )
 
 from capsim_dagster.errors import GateError
-from capsim_dagster.orchestration.check_specs import (
-    CALENDAR_CHECKS,
-    INVENTORY_CHECKS,
-    MASTER_CHECKS,
-    PANEL_CHECKS,
-)
+from capsim_dagster.orchestration.check_specs import specs_of
 from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE, MONTHLY_CSV
 from capsim_dagster.orchestration.partitions import key_of, month_of
 from capsim_dagster.schemas.months import month_name
 
-_GATES: Final = tuple(
-    spec for spec in (*INVENTORY_CHECKS, *CALENDAR_CHECKS, *MASTER_CHECKS, *PANEL_CHECKS) if spec.blocking
-)
 _PARITY_GATE: Final = "row_parity"
 
 
@@ -43,8 +35,8 @@ def require_gates(instance: dg.DagsterInstance, upstream: Iterable[dg.AssetKey])
     failed = [
         f"{spec.asset_key.to_user_string()}: {spec.name} failed ({reason})"
         for asset in upstream
-        for spec in _GATES
-        if spec.asset_key == asset and (reason := _failure(instance, spec.key)) is not None
+        for spec in specs_of(asset)
+        if spec.blocking and (reason := _failure(instance, spec.key)) is not None
     ]
     if failed:
         raise GateError(

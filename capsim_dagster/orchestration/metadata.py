@@ -12,7 +12,7 @@ from urllib.parse import quote
 import dagster as dg
 import dataframely as dy
 
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import MAX_EXAMPLES
 from capsim_dagster.ground_truth import StoredTruth
 from capsim_dagster.legacy_feed.inspect import InspectedFile
@@ -199,37 +199,41 @@ def relation(path: Path, name: str) -> Metadata:
     }
 
 
-def check_result(report: AuditReport, spec: dg.AssetCheckSpec) -> dg.AssetCheckResult:
-    """Return a report as the result of a check."""
+def check_result(
+    finding: Finding, spec: dg.AssetCheckSpec, severity: dg.AssetCheckSeverity | None = None
+) -> dg.AssetCheckResult:
+    """Return a finding as the result of a check.
+
+    Args:
+        finding: The finding.
+        spec: The check.
+        severity: How bad a failure is; None = what does not block is a warning.
+    """
+    by_spec = dg.AssetCheckSeverity.ERROR if spec.blocking else dg.AssetCheckSeverity.WARN
     return dg.AssetCheckResult(
-        passed=report.passed,
+        passed=finding.passed,
         asset_key=spec.asset_key,
         check_name=spec.name,
-        severity=severity_of(spec),
-        metadata=report_metadata(report),
-        description=visible_lines(report.verdict),
+        severity=severity or by_spec,
+        metadata={"claim": dg.MetadataValue.text(spec.description or ""), **_behind(finding)},
+        description=visible_lines(finding.verdict or "holds"),
     )
 
 
-def severity_of(spec: dg.AssetCheckSpec) -> dg.AssetCheckSeverity:
-    """Return how bad a failure is: what does not block is a warning."""
-    return dg.AssetCheckSeverity.ERROR if spec.blocking else dg.AssetCheckSeverity.WARN
-
-
-def report_metadata(report: AuditReport) -> Metadata:
-    """Return claim, numbers and examples of a report; the UI plots the numbers over time."""
-    metadata: Metadata = {"claim": dg.MetadataValue.text(report.claim)}
-    for name, count in report.counts.items():
+def _behind(finding: Finding) -> Metadata:
+    """Return numbers and examples of a finding; the UI plots the numbers over time."""
+    metadata: Metadata = {}
+    for name, count in finding.counts.items():
         metadata[name] = dg.MetadataValue.int(count) if isinstance(count, int) else dg.MetadataValue.float(count)
-    metadata["problems"] = dg.MetadataValue.int(len(report.problems))
-    if report.problems:
-        metadata["examples"] = bullets(report.problems[:MAX_EXAMPLES])
-    if report.table:
-        metadata["table"] = table(report.table)
-    if report.thresholds:
-        metadata["thresholds"] = table([{"threshold": name, "value": bar} for name, bar in report.thresholds.items()])
-    if report.note:
-        metadata["note"] = text(report.note)
+    metadata["problems"] = dg.MetadataValue.int(finding.total)
+    if finding.examples:
+        metadata["examples"] = bullets(finding.examples[:MAX_EXAMPLES])
+    if finding.table:
+        metadata["table"] = table(finding.table)
+    if finding.threshold:
+        metadata["thresholds"] = table([{"threshold": name, "value": bar} for name, bar in finding.threshold.items()])
+    if finding.note:
+        metadata["note"] = text(finding.note)
     return metadata
 
 

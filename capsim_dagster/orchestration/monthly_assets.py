@@ -6,10 +6,11 @@ from typing import Final
 
 import dagster as dg
 
+from capsim_dagster.audits.report import Reports
 from capsim_dagster.errors import CapsimError, FeedError, GateError
 from capsim_dagster.legacy_feed.contract import FeedContract
 from capsim_dagster.orchestration import metadata, partition_events
-from capsim_dagster.orchestration.check_specs import Months, feed_checks, table_checks
+from capsim_dagster.orchestration.check_specs import Months, specs_of
 from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.gates import barred_months, require_gates
@@ -18,7 +19,7 @@ from capsim_dagster.orchestration.partition_events import Made, PartitionEvent
 from capsim_dagster.orchestration.partitions import key_of, month_of
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.pipeline import audit_page, refine, stages
-from capsim_dagster.pipeline.month_checks import FeedMonths, Reports
+from capsim_dagster.pipeline.month_checks import FeedMonths
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.refinery.load import LoadedMonth
 from capsim_dagster.refinery.rules import READER_VERSION
@@ -37,7 +38,7 @@ def monthly_csv(months: Months, contract: FeedContract, policy: dg.BackfillPolic
         contract: Their file names and labels.
         policy: How a range of months is cut into runs.
     """
-    checks = feed_checks(months)
+    checks = [spec for key in MONTHLY_CSV.values() for spec in specs_of(key, months)]
 
     @dg.multi_asset(
         specs=[
@@ -98,7 +99,7 @@ def processed_data(months: Months, policy: dg.BackfillPolicy) -> dg.AssetsDefini
         months: Its partitions.
         policy: How a range of months is cut into runs.
     """
-    checks = table_checks(months)
+    checks = specs_of(PROCESSED_DATA, months)
 
     @dg.multi_asset(
         specs=[

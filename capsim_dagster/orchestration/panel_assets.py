@@ -1,17 +1,17 @@
 """The assets of the server-metrics panel: made as a view of the master, then validated as any panel is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 import dagster as dg
 
-from capsim_dagster.audits.finding import Finding, Severity
+from capsim_dagster.audits.report import Finding, Severity, by_claim
 from capsim_dagster.errors import PanelError
 from capsim_dagster.orchestration import metadata
-from capsim_dagster.orchestration.check_specs import VALIDATED_CHECKS
+from capsim_dagster.orchestration.check_specs import specs_of
 from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.gates import require_gates
-from capsim_dagster.orchestration.keys import MASTER_PARQUET, OWNERS, SERVER_METRICS
+from capsim_dagster.orchestration.keys import MASTER_PARQUET, OWNERS, SERVER_METRICS, VALIDATED_SERVER_METRICS
 from capsim_dagster.orchestration.partition_events import Made
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.panel.contract import columns
@@ -22,7 +22,7 @@ from capsim_dagster.pipeline import panel as stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.settings import Panel
 from capsim_dagster.simulation.telemetry import MODEL_VERSION
-from capsim_dagster.text import visible, visible_lines
+from capsim_dagster.text import visible
 
 _TAGS: Final = {"cadence": "on_demand"}
 _GROUP: Final = "panel"
@@ -73,7 +73,7 @@ def validated_server_metrics(panel: Panel) -> dg.AssetsDefinition:
         kinds={"parquet"},
         deps=[SERVER_METRICS],
         code_version=MODEL_VERSION,
-        check_specs=VALIDATED_CHECKS,
+        check_specs=specs_of(VALIDATED_SERVER_METRICS),
         output_required=False,
         metadata={"dagster/column_schema": _column_schema(panel)},
     )
@@ -115,7 +115,7 @@ def _column_schema(panel: Panel) -> dg.TableSchema:
 
 def made_panel(platform: Platform, made: GeneratedPanel) -> Made:
     """Return what is recorded of a panel: of its checks those that could be judged, parity where there is a master."""
-    return Made(_generated(made), made.sha256, {**made.reports, **stages.parity_with_master(platform)})
+    return Made(_generated(made), made.sha256, made.reports | stages.parity_with_master(platform))
 
 
 def loaded_panel(outcome: LoadOutcome) -> Made:
@@ -172,28 +172,14 @@ def _validated(report: PanelReport, report_url: str) -> dict[str, Any]:
 
 def panel_results(report: PanelReport) -> Iterator[dg.AssetCheckResult]:
     """Yield each finding as the result of its check; one that could not be judged has failed."""
-    found = {finding.name: finding for finding in report.findings}
-    for spec in VALIDATED_CHECKS:
-        finding = found.get(spec.name) or Finding(
-            spec.name, Severity.ERROR, passed=False, message="not judged: the panel could not be read so far"
+    found = by_claim(*report.findings)
+    for spec in specs_of(VALIDATED_SERVER_METRICS):
+        unread = Finding(spec.name, message="not judged: the panel could not be read so far", judged=False)
+        finding = found.get(spec.name, unread)
+        is_error = finding.severity is Severity.ERROR
+        yield metadata.check_result(
+            finding, spec, dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN
         )
-        yield dg.AssetCheckResult(
-            passed=finding.passed,
-            asset_key=spec.asset_key,
-            check_name=spec.name,
-            severity=dg.AssetCheckSeverity.ERROR if finding.severity is Severity.ERROR else dg.AssetCheckSeverity.WARN,
-            description=visible_lines(finding.message or "holds"),
-            metadata=_found(finding),
-        )
-
-
-def _found(finding: Finding) -> Mapping[str, Any]:
-    """Return the numbers behind a finding; the UI plots the count over time."""
-    lists = {
-        "examples": list(finding.examples),
-        "thresholds": [f"{name}: {value}" for name, value in finding.threshold.items()],
-    }
-    return {"count": finding.count} | {name: metadata.bullets(lines) for name, lines in lists.items() if lines}
 
 
 def _repair(repair: Repair) -> str:
@@ -203,7 +189,7 @@ def _repair(repair: Repair) -> str:
 
 def refusal(report: PanelReport, report_url: str) -> PanelError:
     """Return why a panel that failed is not staged."""
-    problems = "; ".join(f"{finding.name}: {finding.message}" for finding in report.failed)
+    problems = "; ".join(f"{finding.claim}: {finding.message}" for finding in report.failed)
     return PanelError(
         f"{report.source.url} does not pass its validation: {problems}",
         remedy=f"see {report_url}; the validated panel of before is untouched",

@@ -18,9 +18,8 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from dagster._core.execution.plan.execute_step import _get_output_asset_events  # not exported
 from dagster._utils.warnings import disable_dagster_warnings  # not exported
 
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Reports
 from capsim_dagster.orchestration.metadata import Metadata, check_result
-from capsim_dagster.pipeline.month_checks import Reports
 
 PartitionEvent = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.MaterializeResult[None] | dg.Output[None]
 """What a step over partitions yields."""
@@ -68,7 +67,7 @@ def evaluated(
     context: dg.AssetExecutionContext,
     specs: Iterable[dg.AssetCheckSpec],
     partition: str,
-    reports: Mapping[dg.AssetKey, Mapping[str, AuditReport]],
+    reports: Mapping[dg.AssetKey, Reports],
     *,
     stops_run: bool = True,
 ) -> Iterator[dg.AssetCheckEvaluation]:

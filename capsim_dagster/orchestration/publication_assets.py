@@ -9,9 +9,10 @@ from typing import Final
 
 import dagster as dg
 
+from capsim_dagster.audits.report import by_claim
 from capsim_dagster.errors import CapsimError, GateError, PublicationError, listed
 from capsim_dagster.orchestration import partition_events
-from capsim_dagster.orchestration.check_specs import Days, Hours, archive_checks, tier2_checks, tier3_checks
+from capsim_dagster.orchestration.check_specs import Days, Hours, specs_of
 from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.gates import barred_days, require_gates
 from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE, MASTER_PARQUET, OWNERS, TIER2_HOURLY, TIER3_DAILY
@@ -85,9 +86,9 @@ def build_publication_assets(days: Days, hours: Hours) -> list[dg.AssetsDefiniti
     daily = _spec(TIER3_DAILY, HOURLY_ARCHIVE, _TIER3, "parquet", COLUMNS)
     hourly = _spec(TIER2_HOURLY, HOURLY_ARCHIVE, _TIER2, "parquet", HOUR_COLUMNS)
     return [
-        _asset(_Dated(archive, archive_checks(days), days, "days", _archived, _master_gate, TIER3_DAILY)),
-        _asset(_Dated(daily, tier3_checks(days), days, "days", _published_day, barred_days)),
-        _asset(_Dated(hourly, tier2_checks(hours), hours, "hours", _published_hour, _no_gate)),
+        _asset(_Dated(archive, specs_of(HOURLY_ARCHIVE, days), days, "days", _archived, _master_gate, TIER3_DAILY)),
+        _asset(_Dated(daily, specs_of(TIER3_DAILY, days), days, "days", _published_day, barred_days)),
+        _asset(_Dated(hourly, specs_of(TIER2_HOURLY, hours), hours, "hours", _published_hour, _no_gate)),
     ]
 
 
@@ -208,20 +209,20 @@ def _published_hour(platform: Platform, key: str) -> Made:
 
 def day_of_archive(platform: Platform, made: publication.ArchivedDay) -> Made:
     """Return what is recorded of a day of the archive."""
-    reports = {"row_parity": publication.archive_parity(platform, made)}
+    reports = by_claim(publication.archive_parity(platform, made))
     return Made(archived_day(platform.layout.archive, made), made.sha256, reports)
 
 
 def day_of_tier3(platform: Platform, made: publication.PublishedDay) -> Made:
     """Return what is recorded of a published day."""
     agrees = publication_hours.hours_of_day_agree(platform, made.exported.manifest.day)
-    reports = {**reports_of(made.verification, DAILY_CLAIMS), "agrees_with_tier2": agrees}
+    reports = reports_of(made.verification, DAILY_CLAIMS) | by_claim(agrees)
     return Made(published_day(made), made.exported.manifest.data.hash, reports)
 
 
 def hour_of_tier2(made: publication_hours.PublishedHour) -> Made:
     """Return what is recorded of a published hour."""
-    reports = {**reports_of(made.verification, HOURLY_CLAIMS), "agrees_with_tier3": made.agreement}
+    reports = reports_of(made.verification, HOURLY_CLAIMS) | by_claim(made.agreement)
     return Made(published_hour(made), made.exported.manifest.data.hash, reports)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from capsim_dagster.audits.finding import Finding, Severity
+from capsim_dagster.audits.report import Finding, Severity
 from capsim_dagster.errors import PanelError, listed
 from capsim_dagster.panel.contract import PanelName, panel_name
 from capsim_dagster.settings import Settings
@@ -107,7 +107,6 @@ def _strays(files: Sequence[ObjectFacts], chosen: ObjectFacts) -> Finding:
     return Finding(
         "folder_holds_panels_only",
         Severity.WARNING,
-        passed=not strays,
         count=len(strays),
         message=f"{len(strays):,} files are no panel by their name and were not read{said}" if strays else "",
         examples=[*(f"{_file_name(file)} (newer)" for file in newer), *(_file_name(file) for file in older)][:5],

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from capsim_dagster.audits.finding import Finding
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import MAX_EXAMPLES
 
 PERCENT: Final = 100.0
@@ -173,7 +173,8 @@ class PanelReport:
 
     def as_json(self) -> str:
         """Return the report as JSON text; nothing in it depends on when or where it was made."""
-        content = {"validation_passed": self.validation_passed, **asdict(self)}
+        found = [finding.as_json() for finding in self.findings]
+        content = {"validation_passed": self.validation_passed, **asdict(self), "findings": found}
         return json.dumps(_rounded(content), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 

@@ -14,11 +14,13 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from capsim_dagster.audits.claims import sentence, told
+from capsim_dagster.audits.report import Reports
 from capsim_dagster.daily_grid import Advance
 from capsim_dagster.errors import GateError
 from capsim_dagster.panel.build import PanelBatches, panel_pieces
 from capsim_dagster.panel.contract import FOOTER_KEY, PanelName, plain_columns
-from capsim_dagster.panel.quality import MetricSummary, PanelScan, Reports
+from capsim_dagster.panel.quality import MetricSummary, PanelScan
 from capsim_dagster.schemas import CAPACITY_COLUMNS
 from capsim_dagster.settings import DataGeneration, Panel
 from capsim_dagster.simulation.fleet import fleet_of
@@ -152,7 +154,7 @@ def summary(made: GeneratedPanel) -> dict[str, Any]:
         **made.facts,
         "metrics": {name: _rounded(found) for name, found in made.metrics.items()},
         "checks": {
-            name: {"passed": report.passed, "claim": report.claim, "verdict": report.verdict}
+            name: {"passed": report.passed, "claim": sentence("server_metrics", name), "verdict": report.verdict}
             for name, report in made.reports.items()
         },
     }
@@ -177,7 +179,7 @@ def _require(reports: Reports, written: pq.FileMetaData, rows: int) -> None:
     Raises:
         GateError: If one does not, or the file has not every row.
     """
-    problems = [str(report) for report in reports.values() if not report.passed]
+    problems = [told("server_metrics", report) for report in reports.values() if not report.passed]
     if written.num_rows != rows:
         problems.insert(0, f"the file has {written.num_rows:,} rows, {rows:,} were made")
     if problems:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from capsim_dagster.audits.finding import Finding, Severity
+from capsim_dagster.audits.report import Finding, Severity
 from capsim_dagster.errors import MAX_EXAMPLES, listed
 from capsim_dagster.panel.contract import KEY
 from capsim_dagster.panel.examine import Examination, MetricCount, ServerDays, day_number, day_text
@@ -49,7 +49,6 @@ def judge_columns(plan: FilePlan) -> list[Finding]:
     extra = Finding(
         "columns_are_known",
         Severity.INFO,
-        passed=not plan.extra,
         count=len(plan.extra),
         message=f"kept as they are: {listed(plan.extra)}" if plan.extra else "",
         examples=plan.extra[:MAX_EXAMPLES],
@@ -72,7 +71,7 @@ def judge_rows(counted: Counted) -> list[Finding]:
 
 def not_judged(reason: str) -> Finding:
     """Return that the rows could not be judged."""
-    return Finding("rows_are_judged", Severity.ERROR, passed=False, count=1, message=reason)
+    return Finding("rows_are_judged", Severity.ERROR, count=1, message=reason)
 
 
 def expectation_is_known(expected: Expectation) -> Finding:
@@ -81,7 +80,6 @@ def expectation_is_known(expected: Expectation) -> Finding:
     return Finding(
         "expectation_is_known",
         Severity.INFO,
-        passed=not missing,
         count=len(missing),
         message=f"nothing says which {' and '.join(missing)} it must hold" if missing else "",
         examples=missing,
@@ -111,7 +109,6 @@ def _error(
     return Finding(
         name,
         Severity.ERROR,
-        passed=not total,
         count=total,
         message=said if total else right,
         examples=wrong[:MAX_EXAMPLES],
@@ -139,7 +136,6 @@ def _identity_is_constant(counted: Counted) -> Finding:
     return Finding(
         "identity_is_constant",
         Severity.WARNING,
-        passed=not changed,
         count=len(changed),
         message=f"business unit, region or criticality change of {listed(changed)}" if changed else "",
         examples=changed[:MAX_EXAMPLES],
@@ -182,12 +178,11 @@ def _servers_as_expected(counted: Counted) -> Finding:
     limits, expected, found = counted.limits, counted.expected, len(counted.seen.servers)
     threshold: dict[str, float | int | str] = {"min_server_share": limits.min_server_share}
     if expected.servers is None:
-        return Finding("servers_as_expected", Severity.ERROR, passed=True, message=f"{found:,}", threshold=threshold)
+        return Finding("servers_as_expected", Severity.ERROR, message=f"{found:,}", threshold=threshold)
     too_few = found < limits.min_server_share * expected.servers
     return Finding(
         "servers_as_expected",
         Severity.ERROR if too_few or found == expected.servers else Severity.WARNING,
-        passed=found == expected.servers,
         count=abs(found - expected.servers),
         message=f"found {found:,}, expected {expected.servers:,} ({expected.servers_said_by})",
         threshold={**threshold, "expected_servers": expected.servers},
@@ -203,7 +198,7 @@ def _history_is_long_enough(counted: Counted) -> Finding:
 def _days_as_expected(counted: Counted) -> Finding:
     expected, first, last = counted.expected, counted.seen.first, counted.seen.last
     if expected.start is None or expected.end is None or first is None or last is None:
-        return Finding("days_as_expected", Severity.ERROR, passed=True, message="nothing to compare")
+        return Finding("days_as_expected", Severity.ERROR, message="nothing to compare")
     start, end = day_number(expected.start), day_number(expected.end)
     lacking = max(first - start, 0) + max(end - last, 0)
     beyond = max(start - first, 0) + max(last - end, 0)
@@ -211,7 +206,6 @@ def _days_as_expected(counted: Counted) -> Finding:
     return Finding(
         "days_as_expected",
         Severity.WARNING if beyond and not lacking else Severity.ERROR,
-        passed=not (lacking or beyond),
         count=lacking + beyond,
         message=f"{said} ({expected.days_said_by})",
         threshold={"start": str(expected.start), "end": str(expected.end)},
@@ -246,7 +240,7 @@ def _days_are_contiguous(counted: Counted) -> Finding:
     seen, limits = counted.seen, counted.limits
     threshold = {"max_gap_days": limits.max_gap_days, "max_missing_day_share": limits.max_missing_day_share}
     if seen.first is None or seen.last is None:
-        return Finding("days_are_contiguous", Severity.ERROR, passed=True, threshold=threshold)
+        return Finding("days_are_contiguous", Severity.ERROR, threshold=threshold)
     first, last, whole = seen.first, seen.last, seen.days
     gaps = [_gap(server, first, last) for server in seen.servers if server.days < whole]
     gaps.sort(key=lambda gap: -gap.longest)
@@ -257,7 +251,6 @@ def _days_are_contiguous(counted: Counted) -> Finding:
     return Finding(
         "days_are_contiguous",
         Severity.ERROR if fails or not gaps else Severity.WARNING,
-        passed=not gaps,
         count=lacking,
         message=said + listed(gaps) if gaps else "",
         examples=[str(gap) for gap in gaps[:MAX_EXAMPLES]],

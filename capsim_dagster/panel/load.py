@@ -12,7 +12,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from capsim_dagster.audits.finding import Finding, Severity
+from capsim_dagster.audits.report import Finding, Severity
 from capsim_dagster.errors import PanelError
 from capsim_dagster.panel.contract import PanelName
 from capsim_dagster.panel.examine import Examination, examine
@@ -37,7 +37,7 @@ from capsim_dagster.storage import Store, sha256
 Advance = Callable[[int, int], None]
 """Is told the rows of each batch that was examined, and the rows of the whole file."""
 _EPOCH: Final = dt.date(1970, 1, 1)
-_READABLE: Final = Finding("file_is_readable", Severity.ERROR, passed=True)
+_READABLE: Final = Finding("file_is_readable", Severity.ERROR)
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _load(loading: _Loading, temporary: ExitStack) -> tuple[PanelReport, _Conten
         findings += [*judge_columns(file.plan), expectation_is_known(expected)]
         content = _content(loading, file, temporary) if file.plan.has_keys else None
     except PanelError as error:
-        unread = replace(_READABLE, passed=False, count=1, message=error.found)
+        unread = replace(_READABLE, count=1, message=error.found)
         return _report(loading, source, expected, None, [unread, *findings]), None
     if content is None:
         lacking = "rows cannot be told apart without server_id and timestamp, so nothing else was judged"

@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 
 from capsim_dagster.audits.parity import content_parity
 from capsim_dagster.audits.relations import fingerprints, view_panel
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding, Reports
 from capsim_dagster.data_footer import readable
 from capsim_dagster.errors import PanelError
 from capsim_dagster.panel.build import PanelPiece, hosts_at_once, shown_factors
 from capsim_dagster.panel.contract import KEY, server_id
 from capsim_dagster.panel.generate import largest_capacities
-from capsim_dagster.panel.quality import SHAPE_CHECK, PanelScan, Reports
+from capsim_dagster.panel.quality import SHAPE_CHECK, PanelScan
 from capsim_dagster.schemas.months import months_between, yearmonth
 from capsim_dagster.settings import DataGeneration, Panel
 from capsim_dagster.simulation.parameters import host_block
@@ -43,13 +43,13 @@ def audit_panel(path: Path, generation: DataGeneration, panel: Panel, hosts: pl.
     with readable(path, PanelError, remedy="materialize server_metrics again"):
         for piece in _pieces(path, generation, panel, hosts, end, problems):
             scan.add(piece)
-    reports = dict(scan.reports())
+    reports = scan.reports()
     return reports | {SHAPE_CHECK: reports[SHAPE_CHECK].with_problems(problems)}
 
 
 def master_parity(
     path: Path, master: Path, generation: DataGeneration, panel: Panel, hosts: pl.DataFrame, *, end: dt.date
-) -> AuditReport:
+) -> Finding:
     """Report whether each metric that shows a resource holds the master's values, month by month.
 
     Args:
@@ -63,10 +63,9 @@ def master_parity(
     Raises:
         PanelError: If one of the files cannot be read.
     """
-    claim = "each metric of the panel that shows a resource has the content of the master"
     factors = shown_factors(generation, panel, hosts)
     if factors.is_empty():
-        return AuditReport(claim=claim, note="no metric shows a resource: each has a series of its own")
+        return Finding("row_parity", note="no metric shows a resource: each has a series of its own")
     try:
         with duckdb.connect() as connection:
             view_panel(connection, path, master, factors, end=end)
@@ -79,7 +78,6 @@ def master_parity(
     return content_parity(
         source,
         found,
-        claim=claim,
         expected_months=[yearmonth(month) for month in months_between(generation.start_date, end)],
         resources=factors.get_column("metric").unique().sort().to_list(),
     )

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from capsim_dagster.audits.calendar import Ratio, calendar_groups, ratios_of_loads
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding, Reports, by_claim
 from capsim_dagster.panel.build import Int64Array, PanelPiece
 from capsim_dagster.schemas import CAPACITY_COLUMNS, FULL_UTILIZATION
 from capsim_dagster.seeding import Float64Array
@@ -19,7 +19,6 @@ HISTOGRAM_STEPS: Final = 10_000
 """Steps of the histogram from which a P95 is read: a hundredth of a percent, or of the largest capacity."""
 SHAPE_CHECK: Final = "panel_has_one_row_per_server_day"
 PERCENTILE: Final = 0.95
-Reports = Mapping[str, AuditReport]
 
 
 @dataclass(frozen=True)
@@ -91,19 +90,19 @@ class PanelScan:
     def reports(self) -> Reports:
         """Return the gates: name of the check -> report."""
         summary = self.summary()
-        return {
-            SHAPE_CHECK: self._shape(),
-            "missing_share_is_within_limit": _missing(summary, self._panel.quality.max_missing_share),
-            "values_are_within_range": _ranges(summary, {name: self._bounds(name) for name in summary}),
-            "calendar_effects_match_settings": self._patterns(),
-        }
+        return by_claim(
+            self._shape(),
+            _missing(summary, self._panel.quality.max_missing_share),
+            _ranges(summary, {name: self._bounds(name) for name in summary}),
+            self._patterns(),
+        )
 
-    def _shape(self) -> AuditReport:
+    def _shape(self) -> Finding:
         expected = self._generation.num_servers * self._days.size
         problems = [] if self.rows == expected else [f"{self.rows:,} rows instead of {expected:,}"]
-        return AuditReport(
-            claim="the panel has one row for each server x day",
-            problems=problems,
+        return Finding(
+            SHAPE_CHECK,
+            examples=problems,
             counts={"rows": self.rows, "servers": self.servers, "days": self._days.size},
         )
 
@@ -118,7 +117,7 @@ class PanelScan:
         column = self._panel.metrics[name]
         return column.own or self._generation.metrics[column.resource]
 
-    def _patterns(self) -> AuditReport:
+    def _patterns(self) -> Finding:
         measured = {name: tally.loads(self._sizes) for name, tally in self._tallies.items()}
         # What is infinite has no pattern; its range is told by the gate for that.
         loads = {name: (self._metric(name), load) for name, load in measured.items() if np.isfinite(load).all()}
@@ -188,10 +187,10 @@ def _scale(metric: PanelMetric, capacities: Mapping[str, float]) -> float:
     return FULL_UTILIZATION if metric.unit == "percent" else float(capacities[CAPACITY_COLUMNS[metric.resource]])
 
 
-def _missing(summary: Mapping[str, MetricSummary], limit: float) -> AuditReport:
-    return AuditReport(
-        claim="no metric lacks more of its values than it may",
-        problems=[
+def _missing(summary: Mapping[str, MetricSummary], limit: float) -> Finding:
+    return Finding(
+        "missing_share_is_within_limit",
+        examples=[
             f"{name} lacks {found.missing_share:.2%} of its values, at most {limit:.2%} may be missing"
             if found.values
             else f"{name} has no value at all"
@@ -199,7 +198,7 @@ def _missing(summary: Mapping[str, MetricSummary], limit: float) -> AuditReport:
             if found.missing_share > limit or not found.values
         ],
         counts={f"{name}_missing": found.missing for name, found in summary.items()},
-        thresholds={"max_missing_share": limit},
+        threshold={"max_missing_share": limit},
         table=[
             {"metric": name, "values": found.values, "missing": found.missing, "missing_share": found.missing_share}
             for name, found in summary.items()
@@ -207,10 +206,10 @@ def _missing(summary: Mapping[str, MetricSummary], limit: float) -> AuditReport:
     )
 
 
-def _ranges(summary: Mapping[str, MetricSummary], bounds: Mapping[str, tuple[float, float]]) -> AuditReport:
-    return AuditReport(
-        claim="every value lies within the bounds of its metric",
-        problems=[
+def _ranges(summary: Mapping[str, MetricSummary], bounds: Mapping[str, tuple[float, float]]) -> Finding:
+    return Finding(
+        "values_are_within_range",
+        examples=[
             f"{name} spans {found.low:g} to {found.high:g}, allowed {bounds[name][0]:g} to {bounds[name][1]:g}"
             for name, found in summary.items()
             if found.values and not (found.low >= bounds[name][0] and found.high <= bounds[name][1])
@@ -230,19 +229,19 @@ def _ranges(summary: Mapping[str, MetricSummary], bounds: Mapping[str, tuple[flo
     )
 
 
-def _patterns(ratios: Sequence[Ratio], tolerance: float) -> AuditReport:
+def _patterns(ratios: Sequence[Ratio], tolerance: float) -> Finding:
     """Report whether weekends, holidays, quarter and month ends are as busy as set, within a share of it."""
     allowed = [tolerance * ratio.expected + ratio.sampling_error for ratio in ratios]
-    return AuditReport(
-        claim="load on weekends, bank holidays, quarter and month ends is the multiple of ordinary days that is set",
-        problems=[
+    return Finding(
+        "calendar_effects_match_settings",
+        examples=[
             f"{ratio.region} {ratio.resource} on {ratio.occasion}: {ratio.measured:.3f} times an ordinary day, "
             f"expected {ratio.expected:.3f} within {limit:.3f}"
             for ratio, limit in zip(ratios, allowed, strict=True)
             if abs(ratio.measured - ratio.expected) > limit
         ],
         counts={"ratios": len(ratios)},
-        thresholds={"pattern_tolerance": tolerance},
+        threshold={"pattern_tolerance": tolerance},
         table=[
             {
                 "region": ratio.region,

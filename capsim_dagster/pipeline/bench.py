@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding, Findings
 from capsim_dagster.errors import GateError, listed
 from capsim_dagster.pipeline import checks, pictures, refine, stages
 from capsim_dagster.pipeline.dirt import expected_content
@@ -26,7 +26,6 @@ from capsim_dagster.pipeline.month_checks import FeedMonths, TableMonths
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.publication import hourly_archive
 from capsim_dagster.publication.export import export_day
-from capsim_dagster.publication.findings import Verification
 from capsim_dagster.publication.parity import master_p95
 from capsim_dagster.publication.site import site_of
 from capsim_dagster.publication.verify import verify_dataset
@@ -220,19 +219,19 @@ def _drawn(platform: Platform) -> int:
     return 0
 
 
-def _audited_rows(reports: Mapping[str, AuditReport]) -> int:
+def _audited_rows(reports: Mapping[str, Finding]) -> int:
     """Return the rows that were audited; a cost means nothing if a claim did not hold.
 
     Raises:
         GateError: If a claim did not hold.
     """
-    failed = [str(report) for report in reports.values() if not report.passed]
+    failed = [f"{report.claim}: {report.verdict}" for report in reports.values() if not report.passed]
     if failed:
         raise GateError(listed(failed), remedy="the measurement is void: mend the data, or measure in an empty folder")
     return max(int(report.counts.get("rows", report.counts.get("hosts", 0))) for report in reports.values())
 
 
-def _passed_rows(found: Verification) -> int:
+def _passed_rows(found: Findings) -> int:
     """Return the rows that were verified; likewise.
 
     Raises:
@@ -240,7 +239,7 @@ def _passed_rows(found: Verification) -> int:
     """
     if not found.passed:
         raise GateError(
-            listed(f"{each.name}: {each.message}" for each in found.errors),
+            listed(f"{each.claim}: {each.message}" for each in found.errors),
             remedy="the measurement is void: measure in an empty folder",
         )
     return found.rows

@@ -32,13 +32,12 @@ from capsim_dagster.audits.relations import (
     view_table,
     view_truth,
 )
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding, Reports, by_claim
 from capsim_dagster.audits.scan import months_of_telemetry
 from capsim_dagster.ground_truth import TruthFiles, open_truth
 from capsim_dagster.pipeline.dirt import defects_score, expected_content
 from capsim_dagster.pipeline.entrance import calendar_days, require_hosts
 from capsim_dagster.pipeline.feed_cache import strays_of
-from capsim_dagster.pipeline.month_checks import Reports
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master
 from capsim_dagster.schemas import Resource, Scenario
@@ -54,12 +53,10 @@ def host_inventory(platform: Platform) -> Reports:
     with platform.reading() as connection:
         ((hosts, distinct),) = rows_of(connection, "SELECT count(*), count(DISTINCT host_id) FROM hosts")
         varieties = rows_of(connection, "SELECT scenario, variant, count(*) FROM hosts GROUP BY ALL")
-    return {
-        "behavioral_diversity": fleet_audits.behavioral_diversity(_triples(varieties), where="the inventory"),
-        "fleet_has_configured_number_of_hosts": fleet_audits.fleet_size(
-            hosts, distinct, platform.generation.num_servers
-        ),
-    }
+    return by_claim(
+        fleet_audits.behavioral_diversity(_triples(varieties)),
+        fleet_audits.fleet_size(hosts, distinct, platform.generation.num_servers),
+    )
 
 
 def time_dimension(platform: Platform) -> Reports:
@@ -67,11 +64,7 @@ def time_dimension(platform: Platform) -> Reports:
     with platform.reading() as connection:
         days = calendar_days(connection)
     generation = platform.generation
-    return {
-        "calendar_is_contiguous": fleet_audits.contiguous_calendar(
-            days, start=generation.start_date, end=generation.end_date
-        )
-    }
+    return by_claim(fleet_audits.contiguous_calendar(days, start=generation.start_date, end=generation.end_date))
 
 
 def master_parquet(platform: Platform) -> Reports:
@@ -93,15 +86,15 @@ def master_parquet(platform: Platform) -> Reports:
         )
         calendar = CalendarScan(generation, calendar_groups(generation, parameters.host_block(generation, hosts)))
         behavioral = _behavioral_diversity(
-            platform, connection, "master_rows", hosts, end=master.footer.end, where="the master", also=[calendar]
+            platform, connection, "master_rows", hosts, end=master.footer.end, also=[calendar]
         )
-    return {
-        "row_parity": parity.grid_parity(grid, found, where="the master"),
-        "utilization_is_within_bounds": parity.within_bounds(found),
-        "behavioral_diversity": behavioral,
-        "calendar_effects_match_settings": calendar_effects(calendar.ratios()),
-        "breach_hosts_reach_threshold_on_date": breaches,
-    }
+    return by_claim(
+        parity.grid_parity(grid, found),
+        parity.within_bounds(found),
+        behavioral,
+        calendar_effects(calendar.ratios()),
+        breaches,
+    )
 
 
 def ground_truth(platform: Platform) -> Reports:
@@ -114,7 +107,7 @@ def ground_truth(platform: Platform) -> Reports:
         view_truth(connection, expected=files.expected, events=files.events)
         hosts = require_hosts(platform, connection)
         grid = {piece: f for piece, f in parity.expected_grid(connection).items() if piece[0] <= yearmonth(footer.end)}
-        whole = parity.grid_parity(grid, fingerprints(connection, "expected_rows"), where="the expectation")
+        whole = parity.grid_parity(grid, fingerprints(connection, "expected_rows"))
         rates = truth_audits.event_rates(
             connection,
             generation,
@@ -122,13 +115,13 @@ def ground_truth(platform: Platform) -> Reports:
             anomalous_share=float(series["has_anomalies"].to_numpy().mean()),
         )
         explained = _events_explain_differences(platform, connection, hosts, events, end=footer.end)
-        return {
-            "row_parity": whole.with_problems(_lacking_series(series, hosts)),
-            "gaps_are_labelled": truth_audits.gaps_are_labelled(connection, footer.end),
-            "events_explain_differences": explained,
-            "event_rates_match_settings": rates,
-            "breach_dates_lie_within_horizon": truth_audits.breach_dates(series, hosts, generation),
-        }
+        return by_claim(
+            whole.with_problems(_lacking_series(series, hosts)),
+            truth_audits.gaps_are_labelled(connection, footer.end),
+            explained,
+            rates,
+            truth_audits.breach_dates(series, hosts, generation),
+        )
 
 
 def refinery_audit(platform: Platform, expected_months: Iterable[int]) -> Reports:
@@ -145,19 +138,12 @@ def refinery_audit(platform: Platform, expected_months: Iterable[int]) -> Report
         view_table(connection)
         found = fingerprints(connection, "table_rows")
         rows = sum(content.rows for content in found.values())
-        return {
-            "reconciliation": reconciliation(connection, found, contract.root),
-            "file_names_follow_convention": names,
-            "injected_defects_are_found": score,
-            **(
-                _against_simulation(platform, connection, found, list(expected_months))
-                if platform.refines_own_feed
-                else {
-                    "row_parity": not_simulated("the table has the content of the master", rows),
-                    "behavioral_diversity": not_simulated("each host behaves as its variety", rows),
-                }
-            ),
-        }
+        compared = (
+            _against_simulation(platform, connection, found, list(expected_months))
+            if platform.refines_own_feed
+            else [not_simulated("row_parity", rows), not_simulated("behavioral_diversity", rows)]
+        )
+        return by_claim(reconciliation(connection, found, contract.root), names, score, *compared)
 
 
 def _against_simulation(
@@ -165,23 +151,20 @@ def _against_simulation(
     connection: duckdb.DuckDBPyConnection,
     found: Mapping[PieceKey, Fingerprint],
     expected_months: Sequence[int],
-) -> Reports:
+) -> list[Finding]:
     """Audit the table of capsim's own feed against master and inventory."""
     master = own_master(platform)
     hosts = require_hosts(platform, connection)
     end = min(_last_day(found, platform.generation.start_date), master.footer.end)
-    return {
-        "row_parity": parity.content_parity(
+    return [
+        parity.content_parity(
             expected_content(platform, sorted({month for month, _ in found})),
             found,
-            claim="the table holds every sound line of the feed, with the content of the master",
             expected_months=expected_months,
             resources=platform.settings.refinery.resources,
         ),
-        "behavioral_diversity": _behavioral_diversity(
-            platform, connection, "table_rows", hosts, end=end, where="the table"
-        ),
-    }
+        _behavioral_diversity(platform, connection, "table_rows", hosts, end=end),
+    ]
 
 
 def _breaches(platform: Platform, hosts: pl.DataFrame) -> dict[Series, Breach]:
@@ -200,16 +183,15 @@ def _breaches(platform: Platform, hosts: pl.DataFrame) -> dict[Series, Breach]:
     return breaches
 
 
-def _behavioral_diversity(  # noqa: PLR0913 what to look at, and what to say of it
+def _behavioral_diversity(
     platform: Platform,
     connection: duckdb.DuckDBPyConnection,
     relation: Relation,
     hosts: pl.DataFrame,
     *,
     end: dt.date,
-    where: str,
     also: Sequence[CalendarScan] = (),
-) -> AuditReport:
+) -> Finding:
     """Audit the behaviour that a relation shows, and let other scans see the same months."""
     generation, block = platform.generation, parameters.host_block(platform.generation, hosts)
     scan = behaviour.FeatureScan(generation)
@@ -220,13 +202,12 @@ def _behavioral_diversity(  # noqa: PLR0913 what to look at, and what to say of 
     days = (end - generation.start_date).days + 1
     if days < behaviour.MIN_DAYS:
         present = fleet_audits.present_varieties(connection, relation)
-        return fleet_audits.behavioral_diversity(present, where=where, note=behaviour.too_short(days))
+        return fleet_audits.behavioral_diversity(present, note=behaviour.too_short(days))
     return behaviour.behavioral_diversity(
         scan.features(),
         block.varieties,
         horizon_days=generation.scenario_horizon_days,
         is_due=parameters.breach_days(generation, block) + behaviour.DAYS_TO_SHOW <= days,
-        where=where,
     )
 
 
@@ -237,7 +218,7 @@ def _events_explain_differences(
     events: pl.DataFrame,
     *,
     end: dt.date,
-) -> AuditReport:
+) -> Finding:
     """Compare the master with its twin without events, on hosts spread over the fleet."""
     start = platform.generation.start_date
     sample = hosts.gather_every(max(1, hosts.height // TWIN_HOSTS))

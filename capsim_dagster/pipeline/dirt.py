@@ -22,7 +22,7 @@ from capsim_dagster.audits.relations import (
     rows_of,
     view_master,
 )
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.audits.score import score
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.legacy_feed.dialects import plain_dialect
@@ -92,7 +92,7 @@ def undamaged_content(platform: Platform) -> dict[PieceKey, Fingerprint]:
     return {**master_fingerprints(platform.layout.master), **_without_capacity(platform)}
 
 
-def defects_score(platform: Platform) -> AuditReport:
+def defects_score(platform: Platform) -> Finding:
     """Report how well the refinery found the defects that were put into the files that it has read."""
     with platform.reading() as connection:
         rejected, refused = (connection.sql(query).pl() for query in (_REJECTED, _REFUSED))

@@ -14,7 +14,7 @@ from capsim_dagster.audits import parity
 from capsim_dagster.audits.feed import foreign_month, read_feed
 from capsim_dagster.audits.reconciliation import reconciliation
 from capsim_dagster.audits.relations import FeedFormat, Fingerprint, PieceKey, table_month_fingerprints
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding, Reports, by_claim
 from capsim_dagster.errors import FeedError
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.legacy_feed.dialects import plain_dialect
@@ -23,9 +23,6 @@ from capsim_dagster.pipeline.dirt import defect_lists, undamaged_content
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master
 from capsim_dagster.schemas import Resource
-
-Reports = Mapping[str, AuditReport]
-"""Reports by the name of the check."""
 
 
 class FeedMonths:
@@ -51,16 +48,15 @@ class FeedMonths:
         chosen = list(resources)
         source = {key: content for key, content in self._source.items() if key[0] == month}
         found, unreadable = self._on_disk(month, chosen)
-        reports = {}
+        reports: dict[Resource, Reports] = {}
         for resource in chosen:
             content = parity.content_parity(
                 source,
                 found,
-                claim=f"the {resource} file carries every row of the master, unchanged",
                 expected_months=[month],
                 resources=[resource],
             )
-            reports[resource] = {"row_parity": _of_a_month(content).with_problems(unreadable.get(resource, []))}
+            reports[resource] = by_claim(_of_a_month(content).with_problems(unreadable.get(resource, [])))
         return reports
 
     def _on_disk(
@@ -118,28 +114,24 @@ class TableMonths:
         """
         connection = self._connection
         found = table_month_fingerprints(connection, month)
-        return {
-            "reconciliation": reconciliation(connection, found, self._platform.refined.root, month),
-            "keys_are_unique": parity.unique_keys(connection, "table_month_rows", found, self._grid),
-            **(foreign_month(found) if self._expected is None else self._against_simulation(month, found)),
-        }
+        of_any = by_claim(
+            reconciliation(connection, found, self._platform.refined.root, month),
+            parity.unique_keys(connection, "table_month_rows", found, self._grid),
+        )
+        return of_any | (foreign_month(found) if self._expected is None else self._against_simulation(month, found))
 
     def _against_simulation(self, month: int, found: Mapping[PieceKey, Fingerprint]) -> Reports:
         """Audit a month of capsim's own feed against master and inventory."""
         content = parity.content_parity(
             {key: content for key, content in (self._expected or {}).items() if key[0] == month},
             found,
-            claim="the table holds every sound line of the feed, with the content of the master",
             expected_months=[month],
             resources=self._platform.settings.refinery.resources,
         )
-        return {
-            "row_parity": _of_a_month(content),
-            "hosts_are_known": parity.known_hosts(self._connection, "table_month_rows"),
-        }
+        return by_claim(_of_a_month(content), parity.known_hosts(self._connection, "table_month_rows"))
 
 
-def _of_a_month(report: AuditReport) -> AuditReport:
+def _of_a_month(report: Finding) -> Finding:
     """Return a report without the numbers of months, which say nothing of one."""
     return replace(report, counts={name: count for name, count in report.counts.items() if "months" not in name})
 

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from capsim_dagster.audits.report import Reports, by_claim
 from capsim_dagster.daily_grid import Advance
 from capsim_dagster.errors import MasterError, PanelError
 from capsim_dagster.master import MasterFile
@@ -17,7 +18,6 @@ from capsim_dagster.panel.find import FoundPanel, find_panel
 from capsim_dagster.panel.generate import GeneratedPanel, generate_panel, panel_facts
 from capsim_dagster.panel.load import LoadOutcome, load_panel
 from capsim_dagster.panel.published import audit_panel, master_parity
-from capsim_dagster.panel.quality import Reports
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master
 from capsim_dagster.simulation.fleet import fleet_of
@@ -54,7 +54,7 @@ def server_metrics_checks(platform: Platform) -> Reports:
     hosts, end = fleet_of(generation), master.footer.end
     with _own_panel(platform, master) as path:
         reports = audit_panel(path, generation, panel, hosts, end=end)
-        return {**reports, "row_parity": master_parity(path, master.path, generation, panel, hosts, end=end)}
+        return reports | by_claim(master_parity(path, master.path, generation, panel, hosts, end=end))
 
 
 def parity_with_master(platform: Platform) -> Reports:
@@ -73,7 +73,7 @@ def parity_with_master(platform: Platform) -> Reports:
         return {}
     hosts, end = fleet_of(generation), master.footer.end
     with _own_panel(platform, master) as path:
-        return {"row_parity": master_parity(path, master.path, generation, panel, hosts, end=end)}
+        return by_claim(master_parity(path, master.path, generation, panel, hosts, end=end))
 
 
 def validated_server_metrics(platform: Platform, *, advance: Advance = lambda _rows: None) -> LoadOutcome:

@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding, Findings
 from capsim_dagster.errors import MasterError, PublicationError
 from capsim_dagster.pipeline.directory import ensure_record
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master
 from capsim_dagster.publication.archive import HOSTS_AT_ONCE, HourFile, SampledFleet, write_hour
 from capsim_dagster.publication.export import Exported, export_day
-from capsim_dagster.publication.findings import Verification
 from capsim_dagster.publication.hours import inspect_day
 from capsim_dagster.publication.parity import master_p95
 from capsim_dagster.publication.site import destination_of, site_of
@@ -108,7 +107,7 @@ def require_day(platform: Platform, day: dt.date, *, today: dt.date) -> None:
         )
 
 
-def archive_parity(platform: Platform, archived: ArchivedDay) -> AuditReport:
+def archive_parity(platform: Platform, archived: ArchivedDay) -> Finding:
     """Return whether the hour files of a day are whole on disk, with one line for each host and interval.
 
     Args:
@@ -128,9 +127,9 @@ def archive_parity(platform: Platform, archived: ArchivedDay) -> AuditReport:
         for hour, file in zip(found, archived.files, strict=True)
         if hour.is_whole and hour.sha256 != file.sha256
     ]
-    return AuditReport(
-        claim="24 whole hour files hold one line for each host and interval, as they were written",
-        problems=problems,
+    return Finding(
+        "row_parity",
+        examples=problems,
         counts={
             "hours": sum(hour.is_whole for hour in found),
             "lines": sum(hour.lines for hour in found),
@@ -184,7 +183,7 @@ class PublishedDay:
     """
 
     exported: Exported
-    verification: Verification
+    verification: Findings
     source: str
     uploaded: Uploaded | None
 

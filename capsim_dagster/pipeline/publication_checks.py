@@ -3,15 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from capsim_dagster.audits.finding import Finding, Severity
-from capsim_dagster.audits.report import AuditReport
-from capsim_dagster.pipeline.month_checks import Reports
-from capsim_dagster.publication.findings import Verification
+from capsim_dagster.audits.report import Finding, Findings, Reports, Severity, by_claim
 from capsim_dagster.publication.verify import ROW_CLAIMS
 
 Claims = Mapping[str, Sequence[str]]
 """The claims of a verifier by the check that shows them."""
 
+_COUNTED: Final = (
+    "data_are_readable",
+    "columns_are_those_of_the_dataset",
+    "footer_agrees_with_the_manifest",
+    "counts_are_those_of_the_manifest",
+    "columns_are_described_as_they_are",
+)
 DAILY_CLAIMS: Final[Claims] = {
     "manifest_is_sound": (
         "manifest_follows_its_schema",
@@ -21,11 +25,7 @@ DAILY_CLAIMS: Final[Claims] = {
     ),
     "bytes_are_those_of_the_manifest": ("files_are_there", "data_has_its_size", "data_has_its_sha256"),
     "rows_are_those_of_the_manifest": (
-        "data_are_readable",
-        "columns_are_those_of_the_dataset",
-        "footer_agrees_with_the_manifest",
-        "counts_are_those_of_the_manifest",
-        "columns_are_described_as_they_are",
+        *_COUNTED,
         "hours_are_those_of_the_manifest",
         "each_host_has_every_interval",
         "the_day_is_complete",
@@ -38,13 +38,7 @@ DAILY_CLAIMS: Final[Claims] = {
 HOURLY_CLAIMS: Final[Claims] = {
     "manifest_is_sound": DAILY_CLAIMS["manifest_is_sound"],
     "bytes_are_those_of_the_manifest": DAILY_CLAIMS["bytes_are_those_of_the_manifest"],
-    "rows_are_those_of_the_manifest": (
-        "data_are_readable",
-        "columns_are_those_of_the_dataset",
-        "footer_agrees_with_the_manifest",
-        "counts_are_those_of_the_manifest",
-        "columns_are_described_as_they_are",
-    ),
+    "rows_are_those_of_the_manifest": _COUNTED,
     "rows_are_aggregates": (
         "keys_are_unique",
         "timestamps_are_the_start_of_the_hour",
@@ -60,34 +54,34 @@ HOURLY_CLAIMS: Final[Claims] = {
 """Of `tier2_hourly`."""
 
 
-def reports_of(verification: Verification, claims: Claims) -> Reports:
-    """Return what a verification found as a report a check; a claim that could not be judged does not hold.
+def reports_of(found: Findings, claims: Claims) -> Reports:
+    """Return what a verification found as a finding a check; a claim that could not be judged does not hold.
 
     Args:
-        verification: All findings on a dataset.
+        found: All findings on a dataset.
         claims: Which of them each check shows.
     """
-    found = {finding.name: finding for finding in verification.findings}
-    return {check: _report(check, [(name, found.get(name)) for name in names]) for check, names in claims.items()}
+    judged = by_claim(*found.findings)
+    return by_claim(*(_together(check, {name: judged.get(name) for name in names}) for check, names in claims.items()))
 
 
-def _report(check: str, judged: Sequence[tuple[str, Finding | None]]) -> AuditReport:
+def _together(check: str, judged: Mapping[str, Finding | None]) -> Finding:
     problems: list[str] = []
     notes: list[str] = []
-    for name, finding in judged:
+    for name, finding in judged.items():
         if finding is None:
             problems.append(f"{name}: not judged, see the other checks")
         elif finding.fails(strict=False):
             problems += [f"{name}: {example}" for example in finding.examples or [finding.message]]
         elif not finding.passed or (finding.severity is Severity.INFO and finding.message):
             notes.append(f"{name}: {finding.message}")
-    return AuditReport(
-        claim=check.replace("_", " "),
-        problems=problems,
+    return Finding(
+        check,
+        examples=problems,
         counts={
             "claims": len(judged),
-            "claims_that_hold": sum(finding is not None and finding.passed for _, finding in judged),
-            "found_against_them": sum(finding.count for _, finding in judged if finding is not None),
+            "claims_that_hold": sum(finding is not None and finding.passed for finding in judged.values()),
+            "found_against_them": sum(finding.total for finding in judged.values() if finding is not None),
         },
         note="; ".join(notes),
     )

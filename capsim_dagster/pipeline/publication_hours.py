@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding, Findings
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.publication.findings import Verification
 from capsim_dagster.publication.folder import read_local, read_published
 from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.manifest import Manifest
@@ -21,7 +20,6 @@ from capsim_dagster.publication.tier2.site import hourly_site_of
 from capsim_dagster.publication.tier2.verify import hour_folders, verify_hour
 
 _VALUES_AGREE: Final = "hours_are_what_the_samples_of_the_day_come_to"
-_CLAIM: Final = "computed from the rows of the day in tier 3, each hour is the same"
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,8 @@ class PublishedHour:
     """
 
     exported: ExportedHour
-    verification: Verification
-    agreement: AuditReport
+    verification: Findings
+    agreement: Finding
 
 
 def late_hours(platform: Platform, *, now: dt.datetime) -> list[DayHour]:
@@ -68,33 +66,36 @@ def tier2_hourly(platform: Platform, hour: DayHour, *, now: dt.datetime) -> Publ
 
 def verified_hour(platform: Platform, exported: ExportedHour) -> PublishedHour:
     """Verify a published hour as a consumer would, and compare it with the daily dataset."""
-    agrees = tiers_agree(site_of(platform.settings).folder(exported.hour.day), [exported.folder])
+    agrees = tiers_agree(
+        site_of(platform.settings).folder(exported.hour.day), [exported.folder], claim="agrees_with_tier3"
+    )
     return PublishedHour(exported, verify_hour(exported.folder), agrees)
 
 
-def hours_of_day_agree(platform: Platform, day: dt.date) -> AuditReport:
+def hours_of_day_agree(platform: Platform, day: dt.date) -> Finding:
     """Return whether those hours of a day that are published agree with its daily dataset."""
     folders = hour_folders(hourly_site_of(platform.settings).folder(day))
-    return tiers_agree(site_of(platform.settings).folder(day), folders)
+    return tiers_agree(site_of(platform.settings).folder(day), folders, claim="agrees_with_tier2")
 
 
-def tiers_agree(daily_folder: Path, folders: Sequence[Path]) -> AuditReport:
+def tiers_agree(daily_folder: Path, folders: Sequence[Path], *, claim: str) -> Finding:
     """Return whether hours agree with a published day; those that were made of other files are not compared.
 
     Args:
         daily_folder: Folder of the day in the daily dataset.
         folders: Folders of hours of that day.
+        claim: Name of the check.
     """
     day = read_local(daily_folder)
     compared = [folder for folder in folders if day is not None and _is_of_same_file(folder, day)]
     others = len(folders) - len(compared)
     counts = {"hours_compared": len(compared), "hours_not_compared": others}
     if not compared:
-        return AuditReport(_CLAIM, counts=counts, note=f"not judged: {_reason(has_day=day is not None, others=others)}")
-    judged = [each for each in agreement(daily_folder, compared) if each.name == _VALUES_AGREE]
+        return Finding(claim, counts=counts, note=f"not judged: {_reason(has_day=day is not None, others=others)}")
+    judged = [each for each in agreement(daily_folder, compared) if each.claim == _VALUES_AGREE]
     problems = [example for finding in judged if not finding.passed for example in finding.examples]
     note = f"{others} hours were made of other files than the day, and are not compared" if others else ""
-    return AuditReport(_CLAIM, problems, counts, note=note)
+    return Finding(claim, examples=problems, counts=counts, note=note)
 
 
 def _reason(*, has_day: bool, others: int) -> str:

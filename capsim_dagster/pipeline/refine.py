@@ -7,6 +7,7 @@ from typing import NamedTuple
 import duckdb
 
 from capsim_dagster.audits.refinery import ORIGIN_FACT
+from capsim_dagster.audits.report import Reports
 from capsim_dagster.errors import CapsimError, FeedError, GateError, SettingsError, listed
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.pipeline.directory import ensure_record
@@ -20,7 +21,7 @@ from capsim_dagster.pipeline.entrance import (
     require_one_feed,
 )
 from capsim_dagster.pipeline.feed_cache import refresh_feed, strays_of
-from capsim_dagster.pipeline.month_checks import Reports, TableMonths
+from capsim_dagster.pipeline.month_checks import TableMonths
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master
 from capsim_dagster.refinery.accounts import loaded_files, retire_months

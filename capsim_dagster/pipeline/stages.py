@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from capsim_dagster.audits import fleet as fleet_audits
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.claims import told
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.daily_grid import Advance
 from capsim_dagster.errors import GateError
 from capsim_dagster.ground_truth import StoredTruth, TruthFiles, write_truth
@@ -47,7 +48,7 @@ class Inventory:
     """
 
     hosts: pl.DataFrame
-    varieties: AuditReport
+    varieties: Finding
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ def host_inventory(platform: Platform) -> Inventory:
     ensure_record(platform, Kind.SIMULATED)
     hosts = fleet.host_inventory(generation)
     counts = hosts.group_by("scenario", "variant").len().iter_rows()
-    varieties = fleet_audits.behavioral_diversity(counts, where="the inventory")
-    _hold(varieties)
+    varieties = fleet_audits.behavioral_diversity(counts)
+    _hold("host_inventory", varieties)
     with platform.writing() as connection:
         replace_tables(
             connection,
@@ -112,7 +113,8 @@ def time_calendar(platform: Platform, *, through: int | None = None) -> Calendar
         regions = generation.metadata.regions
         holidays = region_calendar.bank_holidays(regions, generation.start_date, end)
         by_region = region_calendar.region_calendar(regions, generation.calendar, generation.start_date, end)
-        _hold(fleet_audits.contiguous_calendar(days["date"].to_list(), start=generation.start_date, end=end))
+        whole = fleet_audits.contiguous_calendar(days["date"].to_list(), start=generation.start_date, end=end)
+        _hold("time_dimension", whole)
         replace_tables(
             connection,
             {"time_periods": days, "region_calendar": by_region, "bank_holidays": holidays},
@@ -195,11 +197,11 @@ def monthly_csv(
         yield written
 
 
-def _hold(report: AuditReport) -> None:
+def _hold(asset: str, finding: Finding) -> None:
     """Stop before publishing if a claim does not hold.
 
     Raises:
         GateError: If it does not.
     """
-    if not report.passed:
-        raise GateError(str(report), remedy="nothing was published; the previous version is untouched")
+    if not finding.passed:
+        raise GateError(told(asset, finding), remedy="nothing was published; the previous version is untouched")

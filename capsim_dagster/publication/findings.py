@@ -1,17 +1,34 @@
-"""What verifying a dataset reports: one finding a claim, and the verdict."""
+"""How a dataset is verified, whatever its rows: the bytes first, as those of another file are not looked at.
 
-import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+The rows, and what a manifest says of them, are the business of each dataset.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 
-from capsim_dagster.audits.finding import Finding, Severity
-from capsim_dagster.errors import MAX_EXAMPLES
-from capsim_dagster.publication.manifest import DATA_NAME, DATA_RESOURCE, MANIFEST_NAME, DataFile, SealedManifest
+from capsim_dagster.audits.report import Finding, Findings, Severity
+from capsim_dagster.errors import MAX_EXAMPLES, PublicationError
+from capsim_dagster.publication.folder import manifest_text
+from capsim_dagster.publication.manifest import (
+    DATA_NAME,
+    DATA_RESOURCE,
+    MANIFEST_NAME,
+    AnyManifest,
+    DataFile,
+    SealedManifest,
+    parse_as,
+)
+from capsim_dagster.publication.untrusted import UNREADABLE
 from capsim_dagster.storage import sha256
+
+_MIXED: Final = (
+    "the data are not those of the manifest: either file is damaged or changed, or the {unit} is being replaced at this"
+    " moment; fetch both again, and publish the {unit} again if that does not help"
+)
 
 
 def claim(
@@ -34,10 +51,15 @@ def claim(
     found = list(problems)
     number = len(found) if count is None else count
     said = (message or found[0] if found else message) if number else ""
-    return Finding(name, severity, not number, number, said, tuple(islice(found, MAX_EXAMPLES)))
+    return Finding(name, severity, number, said, tuple(islice(found, MAX_EXAMPLES)))
 
 
-def files_claim(folder: Path) -> Finding:
+def not_judged(name: str, why: str) -> Finding:
+    """Return a finding on what could not be judged."""
+    return Finding(name, Severity.INFO, message=why, judged=False)
+
+
+def _files_claim(folder: Path) -> Finding:
     """Return whether both files of a dataset are there and hold something."""
     missing = [name for name in (DATA_NAME, MANIFEST_NAME) if not (folder / name).is_file()]
     empty = [name for name in (DATA_NAME, MANIFEST_NAME) if name not in missing and not (folder / name).stat().st_size]
@@ -46,7 +68,7 @@ def files_claim(folder: Path) -> Finding:
     )
 
 
-def bytes_claims(path: Path, file: DataFile, *, message: str) -> list[Finding]:
+def _bytes_claims(path: Path, file: DataFile, *, message: str) -> list[Finding]:
     """Return whether a file has the size and the digest of its manifest.
 
     Args:
@@ -73,11 +95,6 @@ def foreign_names(manifest: SealedManifest, dataset: str) -> list[str]:
     return said
 
 
-def unreadable(error: BaseException) -> Finding:
-    """Return the finding that the rows of a file cannot be read."""
-    return claim("data_are_readable", [(str(error).splitlines() or [type(error).__name__])[0]])
-
-
 def differing_columns(found: pa.Schema, expected: pa.Schema) -> Sequence[str]:
     """Return in words how the columns of a file differ from those of its dataset; empty = they do not."""
     if found.remove_metadata().equals(expected):
@@ -97,35 +114,61 @@ def _type(column: pa.Field) -> str:
     return f"{column.type}{'' if column.nullable else ' not null'}"
 
 
-@dataclass(frozen=True)
-class Verification:
-    """Everything that verifying a dataset found.
+def verify_folder(
+    folder: Path,
+    form: type[AnyManifest],
+    unit: str,
+    about: Callable[[AnyManifest], tuple[list[str], Mapping[str, bool]]],
+    rows: Callable[[AnyManifest, list[Finding]], int | None],
+) -> Findings:
+    """Return everything that can be said of a dataset: it takes nothing but its folder, and trusts nobody who made it.
 
-    Attributes:
-        where: The dataset.
-        findings: Every claim that was judged, and one for what could not be.
-        rows: Rows that were looked at.
+    Args:
+        folder: Where data.parquet and manifest.json lie.
+        form: What its manifest says.
+        unit: What it is a dataset of, in words.
+        about: Says in words where a manifest speaks of another dataset, file or time, and what its parts say of each
+            other, and whether that is true.
+        rows: Adds what the rows show to the findings, and returns how many there are; None = they cannot be judged.
     """
+    found, count = [_files_claim(folder)], None
+    manifest = _judged_manifest(folder, form, about, found)
+    if manifest is not None and (folder / DATA_NAME).is_file():
+        of_bytes = _bytes_claims(folder / DATA_NAME, manifest.data, message=_MIXED.format(unit=unit))
+        found += of_bytes
+        if all(each.passed for each in of_bytes):
+            try:
+                count = rows(manifest, found)
+            except UNREADABLE as error:
+                found.append(claim("data_are_readable", [(str(error).splitlines() or [type(error).__name__])[0]]))
+    if count is None:
+        found.append(not_judged("rows_were_judged", "the rows were not looked at: see the errors above"))
+    return Findings(str(folder), found, count or 0)
 
-    where: str
-    findings: Sequence[Finding]
-    rows: int = 0
 
-    @property
-    def passed(self) -> bool:
-        """Whether no error was found."""
-        return not self.errors
-
-    @property
-    def errors(self) -> list[Finding]:
-        """The errors."""
-        return [each for each in self.findings if each.fails(strict=False)]
-
-    @property
-    def against(self) -> list[Finding]:
-        """Every claim that does not hold, of any severity."""
-        return [each for each in self.findings if not each.passed]
-
-    def as_json(self) -> str:
-        """Return it as JSON text."""
-        return json.dumps({"passed": self.passed, **asdict(self)}, indent=2, ensure_ascii=False) + "\n"
+def _judged_manifest(
+    folder: Path,
+    form: type[AnyManifest],
+    about: Callable[[AnyManifest], tuple[list[str], Mapping[str, bool]]],
+    found: list[Finding],
+) -> AnyManifest | None:
+    """Return the manifest, if there is one that can be read, and add what it says of itself to the findings."""
+    content = manifest_text(folder)
+    if content is None:
+        return None
+    try:
+        manifest = parse_as(form, content, MANIFEST_NAME)
+    except PublicationError as error:
+        found.append(claim("manifest_follows_its_schema", [error.found]))
+        return None
+    edited = [] if manifest.is_sealed else [f"its hash says {manifest.seal}, its text {manifest.sealed().seal}"]
+    if content != manifest.text.encode():
+        edited.append("its text is not in the one form that capsim writes")
+    strangers, parts = about(manifest)
+    found += [
+        claim("manifest_follows_its_schema", []),
+        claim("manifest_is_as_it_was_written", edited),
+        claim("manifest_is_of_this_dataset", strangers),
+        claim("manifest_agrees_with_itself", [f"not true: {text}" for text, holds in parts.items() if not holds]),
+    ]
+    return manifest

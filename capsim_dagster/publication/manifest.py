@@ -164,6 +164,11 @@ class SealedManifest(_Part):
         """Whether the hash is that of the rest."""
         return self == self.sealed()
 
+    @property
+    def seal(self) -> str:
+        """The hash that it bears."""
+        return str(self.model_dump(include={"hash"})["hash"])
+
     def sealed(self) -> Self:
         """Return it with the hash of the rest."""
         open_ = self.model_copy(update={"hash": UNSEALED})

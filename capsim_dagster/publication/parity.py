@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from capsim_dagster.audits.finding import Finding, Severity
+from capsim_dagster.audits.report import Finding, Findings
 from capsim_dagster.errors import MasterError, listed
 from capsim_dagster.publication.columns import UTILIZATIONS
-from capsim_dagster.publication.findings import Verification, claim
+from capsim_dagster.publication.findings import claim, not_judged
 from capsim_dagster.publication.manifest import Manifest
 from capsim_dagster.schemas import Resource
 from capsim_dagster.schemas.months import yearmonth
@@ -96,14 +96,13 @@ def unlike_master(master: Path, manifest: Manifest) -> Finding | None:
         return claim(CLAIM, [said])
     if not footer.start <= manifest.day <= footer.end:
         said = f"not judged: the master reaches from {footer.start} to {footer.end}, not to {manifest.day}: {master}"
-        return Finding(CLAIM, Severity.INFO, passed=False, message=said)
+        return not_judged(CLAIM, said)
     return None
 
 
-def with_finding(verification: Verification, finding: Finding) -> Verification:
-    """Return a verification with a finding in the place of the one on the same claim, if that was judged."""
-    findings = [finding if each.name == finding.name else each for each in verification.findings]
-    return replace(verification, findings=findings)
+def with_finding(found: Findings, finding: Finding) -> Findings:
+    """Return findings with another one in the place of the one on the same claim, if that was judged."""
+    return replace(found, findings=[finding if each.claim == finding.claim else each for each in found.findings])
 
 
 def p95_problems(data: Path, p95: pl.DataFrame) -> Sequence[str]:

@@ -1,36 +1,22 @@
-"""Verifying a published day: needs nothing but its folder, and trusts nobody who made it.
-
-The bytes come first: the rows of a file that is not the one of the manifest are not looked at.
-"""
+"""Verifying a published day: what its manifest and its rows must say; the rest is in `findings`."""
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pyarrow.parquet as pq
 
-from capsim_dagster.audits.finding import Finding, Severity
-from capsim_dagster.errors import PublicationError
+from capsim_dagster.audits.report import Finding, Findings, Severity
 from capsim_dagster.publication.columns import SCHEMA
 from capsim_dagster.publication.describe import DATASET, name_of, table_schema
 from capsim_dagster.publication.examine import TEXTS, Broken, Examination, examine
-from capsim_dagster.publication.findings import (
-    Verification,
-    bytes_claims,
-    claim,
-    differing_columns,
-    files_claim,
-    foreign_names,
-    unreadable,
-)
-from capsim_dagster.publication.folder import manifest_text
+from capsim_dagster.publication.findings import claim, differing_columns, foreign_names, not_judged, verify_folder
 from capsim_dagster.publication.hour_files import source_path
 from capsim_dagster.publication.lines import HOUR_SCHEMA
-from capsim_dagster.publication.manifest import DATA_NAME, MANIFEST_NAME, Manifest, parse_manifest
-from capsim_dagster.publication.untrusted import UNREADABLE, footer_facts, opened
+from capsim_dagster.publication.manifest import DATA_NAME, Manifest
+from capsim_dagster.publication.untrusted import footer_facts, opened
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
 
 if TYPE_CHECKING:
@@ -50,28 +36,11 @@ ROW_CLAIMS: Final = (
     "sampled_rows_are_samples",
 )
 """What is claimed of every row."""
-_MIXED: Final = (
-    "the data are not those of the manifest: either file is damaged or changed, or the day is being replaced at this"
-    " moment; fetch both again, and publish the day again if that does not help"
-)
-
-
-@dataclass(frozen=True)
-class _Dataset:
-    """A dataset whose bytes are those that its manifest says.
-
-    Attributes:
-        data: The file with the rows.
-        manifest: What its manifest says.
-    """
-
-    data: Path
-    manifest: Manifest
 
 
 def verify_dataset(
     folder: Path, *, max_null_share: float = MAX_NULL_SHARE, p95: "pl.DataFrame | None" = None
-) -> Verification:
+) -> Findings:
     """Return everything that can be said of a published day.
 
     Args:
@@ -79,38 +48,24 @@ def verify_dataset(
         max_null_share: Share of a column's values that may be missing, 0 to 1.
         p95: The P95 of the day by the master: host_id and a column a resource [%], null = a gap; None = not compared.
     """
-    content, findings = _files(folder)
-    manifest = None
-    if content is not None:
-        manifest, about = _manifest(folder, content)
-        findings += about
-    if manifest is not None and (folder / DATA_NAME).is_file():
-        bytes_ = bytes_claims(folder / DATA_NAME, manifest.data, message=_MIXED)
-        findings += bytes_
-        if all(each.passed for each in bytes_):
-            return _rows(_Dataset(folder / DATA_NAME, manifest), findings, max_null_share, p95, folder)
-    return Verification(str(folder), [*findings, _not_judged()])
 
+    def rows(manifest: Manifest, found: list[Finding]) -> int | None:
+        with opened(folder / DATA_NAME, manifest.data, dictionaries=TEXTS) as file:
+            differing = differing_columns(file.metadata.schema.to_arrow_schema(), SCHEMA)
+            differing = differing or differing_columns(file.schema_arrow, HOUR_SCHEMA)
+            found += [
+                claim("columns_are_those_of_the_dataset", differing),
+                claim("footer_agrees_with_the_manifest", _footer_differs(file, manifest)),
+            ]
+            if differing:
+                return None
+            seen = examine(file, manifest)
+        found += [claim("data_are_readable", []), *_counted(manifest, seen)]
+        found += [_row_claim(name, seen.broken.get(name, Broken())) for name in ROW_CLAIMS]
+        found += [_nulls(seen, max_null_share), _parity(folder / DATA_NAME, manifest, p95)]
+        return seen.tally.rows
 
-def _files(folder: Path) -> tuple[bytes | None, list[Finding]]:
-    """Return the manifest's text, and whether both files are there."""
-    return manifest_text(folder), [files_claim(folder)]
-
-
-def _manifest(folder: Path, content: bytes) -> tuple[Manifest | None, list[Finding]]:
-    try:
-        manifest = parse_manifest(content, MANIFEST_NAME)
-    except PublicationError as error:
-        return None, [claim("manifest_follows_its_schema", [error.found])]
-    edited = [] if manifest.is_sealed else [f"its hash says {manifest.hash}, its text {manifest.sealed().hash}"]
-    if content != manifest.text.encode():
-        edited.append("its text is not in the one form that capsim writes")
-    return manifest, [
-        claim("manifest_follows_its_schema", []),
-        claim("manifest_is_as_it_was_written", edited),
-        claim("manifest_is_of_this_dataset", _strangers(folder, manifest)),
-        claim("manifest_agrees_with_itself", _contradictions(manifest)),
-    ]
+    return verify_folder(folder, Manifest, "day", lambda found: (_strangers(folder, found), _parts(found)), rows)
 
 
 def _strangers(folder: Path, manifest: Manifest) -> list[str]:
@@ -123,12 +78,12 @@ def _strangers(folder: Path, manifest: Manifest) -> list[str]:
     return said if day == manifest.day else [*said, f"it is of {manifest.day}, the folder of {day}"]
 
 
-def _contradictions(manifest: Manifest) -> list[str]:
-    """Return in words where parts of the manifest contradict each other."""
+def _parts(manifest: Manifest) -> Mapping[str, bool]:
+    """Return what parts of the manifest say of each other, and whether it is true."""
     hours, sources = manifest.hours, manifest.sources
     named = sorted([*hours.present, *(absent.hour for absent in hours.missing)])
     is_whole = not (hours.missing or hours.partial or manifest.rejected) and manifest.rows > 0
-    claims = {
+    return {
         "the name is that of the day": manifest.name == name_of(manifest.day),
         "each source is the file of its hour": all(s.path == source_path(manifest.day, s.hour) for s in sources),
         "sources with lines have bytes": all(s.bytes > 0 for s in sources if s.lines),
@@ -142,29 +97,6 @@ def _contradictions(manifest: Manifest) -> list[str]:
         "partial hours are present": set(hours.partial) <= set(hours.present),
         "complete says whether anything is missing": manifest.complete == is_whole,
     }
-    return [f"not true: {text}" for text, holds in claims.items() if not holds]
-
-
-def _rows(
-    dataset: _Dataset, findings: list[Finding], max_null_share: float, p95: "pl.DataFrame | None", folder: Path
-) -> Verification:
-    try:
-        with opened(dataset.data, dataset.manifest.data, dictionaries=TEXTS) as file:
-            differing = differing_columns(file.metadata.schema.to_arrow_schema(), SCHEMA)
-            differing = differing or differing_columns(file.schema_arrow, HOUR_SCHEMA)
-            findings += [
-                claim("columns_are_those_of_the_dataset", differing),
-                claim("footer_agrees_with_the_manifest", _footer_differs(file, dataset.manifest)),
-            ]
-            if differing:
-                return Verification(str(folder), [*findings, _not_judged()])
-            seen = examine(file, dataset.manifest)
-    except UNREADABLE as error:
-        return Verification(str(folder), [*findings, unreadable(error), _not_judged()])
-    findings += [claim("data_are_readable", []), *_counted(dataset.manifest, seen)]
-    findings += [_row_claim(name, seen.broken.get(name, Broken())) for name in ROW_CLAIMS]
-    findings += [_nulls(seen, max_null_share), _parity(dataset, p95)]
-    return Verification(str(folder), findings, seen.tally.rows)
 
 
 def _footer_differs(file: pq.ParquetFile, manifest: Manifest) -> list[str]:
@@ -240,20 +172,13 @@ def _nulls(seen: Examination, max_null_share: float) -> Finding:
     )
 
 
-def _parity(dataset: _Dataset, p95: "pl.DataFrame | None") -> Finding:
+def _parity(data: Path, manifest: Manifest, p95: "pl.DataFrame | None") -> Finding:
     name = "p95_is_that_of_the_master"
     if p95 is None:
-        return Finding(name, Severity.INFO, passed=True, message="not judged: no master was given")
-    if not dataset.manifest.complete:
-        return Finding(name, Severity.INFO, passed=False, message="not judged: the day is not complete")
+        return Finding(name, Severity.INFO, message="not judged: no master was given")
+    if not manifest.complete:
+        return not_judged(name, "not judged: the day is not complete")
     # Loaded with polars, which takes a quarter of the time of verifying a day.
     from capsim_dagster.publication.parity import p95_problems
 
-    problems: Sequence[str] = p95_problems(dataset.data, p95)
-    return claim(name, problems)
-
-
-def _not_judged() -> Finding:
-    return Finding(
-        "rows_were_judged", Severity.INFO, passed=False, message="the rows were not looked at: see the errors above"
-    )
+    return claim(name, p95_problems(data, p95))

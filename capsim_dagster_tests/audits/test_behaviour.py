@@ -15,7 +15,7 @@ from capsim_dagster.audits.behaviour import (
     behaves_as,
     behavioral_diversity,
 )
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.schemas import VARIETIES, Resource
 from capsim_dagster.simulation import telemetry
 from capsim_dagster.simulation.scenarios import BEHAVIOURS
@@ -32,9 +32,9 @@ def features(seed: int) -> Features:
     return features_of(default_fleet.model(seed))
 
 
-def audit(found: Features, kinds: NDArray[np.int64], is_due: NDArray[np.bool_] | None = None) -> AuditReport:
+def audit(found: Features, kinds: NDArray[np.int64], is_due: NDArray[np.bool_] | None = None) -> Finding:
     due = np.ones(kinds.size, dtype=np.bool_) if is_due is None else is_due
-    return behavioral_diversity(found, kinds, horizon_days=HORIZON, is_due=due, where="the telemetry")
+    return behavioral_diversity(found, kinds, horizon_days=HORIZON, is_due=due)
 
 
 @pytest.mark.parametrize("seed", [42, 7, 2026])
@@ -56,8 +56,8 @@ def test_exchanged_labels_of_any_two_varieties_are_noticed(one: int, other: int)
     report = audit(features(42), exchanged)
 
     assert not report.passed
-    assert any(str(VARIETIES[one]) in problem for problem in report.problems)
-    assert any(str(VARIETIES[other]) in problem for problem in report.problems)
+    assert any(str(VARIETIES[one]) in problem for problem in report.examples)
+    assert any(str(VARIETIES[other]) in problem for problem in report.examples)
 
 
 @pytest.mark.parametrize(("one", "other"), [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9), (0, 4), (3, 6)])
@@ -96,8 +96,8 @@ def test_report_shows_features_thresholds_and_as_what_each_variety_behaves() -> 
     assert {"level", "slope", "annual_amplitude", "weekend_ratio", "noise", "burst_days", "burst_height"} <= set(
         extreme
     )
-    assert len(report.thresholds) >= 8
-    assert "no host of BURST/MODERATE" in report.problems
+    assert len(report.threshold) >= 8
+    assert "no host of BURST/MODERATE" in report.examples
 
 
 def test_hosts_that_are_not_due_are_not_judged() -> None:
@@ -106,7 +106,7 @@ def test_hosts_that_are_not_due_are_not_judged() -> None:
 
     assert not audit(features(42), wrong).passed
     report = audit(features(42), np.where(kinds == 9, 2, kinds), is_due=kinds != 9)
-    assert [problem for problem in report.problems if "LOW_IDLE" in problem] == []
+    assert [problem for problem in report.examples if "LOW_IDLE" in problem] == []
     assert report.counts["judged"] == int((kinds != 9).sum())
 
 

@@ -5,7 +5,7 @@ import duckdb
 import pytest
 
 from capsim_dagster.audits.breaches import Breach, breaches_on_date
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding
 from capsim_dagster_tests.audits.relations_of_rows import RELATION, Row, show
 
 START: Final = dt.date(2023, 1, 1)
@@ -22,7 +22,7 @@ def series(crossing: int | None, *, host: str = HOST, resource: str = "cpu", pea
     ]
 
 
-def audit(rows: list[Row], expected: dict[tuple[str, str], Breach], *, threshold: float = 95.0) -> AuditReport:
+def audit(rows: list[Row], expected: dict[tuple[str, str], Breach], *, threshold: float = 95.0) -> Finding:
     with duckdb.connect() as connection:
         show(connection, rows)
         return breaches_on_date(connection, RELATION, expected, start=START, end=END, threshold=threshold)
@@ -45,7 +45,7 @@ def test_breach_within_a_week_of_its_date_holds(crossing: int) -> None:
 )
 def test_breach_at_another_time_does_not_hold(crossing: int | None, problem: str) -> None:
     report = audit(series(crossing), {(HOST, "cpu"): Breach(30)})
-    assert [found[: len(problem)] for found in report.problems] == [problem]
+    assert [found[: len(problem)] for found in report.examples] == [problem]
     assert report.counts == {"breach_hosts": 1, "judged": 1, "on_date": 0}
 
 

@@ -61,7 +61,7 @@ def test_telemetry_of_other_settings_is_noticed_on_its_occasion(change: Change, 
     report = calendar_effects(ratios(model, changed(small, change)))
 
     assert not report.passed
-    assert all(f"cpu on {occasion}" in problem for problem in report.problems)
+    assert all(f"cpu on {occasion}" in problem for problem in report.examples)
 
 
 def test_effects_that_are_switched_off_are_measured_as_none() -> None:

@@ -12,9 +12,9 @@ DAYS = [START + dt.timedelta(day) for day in range(5)]
 
 
 def test_all_ten_varieties_are_diverse() -> None:
-    report = behavioral_diversity(reversed(ALL), where="the inventory")
+    report = behavioral_diversity(reversed(ALL))
     assert report.passed
-    assert report.claim == "the inventory holds all 10 behavioural varieties"
+    assert report.claim == "behavioral_diversity"
     assert report.counts == {"varieties": 10, "hosts": 30}
     assert report.table[0] == {"variety": "STEADY_GROWTH/NORMAL", "hosts": 3}
     assert len(report.table) == 10
@@ -22,20 +22,20 @@ def test_all_ten_varieties_are_diverse() -> None:
 
 @pytest.mark.parametrize("index", range(10))
 def test_each_missing_variety_is_named(index: int) -> None:
-    report = behavioral_diversity([*ALL[:index], *ALL[index + 1 :]], where="it")
-    assert report.problems == [f"no host of {VARIETIES[index]}"]
+    report = behavioral_diversity([*ALL[:index], *ALL[index + 1 :]])
+    assert report.examples == [f"no host of {VARIETIES[index]}"]
     assert report.counts == {"varieties": 9, "hosts": 27}
 
 
 def test_variety_with_no_host_counts_as_missing() -> None:
-    report = behavioral_diversity([(*ALL[0][:2], 0), *ALL[1:]], where="it")
-    assert report.problems == ["no host of STEADY_GROWTH/NORMAL"]
+    report = behavioral_diversity([(*ALL[0][:2], 0), *ALL[1:]])
+    assert report.examples == ["no host of STEADY_GROWTH/NORMAL"]
 
 
 @pytest.mark.parametrize("strange", [(None, None, 4), ("BURST", "SEVERE", 4), ("burst", "EXTREME", 4)])
 def test_hosts_of_unknown_behaviour_are_counted(strange: tuple[str | None, str | None, int]) -> None:
-    report = behavioral_diversity([*ALL, strange], where="it")
-    assert report.problems == ["4 hosts whose behaviour the inventory does not know"]
+    report = behavioral_diversity([*ALL, strange])
+    assert report.examples == ["4 hosts whose behaviour the inventory does not know"]
 
 
 def test_present_varieties_count_hosts_that_have_rows() -> None:
@@ -62,7 +62,7 @@ def test_configured_number_of_hosts_holds() -> None:
     ],
 )
 def test_other_number_of_hosts_does_not_hold(hosts: int, distinct: int, problems: list[str]) -> None:
-    assert fleet_size(hosts, distinct, 12).problems == problems
+    assert fleet_size(hosts, distinct, 12).examples == problems
 
 
 @pytest.mark.parametrize("end", [END, END - dt.timedelta(1)])
@@ -85,4 +85,4 @@ def test_calendar_without_a_gap_is_contiguous(end: dt.date) -> None:
     ],
 )
 def test_broken_calendar_is_told_with_its_days(days: list[dt.date], problems: list[str]) -> None:
-    assert contiguous_calendar(days, start=START, end=END).problems == problems
+    assert contiguous_calendar(days, start=START, end=END).examples == problems

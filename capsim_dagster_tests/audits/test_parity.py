@@ -8,7 +8,7 @@ import pytest
 
 from capsim_dagster.audits import parity
 from capsim_dagster.audits.relations import Fingerprint, PieceKey, fingerprints
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.schemas import Resource
 from capsim_dagster_tests.audits.relations_of_rows import RELATION, Row, show, warehouse_with
 
@@ -29,20 +29,20 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
         yield opened
 
 
-def parity_of(connection: duckdb.DuckDBPyConnection, rows: list[Row]) -> AuditReport:
+def parity_of(connection: duckdb.DuckDBPyConnection, rows: list[Row]) -> Finding:
     show(connection, rows)
-    return parity.grid_parity(parity.expected_grid(connection), fingerprints(connection, RELATION), where="the master")
+    return parity.grid_parity(parity.expected_grid(connection), fingerprints(connection, RELATION))
 
 
-def uniqueness_of(connection: duckdb.DuckDBPyConnection, rows: list[Row]) -> AuditReport:
+def uniqueness_of(connection: duckdb.DuckDBPyConnection, rows: list[Row]) -> Finding:
     show(connection, rows)
     return parity.unique_keys(
         connection, RELATION, fingerprints(connection, RELATION), parity.expected_grid(connection)
     )
 
 
-def content(found: dict[PieceKey, Fingerprint], *, months: list[int]) -> AuditReport:
-    return parity.content_parity(FOUND, found, claim="copied", expected_months=months)
+def content(found: dict[PieceKey, Fingerprint], *, months: list[int]) -> Finding:
+    return parity.content_parity(FOUND, found, expected_months=months)
 
 
 def test_expected_grid_has_each_host_on_each_day(connection: duckdb.DuckDBPyConnection) -> None:
@@ -87,7 +87,7 @@ def test_values_at_the_bounds_are_within() -> None:
 )
 def test_value_out_of_bounds_is_told_with_its_piece(low: float, high: float) -> None:
     report = parity.within_bounds({**FOUND, FEBRUARY_CPU: Fingerprint(1, 1, 0, 0, low, high)})
-    assert report.problems == [f"2023-02 cpu spans {low:g} to {high:g}"]
+    assert report.examples == [f"2023-02 cpu spans {low:g} to {high:g}"]
 
 
 def test_piece_without_values_is_within_bounds() -> None:
@@ -99,7 +99,7 @@ def test_piece_without_values_is_within_bounds() -> None:
 def test_copy_of_everything_has_content_parity() -> None:
     report = content(dict(FOUND), months=[202301, 202302])
     assert report.passed
-    assert report.claim == "copied"
+    assert report.claim == "row_parity"
     assert report.counts["rows"] == report.counts["source_rows"] == 4 * (202301 + 202302)
 
 
@@ -113,12 +113,12 @@ def test_month_of_the_source_that_is_not_expected_may_be_missing() -> None:
 def test_expected_month_must_not_be_missing() -> None:
     january = {piece: f for piece, f in FOUND.items() if piece[0] == 202301}
     report = content(january, months=[202301, 202302])
-    assert report.problems == [f"2023-02 {name} is missing" for name in ("cpu", "disk", "memory", "network")]
+    assert report.examples == [f"2023-02 {name} is missing" for name in ("cpu", "disk", "memory", "network")]
 
 
 def test_one_piece_of_a_present_month_must_not_be_missing() -> None:
     report = content({piece: f for piece, f in FOUND.items() if piece != FEBRUARY_CPU}, months=[])
-    assert report.problems == ["2023-02 cpu is missing"]
+    assert report.examples == ["2023-02 cpu is missing"]
 
 
 @pytest.mark.parametrize(
@@ -132,21 +132,19 @@ def test_one_piece_of_a_present_month_must_not_be_missing() -> None:
 )
 def test_changed_copy_has_no_content_parity(change: dict[str, Any], problem: str) -> None:
     changed = replace(FOUND[FEBRUARY_CPU], **change)
-    assert content({**FOUND, FEBRUARY_CPU: changed}, months=[202301]).problems == [problem]
+    assert content({**FOUND, FEBRUARY_CPU: changed}, months=[202301]).examples == [problem]
 
 
 def test_month_that_the_source_lacks_has_no_content_parity() -> None:
     strange = {(202303, resource.value): FOUND[FEBRUARY_CPU] for resource in Resource}
     report = content({**FOUND, **strange}, months=[])
-    assert report.problems[0] == "2023-03 cpu has no such month in the source"
-    assert len(report.problems) == 4
+    assert report.examples[0] == "2023-03 cpu has no such month in the source"
+    assert len(report.examples) == 4
 
 
 def test_resources_that_are_not_asked_for_are_not_judged() -> None:
     cpu = {piece: f for piece, f in FOUND.items() if piece[1] == "cpu"}
-    report = parity.content_parity(
-        FOUND, cpu, claim="copied", expected_months=[202301, 202302], resources=[Resource.CPU]
-    )
+    report = parity.content_parity(FOUND, cpu, expected_months=[202301, 202302], resources=[Resource.CPU])
     assert report.passed
     assert report.counts["rows"] == 202301 + 202302
 
@@ -171,7 +169,7 @@ def test_keys_that_stand_once_are_unique(connection: duckdb.DuckDBPyConnection, 
 def test_key_that_stands_twice_is_told(
     connection: duckdb.DuckDBPyConnection, rows: list[Row], problems: list[str]
 ) -> None:
-    assert uniqueness_of(connection, rows).problems == problems
+    assert uniqueness_of(connection, rows).examples == problems
 
 
 def test_hosts_of_the_inventory_are_known(connection: duckdb.DuckDBPyConnection) -> None:
@@ -184,7 +182,7 @@ def test_hosts_of_the_inventory_are_known(connection: duckdb.DuckDBPyConnection)
 def test_unknown_hosts_are_told_with_their_rows(connection: duckdb.DuckDBPyConnection) -> None:
     show(connection, [*GRID, *(Row(day, "srv-000009") for day in DAYS), Row(DAYS[0], "SRV-000001")])
     report = parity.known_hosts(connection, RELATION)
-    assert report.problems == [
+    assert report.examples == [
         "SRV-000001 with 1 rows is not in the inventory",
         "srv-000009 with 3 rows is not in the inventory",
     ]

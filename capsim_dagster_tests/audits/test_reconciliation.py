@@ -2,7 +2,7 @@ import pytest
 
 from capsim_dagster.audits.reconciliation import reconciliation
 from capsim_dagster.audits.relations import fingerprints, view_table
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.sabotage import feed_file, run_sql
 
@@ -10,7 +10,7 @@ FEBRUARY_CPU = "yearmonth = 202302 AND resource = 'cpu'"
 LINES = {"2023-01": 31 * 12 * 4, "2023-02": 28 * 12 * 4, "2023-03": 31 * 12 * 4}
 
 
-def reconciled(platform: Platform) -> AuditReport:
+def reconciled(platform: Platform) -> Finding:
     with platform.reading() as connection:
         view_table(connection)
         return reconciliation(connection, fingerprints(connection, "table_rows"), platform.layout.legacy)
@@ -45,10 +45,10 @@ def test_each_month_is_accounted_for_by_itself(platform: Platform) -> None:
 def test_month_that_does_not_add_up_is_named_and_the_others_stand(platform: Platform, damage: str, says: str) -> None:
     run_sql(platform, damage)
     report = reconciled(platform)
-    assert [problem.partition(": ")[0].partition(" has")[0] for problem in report.problems] == [
+    assert [problem.partition(": ")[0].partition(" has")[0] for problem in report.examples] == [
         "2023/02/cpu_utilization_202302.csv"
     ]
-    assert says in report.problems[0]
+    assert says in report.examples[0]
     assert [row["verdict"] for row in report.table] == ["accounted for", "1 problem", "accounted for"]
 
 
@@ -56,7 +56,7 @@ def test_file_that_is_gone_and_rows_of_no_file_are_named(platform: Platform) -> 
     feed_file(platform).unlink()
     run_sql(platform, "DELETE FROM feed_files WHERE yearmonth = 202303 AND resource = 'disk'")
     report = reconciled(platform)
-    assert report.problems == [
+    assert report.examples == [
         "2023/02/cpu_utilization_202302.csv was loaded but is no longer there",
         "2023-03 disk: 372 rows come from no file",
     ]

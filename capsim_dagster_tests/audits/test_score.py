@@ -3,7 +3,7 @@ from collections.abc import Mapping
 import polars as pl
 import pytest
 
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.audits.score import score
 
 CPU, MEMORY, DISK = (f"2023/02/{name}_202302.csv" for name in ("cpu", "memory", "disk"))
@@ -26,7 +26,7 @@ def scored(
     rejected: list[Row] = REJECTED,
     refused: list[tuple[str, str]] = REFUSED,
     dialects: Mapping[str, set[str]] = DIALECTS,
-) -> AuditReport:
+) -> Finding:
     schema = {"path": pl.String, "line": pl.Int64, "kind": pl.String}
     return score(
         pl.DataFrame(injected, schema=schema, orient="row").with_columns(original=pl.lit(None, pl.String)),
@@ -36,7 +36,7 @@ def scored(
     )
 
 
-def row_of(report: AuditReport, kind: str) -> Mapping[str, object]:
+def row_of(report: Finding, kind: str) -> Mapping[str, object]:
     return next(row for row in report.table if row["kind"] == kind)
 
 
@@ -62,7 +62,7 @@ def test_all_found_and_nothing_else_holds() -> None:
 
 def test_missed_line_is_named_and_lowers_recall_of_its_kind() -> None:
     report = scored(rejected=[row for row in REJECTED if row[1] != 9])
-    assert report.problems == [f"{CPU}, line 9: missing_host is missed"]
+    assert report.examples == [f"{CPU}, line 9: missing_host is missed"]
     assert row_of(report, "missing_host") == {
         "level": "line",
         "kind": "missing_host",
@@ -78,13 +78,13 @@ def test_missed_line_is_named_and_lowers_recall_of_its_kind() -> None:
 
 def test_false_alarm_is_named_and_lowers_precision_of_its_kind() -> None:
     report = scored(rejected=[*REJECTED, (CPU, 1_234, "not_finite")])
-    assert report.problems == [f"{CPU}, line 1,234: not_finite is a false alarm"]
+    assert report.examples == [f"{CPU}, line 1,234: not_finite is a false alarm"]
     assert (row_of(report, "not_finite")["recall"], row_of(report, "not_finite")["precision"]) == (1.0, 0.5)
 
 
 def test_line_with_another_reason_is_missed_and_a_false_alarm() -> None:
     report = scored(rejected=[*[row for row in REJECTED if row[1] != 12], (CPU, 12, "unparsable_value")])
-    assert report.problems == [
+    assert report.examples == [
         f"{CPU}, line 12: not_finite is missed",
         f"{CPU}, line 12: unparsable_value is a false alarm",
     ]
@@ -93,18 +93,18 @@ def test_line_with_another_reason_is_missed_and_a_false_alarm() -> None:
 
 def test_lines_of_a_file_that_no_list_names_are_false_alarms() -> None:
     report = scored(rejected=[*REJECTED, ("2023/01/cpu_202301.csv", 3, "missing_date")])
-    assert report.problems == ["2023/01/cpu_202301.csv, line 3: missing_date is a false alarm"]
+    assert report.examples == ["2023/01/cpu_202301.csv, line 3: missing_date is a false alarm"]
 
 
 @pytest.mark.parametrize("reason", ["unreadable", "not_csv"])
 def test_file_refused_for_another_reason_is_missed_and_a_false_alarm(reason: str) -> None:
     report = scored(refused=[(DISK, reason)])
-    assert set(report.problems) == {f"{DISK}: empty is missed", f"{DISK}: {reason} is a false alarm"}
+    assert set(report.examples) == {f"{DISK}: empty is missed", f"{DISK}: {reason} is a false alarm"}
 
 
 def test_dialect_that_was_not_recorded_is_missed_and_one_that_is_not_there_a_false_alarm() -> None:
     report = scored(dialects={CPU: {"tab"}})
-    assert set(report.problems) == {f"{MEMORY}: bom is missed", f"{CPU}: tab is a false alarm"}
+    assert set(report.examples) == {f"{MEMORY}: bom is missed", f"{CPU}: tab is a false alarm"}
 
 
 @pytest.mark.parametrize(("listed", "said"), [(".gz", ""), ("", ".gz"), (".gz", ".gz")])
@@ -121,13 +121,13 @@ def test_compressed_and_plain_names_are_one_file(listed: str, said: str) -> None
 def test_too_many_rejected_follows_from_injected_lines_and_is_a_false_alarm_without_them() -> None:
     assert scored(refused=[*REFUSED, (CPU, "too_many_rejected")]).passed
     report = scored(injected=[row for row in INJECTED if row[0] != CPU], refused=[*REFUSED, (CPU, "too_many_rejected")])
-    assert f"{CPU}: too_many_rejected is a false alarm" in report.problems
+    assert f"{CPU}: too_many_rejected is a false alarm" in report.examples
 
 
 def test_no_final_newline_follows_from_a_cut_off_line_and_is_a_false_alarm_without_one() -> None:
     assert scored(dialects={MEMORY: {"bom", "no_final_newline"}}).passed
     report = scored(dialects={MEMORY: {"bom"}, CPU: {"no_final_newline"}})
-    assert report.problems == [f"{CPU}: no_final_newline is a false alarm"]
+    assert report.examples == [f"{CPU}: no_final_newline is a false alarm"]
 
 
 def test_traits_of_a_file_damaged_as_a_whole_are_not_judged() -> None:
@@ -148,5 +148,5 @@ def test_clean_feed_passes_with_a_note() -> None:
 
 def test_finding_in_a_clean_feed_is_a_false_alarm() -> None:
     report = scored([], [(CPU, 3, "missing_date")], [], {})
-    assert report.problems == [f"{CPU}, line 3: missing_date is a false alarm"]
+    assert report.examples == [f"{CPU}, line 3: missing_date is a false alarm"]
     assert report.counts["precision"] == 0.0

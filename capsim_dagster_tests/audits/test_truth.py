@@ -10,7 +10,7 @@ import pytest
 
 from capsim_dagster.audits import truth
 from capsim_dagster.audits.relations import view_event_days
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding
 from capsim_dagster_tests.conftest import MakeSettings
 from capsim_dagster_tests.every_setting import changed
 
@@ -45,7 +45,7 @@ def connected(missing: Iterable[int], events: Iterable[Event], *, days: int = 10
     return connection
 
 
-def gaps(missing: Iterable[int], events: Iterable[Event]) -> AuditReport:
+def gaps(missing: Iterable[int], events: Iterable[Event]) -> Finding:
     with connected(missing, events) as connection:
         return truth.gaps_are_labelled(connection, day(99))
 
@@ -58,10 +58,10 @@ def test_days_without_a_value_are_those_of_the_gap_events() -> None:
     ]
 
     assert gaps([4, 10, 11, 12, 98, 99], labelled).passed
-    assert gaps([4, 10, 12, 98, 99], labelled).problems == [
+    assert gaps([4, 10, 12, 98, 99], labelled).examples == [
         "srv-000001 cpu on 2023-01-12 has a value in spite of a gap"
     ]
-    assert gaps([4, 5, 10, 11, 12, 98, 99], labelled).problems == [
+    assert gaps([4, 5, 10, 11, 12, 98, 99], labelled).examples == [
         "srv-000001 cpu on 2023-01-06 has no value and no event"
     ]
 
@@ -70,7 +70,7 @@ def test_anomaly_is_no_label_of_a_gap() -> None:
     assert not gaps([4], [("srv-000001", "cpu", "dip", 4, 4)]).passed
 
 
-def explain(differs: list[int], events: Iterable[Event]) -> AuditReport:
+def explain(differs: list[int], events: Iterable[Event]) -> Finding:
     found = np.zeros((2, 20), dtype=np.bool_)
     found[1, differs] = True
     series = [("srv-000001", "cpu"), ("srv-000002", "cpu")]
@@ -93,7 +93,7 @@ def test_each_difference_has_an_event_whose_first_and_last_day_show(
 ) -> None:
     report = explain(differs, [("srv-000002", "cpu", "spike", *event)])
 
-    assert report.problems == ([problem] if problem else [])
+    assert report.examples == ([problem] if problem else [])
 
 
 def test_rates_of_the_settings_hold_and_others_do_not(make_settings: MakeSettings) -> None:
@@ -106,10 +106,10 @@ def test_rates_of_the_settings_hold_and_others_do_not(make_settings: MakeSetting
 
     assert held.passed
     assert held.counts == {"missing_values": 40, "anomalous_days": 20}
-    assert "1.0000% missing values, expected 5.0000%" in broken.problems[0]
+    assert "1.0000% missing values, expected 5.0000%" in broken.examples[0]
 
 
-def breach_report(dates: dict[str, list[int | None]], scenario: str, make_settings: MakeSettings) -> AuditReport:
+def breach_report(dates: dict[str, list[int | None]], scenario: str, make_settings: MakeSettings) -> Finding:
     series = pl.DataFrame(
         [
             (host, f"r{n}", None if number is None else day(number))
@@ -139,4 +139,4 @@ def test_breach_hosts_alone_have_one_date_within_the_horizon(
 ) -> None:
     report = breach_report({"srv-000009": dates}, scenario, make_settings)
 
-    assert [found[: len(problem or "")] for found in report.problems] == ([problem] if problem else [])
+    assert [found[: len(problem or "")] for found in report.examples] == ([problem] if problem else [])

@@ -8,9 +8,9 @@ from typing import Any
 
 import dagster as dg
 
+from capsim_dagster.audits.claims import CATALOG, DATED
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.orchestration import keys
-from capsim_dagster.orchestration.catalog import CATALOG, DATED
 from capsim_dagster.orchestration.findings import recorded_status
 from capsim_dagster.orchestration.history import Query
 from capsim_dagster.orchestration.keys import ON_DEMAND, TIER1_REALTIME, assets_in_order

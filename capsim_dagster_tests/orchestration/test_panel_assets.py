@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from capsim_dagster.orchestration.check_specs import PANEL_CHECKS, VALIDATED_CHECKS
+from capsim_dagster.orchestration.check_specs import specs_of
 from capsim_dagster.orchestration.keys import MASTER_PARQUET, SERVER_METRICS, VALIDATED_SERVER_METRICS
 from capsim_dagster.pipeline import panel as stages
 from capsim_dagster.pipeline.platform import Platform
@@ -30,7 +30,7 @@ from capsim_dagster_tests.pipeline.panel_sabotages import ONE_ROW, ONE_SERVER, r
 
 STEM = "server_metrics_20230101_to_20230331"
 STAGED = f"staged/validated_{STEM}.parquet"
-UNREAD = {spec.name for spec in VALIDATED_CHECKS} - {"folder_holds_panels_only"}
+UNREAD = {spec.name for spec in specs_of(VALIDATED_SERVER_METRICS)} - {"folder_holds_panels_only"}
 """Checks that fail of a file that cannot be read: one says so, the others were not judged."""
 
 
@@ -59,7 +59,7 @@ def test_panel_refresh_makes_both_assets_and_all_20_checks_pass_and_twice_change
     assert result.success
     found = result.get_asset_check_evaluations()
     assert {(check.asset_key, check.check_name) for check in found if check.passed} == {
-        (spec.asset_key, spec.name) for spec in (*PANEL_CHECKS, *VALIDATED_CHECKS)
+        (spec.asset_key, spec.name) for spec in (*specs_of(SERVER_METRICS), *specs_of(VALIDATED_SERVER_METRICS))
     }
     assert len(found) == 20
     assert {event.asset_key for event in result.get_asset_materialization_events()} == {
@@ -109,7 +109,7 @@ def test_the_columns_of_the_panel_stand_in_the_catalogue_with_their_units(site: 
 # Gates.
 
 
-@pytest.mark.parametrize("spec", PANEL_CHECKS, ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", specs_of(SERVER_METRICS), ids=lambda spec: spec.name)
 def test_the_panel_is_validated_only_while_no_blocking_check_of_it_fails(
     site: PanelSite, spec: dg.AssetCheckSpec
 ) -> None:
@@ -272,4 +272,4 @@ def test_a_doubtful_panel_is_staged_with_warnings_and_its_repairs_are_told(site:
 def test_every_check_of_the_validated_panel_is_shown_red_by_some_file() -> None:
     red = {name for _, fails, _ in FAULTY.values() for name in fails} | DOUBTS
 
-    assert red == {spec.name for spec in VALIDATED_CHECKS}
+    assert red == {spec.name for spec in specs_of(VALIDATED_SERVER_METRICS)}

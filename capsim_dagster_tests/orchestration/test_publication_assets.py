@@ -10,13 +10,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from capsim_dagster.audits.report import Findings
 from capsim_dagster.orchestration.check_specs import every_check
 from capsim_dagster.orchestration.keys import DATED, TIER1_REALTIME
 from capsim_dagster.orchestration.partitions import day_of, hour_of
 from capsim_dagster.orchestration.status import read_status
 from capsim_dagster.pipeline import publication, publication_hours
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.publication.findings import Verification
 from capsim_dagster.publication.hour_files import hour_path
 from capsim_dagster.publication.hours import ArchiveHour, inspect_day
 from capsim_dagster.publication.manifest import Manifest
@@ -88,10 +88,10 @@ def folder_of(place: Publishing, asset: str, key: str) -> Path:
     return folder / f"{hour_of(key):02d}" if asset == "tier2_hourly" else folder
 
 
-def damaged(real: Callable[..., Verification], damage: Damage) -> Callable[..., Verification]:
+def damaged(real: Callable[..., Findings], damage: Damage) -> Callable[..., Findings]:
     """Return a verifier before whose look a dataset is damaged."""
 
-    def verify(folder: Path, **options: object) -> Verification:
+    def verify(folder: Path, **options: object) -> Findings:
         damage(folder)
         return real(folder, **options)
 

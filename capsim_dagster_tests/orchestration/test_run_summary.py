@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 import dagster as dg
 import pytest
 
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.orchestration import partition_events
 from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.metadata import Metadata
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::
 TABLE = dg.AssetKey("table")
 NAMES = dg.AssetKey("names")
 PARTITIONS = dg.MonthlyPartitionsDefinition("2023-01-01")
-Reports = Mapping[int, AuditReport]
+Reports = Mapping[int, Finding]
 
 
 def nothing() -> None:
@@ -68,15 +68,15 @@ def ran(reports: Reports, *, end: Callable[[], None] = nothing, stops_run: bool 
         return summary_of(job.execute_in_process(instance=instance, tags=tags, run_config=QUIET, raise_on_error=False))
 
 
-def sound(**counts: int) -> AuditReport:
-    return AuditReport("rows are sound", counts=counts)
+def sound(**counts: int) -> Finding:
+    return Finding("rows are sound", counts=counts)
 
 
-def unsound(problem: str) -> AuditReport:
-    return AuditReport("rows are sound", problems=[problem], counts={"rows": 9})
+def unsound(problem: str) -> Finding:
+    return Finding("rows are sound", examples=[problem], counts={"rows": 9})
 
 
-def on_months(*reports: AuditReport) -> dict[int, AuditReport]:
+def on_months(*reports: Finding) -> dict[int, Finding]:
     return dict(zip(MONTHS, reports, strict=False))
 
 
@@ -111,7 +111,7 @@ def test_numbers_of_a_check_are_added_up_over_its_months_but_for_those_that_mean
 
 
 def test_a_check_of_one_month_says_what_its_report_says() -> None:
-    check = table_check(ran({202302: AuditReport("rows are sound", note="too few days to judge")}))
+    check = table_check(ran({202302: Finding("rows are sound", note="too few days to judge")}))
 
     assert (check.months, check.detail) == (1, "too few days to judge")
 

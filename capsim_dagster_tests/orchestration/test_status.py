@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from capsim_dagster.definitions import build_definitions
-from capsim_dagster.orchestration.check_specs import PANEL_CHECKS
+from capsim_dagster.orchestration.check_specs import specs_of
 from capsim_dagster.orchestration.keys import (
     HOST_INVENTORY,
     MASTER_PARQUET,
@@ -160,7 +160,7 @@ def test_a_panel_that_was_asked_for_is_open_apart_from_what_a_refresh_makes_unti
     full: dg.DagsterInstance, definitions: dg.Definitions, passed: bool | None
 ) -> None:
     report_asset(full, SERVER_METRICS)
-    for spec in PANEL_CHECKS if passed is not None else ():
+    for spec in specs_of(SERVER_METRICS) if passed is not None else ():
         report_verdict(full, spec.key, passed=bool(passed), blocking=spec.blocking)
 
     found = read(full, definitions)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 
-from capsim_dagster.audits.finding import Finding
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import GateError, PanelError, StorageError
 from capsim_dagster.panel import load, read, stage
 from capsim_dagster.panel.judge import Counted, judge_rows
@@ -156,7 +156,7 @@ def test_rows_are_conserved_and_the_content_does_not_depend_on_their_order(
         outcome = site.load(outside, limits=lenient)
         report = outcome.report
         # A metric of few rows may have no value at all, which is the one thing that may fail here.
-        assert {found.name for found in report.failed} <= {"missing_share_within_limit"}
+        assert {found.claim for found in report.failed} <= {"missing_share_within_limit"}
         assert report.facts is not None
         assert report.facts.rows == table.num_rows - copies
         assert {repair.name: repair.count for repair in report.repairs}.get("exact_duplicates_are_dropped", 0) == copies

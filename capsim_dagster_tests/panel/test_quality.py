@@ -7,9 +7,10 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
+from capsim_dagster.audits.report import Reports
 from capsim_dagster.panel.build import PanelPiece, panel_pieces
 from capsim_dagster.panel.generate import largest_capacities
-from capsim_dagster.panel.quality import HISTOGRAM_STEPS, PanelScan, Reports
+from capsim_dagster.panel.quality import HISTOGRAM_STEPS, PanelScan
 from capsim_dagster.seeding import Float64Array
 from capsim_dagster.settings import DataGeneration, Panel
 from capsim_dagster.simulation.fleet import fleet_of
@@ -97,7 +98,7 @@ def test_a_lost_server_fails_the_shape(generation: DataGeneration, pieces: list[
 
     report = scanned(generation, [kept]).reports()["panel_has_one_row_per_server_day"]
 
-    assert report.problems == ["28,835 rows instead of 29,200"]
+    assert report.examples == ["28,835 rows instead of 29,200"]
 
 
 def fleet_block(generation: DataGeneration, hosts: int) -> Any:  # noqa: ANN401 as the simulation has it

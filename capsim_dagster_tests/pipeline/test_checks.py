@@ -6,7 +6,7 @@ from typing import Final
 import polars as pl
 import pytest
 
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import CapsimError, MasterError, WarehouseError
 from capsim_dagster.pipeline import checks, stages
 from capsim_dagster.pipeline.dirt import expected_content
@@ -20,27 +20,27 @@ from capsim_dagster_tests.sabotage import feed_file, replace_field, rewrite_mast
 FEEDS: Final = [f"monthly_csv/{resource}" for resource in Resource]
 
 
-def merged(months: Iterable[Mapping[str, AuditReport]]) -> Mapping[str, AuditReport]:
+def merged(months: Iterable[Mapping[str, Finding]]) -> Mapping[str, Finding]:
     """Return one report a check, with the problems of all months."""
-    whole: dict[str, AuditReport] = {}
+    whole: dict[str, Finding] = {}
     for reports in months:
         for name, report in reports.items():
-            whole[name] = whole[name].with_problems(report.problems) if name in whole else report
+            whole[name] = whole[name].with_problems(report.examples) if name in whole else report
     return whole
 
 
-def feed_reports(platform: Platform, resource: Resource, months: Sequence[int] = MONTHS) -> Mapping[str, AuditReport]:
+def feed_reports(platform: Platform, resource: Resource, months: Sequence[int] = MONTHS) -> Mapping[str, Finding]:
     audits = FeedMonths(platform)
     return merged(audits.audit(month, [resource])[resource] for month in months)
 
 
-def table_reports(platform: Platform, months: Sequence[int] = MONTHS) -> Mapping[str, AuditReport]:
+def table_reports(platform: Platform, months: Sequence[int] = MONTHS) -> Mapping[str, Finding]:
     with platform.reading() as connection:
         audits = TableMonths(platform, connection, expected_content(platform, months))
         return merged([audits.audit(month) for month in months])
 
 
-CHECKS: Final[Mapping[str, Callable[[Platform], Mapping[str, AuditReport]]]] = {
+CHECKS: Final[Mapping[str, Callable[[Platform], Mapping[str, Finding]]]] = {
     "host_inventory": checks.host_inventory,
     "time_dimension": checks.time_dimension,
     "master_parquet": checks.master_parquet,
@@ -51,11 +51,11 @@ CHECKS: Final[Mapping[str, Callable[[Platform], Mapping[str, AuditReport]]]] = {
 }
 
 
-def failing(reports: Mapping[str, AuditReport]) -> dict[str, str]:
+def failing(reports: Mapping[str, Finding]) -> dict[str, str]:
     return {name: report.verdict for name, report in reports.items() if not report.passed}
 
 
-def checks_of(platform: Platform, asset: str) -> Mapping[str, AuditReport]:
+def checks_of(platform: Platform, asset: str) -> Mapping[str, Finding]:
     """Return the reports of one asset's checks."""
     return CHECKS[asset](platform)
 

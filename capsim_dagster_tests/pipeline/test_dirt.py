@@ -245,7 +245,7 @@ def test_file_fault_that_nobody_found_is_missed(data_dir: Path) -> None:
 
     assert not report.passed
     assert report.counts["missed"] >= 1
-    assert all("not_finite is missed" in problem for problem in report.problems)
+    assert all("not_finite is missed" in problem for problem in report.examples)
     assert "1 damaged files are of months that were not loaded" in report.note
 
 
@@ -287,7 +287,7 @@ def test_own_feed_in_the_layout_of_another_tool_loads_as_well(data_dir: Path, de
         if key not in damaged and key[2] != "network"
     }
     assert differences(table_values(platform), expected) == []
-    problems = defects_score(platform).problems
+    problems = defects_score(platform).examples
     assert [problem for problem in problems if "decimal_comma" not in problem] == []
 
 

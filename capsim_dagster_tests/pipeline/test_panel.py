@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import MasterError, PanelError, StorageError
 from capsim_dagster.panel import build
 from capsim_dagster.panel.contract import FOOTER_KEY
@@ -46,7 +46,7 @@ def change_seed(path: Path) -> None:
     pq.write_table(table.replace_schema_metadata({FOOTER_KEY: json.dumps(facts)}), path)
 
 
-def failing(reports: Mapping[str, AuditReport]) -> dict[str, str]:
+def failing(reports: Mapping[str, Finding]) -> dict[str, str]:
     return {name: report.verdict for name, report in reports.items() if not report.passed}
 
 
@@ -112,7 +112,7 @@ def test_a_panel_that_is_torn_is_told_by_its_report(paneled: Platform, content: 
 
     report = stages.validated_server_metrics(paneled).report
 
-    assert [finding.name for finding in report.failed] == ["file_is_readable"]
+    assert [finding.claim for finding in report.failed] == ["file_is_readable"]
     assert report.staged is None
 
 

@@ -98,7 +98,7 @@ def test_an_archive_that_is_not_as_it_was_written_fails_its_parity(
 
     damage(archived.files[5].path)
 
-    assert said in archive_parity(platform, archived).problems
+    assert said in archive_parity(platform, archived).examples
 
 
 @pytest.mark.s3
@@ -128,6 +128,6 @@ def test_a_day_that_did_not_pass_stays_on_disk_alone(
 
     made = tier3_daily(platform, A_DAY, today=TODAY)
 
-    assert [finding.name for finding in made.verification.errors] == ["null_ratios_are_within_bounds"]
+    assert [finding.claim for finding in made.verification.errors] == ["null_ratios_are_within_bounds"]
     assert made.uploaded is None
     assert objects() == {}

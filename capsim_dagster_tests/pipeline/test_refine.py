@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from capsim_dagster.audits.report import AuditReport
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import CapsimError, FeedError, GateError
 from capsim_dagster.pipeline import checks, refine
 from capsim_dagster.pipeline.audit_page import write_audit_page
@@ -38,7 +38,7 @@ def verdicts(platform: Platform) -> dict[str, bool]:
     return {name: report.passed for name, report in audited(platform).items()}
 
 
-def audited(platform: Platform) -> Mapping[str, AuditReport]:
+def audited(platform: Platform) -> Mapping[str, Finding]:
     """Return the reports over all months, and those that a month alone has, of June."""
     with platform.reading() as connection:
         month = TableMonths(platform, connection, None).audit(202406)
@@ -300,7 +300,7 @@ def test_reconciliation_fails_where_table_and_accounts_disagree(foreign: Platfor
     report = audited(foreign)["reconciliation"]
 
     assert not report.passed
-    assert any(said in problem for problem in report.problems)
+    assert any(said in problem for problem in report.examples)
 
 
 @pytest.mark.parametrize(("is_removed", "said"), [(False, "has changed since it was loaded"), (True, "no longer")])
@@ -313,9 +313,9 @@ def test_reconciliation_fails_where_the_file_is_not_what_was_loaded(
 
     report = audited(foreign)["reconciliation"]
 
-    assert [problem for problem in report.problems if said in problem] == list(report.problems)
-    assert len(report.problems) == 1
-    assert "2024-06/CPU.csv" in report.problems[0]
+    assert [problem for problem in report.examples if said in problem] == list(report.examples)
+    assert len(report.examples) == 1
+    assert "2024-06/CPU.csv" in report.examples[0]
 
 
 def test_rejected_lines_reconcile_and_lost_ones_do_not(foreign: Platform) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from capsim_dagster.publication.findings import Verification
+from capsim_dagster.audits.report import Findings
 
 UNSEALED: Final = "sha256:" + "0" * 64
 _DEEP: Final = 100_000
@@ -304,7 +304,7 @@ def _without_null_bounds(value: Any) -> Any:  # noqa: ANN401 whatever JSON holds
     return {k: _without_null_bounds(v) for k, v in value.items() if v is not None or k not in ("minimum", "maximum")}
 
 
-def unreported(good: Path, into: Path, verify: Callable[[Path], Verification], every: int) -> tuple[int, list[str]]:
+def unreported(good: Path, into: Path, verify: Callable[[Path], Findings], every: int) -> tuple[int, list[str]]:
     """Return how many hostile packages were verified, and those that passed.
 
     The report must be JSON that can be read, whatever stands in the package.

@@ -93,7 +93,7 @@ def test_more_rows_than_the_manifest_has_are_not_read(rows: int, published: Path
     pq.write_table(many, published / "data.parquet", compression="zstd")
     reseal(published, document)
 
-    (unread,) = [each for each in verify_dataset(published).errors if each.name == "data_are_readable"]
+    (unread,) = [each for each in verify_dataset(published).errors if each.claim == "data_are_readable"]
 
     assert f"{rows:,} rows" in unread.message
 
@@ -103,7 +103,7 @@ def test_a_row_group_too_large_for_memory_is_not_read_even_where_the_manifest_ha
     pq.write_table(pa.table({"ts": pa.nulls(4_000_001, pa.bool_())}), published / "data.parquet", row_group_size=2**23)
     reseal(published, document, 4_000_001)
 
-    (unread,) = [each for each in verify_dataset(published).errors if each.name == "data_are_readable"]
+    (unread,) = [each for each in verify_dataset(published).errors if each.claim == "data_are_readable"]
 
     assert "4,000,001 rows" in unread.message
 

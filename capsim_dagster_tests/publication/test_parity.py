@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from capsim_dagster.audits.finding import Severity
+from capsim_dagster.audits.report import Severity
 from capsim_dagster.errors import MasterError
 from capsim_dagster.master import write_master
 from capsim_dagster.publication.manifest import Manifest, parse_manifest

@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from capsim_dagster.audits.finding import Severity
-from capsim_dagster.publication.findings import Verification
+from capsim_dagster.audits.report import Findings, Severity
 from capsim_dagster.publication.manifest import Manifest, digest_of, parse_manifest
 from capsim_dagster.publication.verify import verify_dataset
 from capsim_dagster_tests.publication.days import DAY, HOSTS, ROWS, SLOTS, change_hour, export, hour_file, line
@@ -28,8 +27,8 @@ Edit = Callable[[Rows], object]
 JsonEdit = Callable[[dict[str, Any]], object]
 
 
-def failed(result: Verification, severity: Severity = Severity.ERROR) -> set[str]:
-    return {each.name for each in result.against if each.severity is severity}
+def failed(result: Findings, severity: Severity = Severity.ERROR) -> set[str]:
+    return {each.claim for each in result.against if each.severity is severity}
 
 
 def manifest_of(folder: Path) -> Manifest:
@@ -64,7 +63,7 @@ def test_an_untouched_dataset_passes_every_claim(published: Path) -> None:
     assert result.passed
     assert (result.against, result.rows) == ([], ROWS)
     assert len(result.findings) == 25
-    assert len({each.name for each in result.findings}) == 25
+    assert len({each.claim for each in result.findings}) == 25
 
 
 @pytest.mark.parametrize(
@@ -205,7 +204,7 @@ def test_rows_that_break_a_rule_are_counted_and_shown_whatever_the_manifest_says
     edit, claim, count = BROKEN[name]
     change_rows(published, edit)
     result = verify_dataset(published)
-    found = next(each for each in result.findings if each.name == claim)
+    found = next(each for each in result.findings if each.claim == claim)
 
     assert claim in failed(result)
     assert found.count == count
@@ -259,7 +258,7 @@ def test_other_columns_are_an_error_and_named(
     result = verify_dataset(published)
 
     assert "columns_are_those_of_the_dataset" in failed(result)
-    assert found in next(each for each in result.errors if each.name == "columns_are_those_of_the_dataset").examples
+    assert found in next(each for each in result.errors if each.claim == "columns_are_those_of_the_dataset").examples
 
 
 def test_a_page_that_is_not_what_its_checksum_says_is_an_error_although_the_manifest_agrees(published: Path) -> None:
@@ -301,7 +300,7 @@ def master() -> pl.DataFrame:
 
 def parity(folder: Path, p95: pl.DataFrame) -> list[str]:
     result = verify_dataset(folder, p95=p95)
-    return list(next(each for each in result.findings if each.name == "p95_is_that_of_the_master").examples)
+    return list(next(each for each in result.findings if each.claim == "p95_is_that_of_the_master").examples)
 
 
 def test_the_p95_of_the_samples_is_compared_with_the_master_to_a_hundredth(published: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import duckdb
 
-from capsim_dagster.audits.finding import Finding, Severity
-from capsim_dagster.publication.findings import claim
+from capsim_dagster.audits.report import Finding, Severity
+from capsim_dagster.publication.findings import claim, not_judged
 from capsim_dagster.publication.folder import read_local, read_published
 from capsim_dagster.publication.manifest import DATA_NAME, Manifest
 from capsim_dagster.publication.tier2.columns import STATISTICS
@@ -126,6 +126,4 @@ def _shown(row: dict[str, Any]) -> str:
 
 
 def _not_compared() -> Finding:
-    return Finding(
-        "hours_are_what_the_samples_of_the_day_come_to", Severity.INFO, passed=False, message="nothing to compare"
-    )
+    return not_judged("hours_are_what_the_samples_of_the_day_come_to", "nothing to compare")

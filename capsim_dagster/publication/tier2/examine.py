@@ -9,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-from capsim_dagster.audits.finding import Finding
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import MAX_EXAMPLES
 from capsim_dagster.publication.findings import claim
 from capsim_dagster.publication.hour_files import DayHour

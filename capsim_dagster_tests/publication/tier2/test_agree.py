@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from capsim_dagster.audits.finding import Finding, Severity
+from capsim_dagster.audits.report import Finding, Severity
 from capsim_dagster.publication.manifest import digest_of
 from capsim_dagster.publication.tier2 import agree
 from capsim_dagster.publication.tier2.agree import agreement
@@ -22,7 +22,7 @@ VALUES = "hours_are_what_the_samples_of_the_day_come_to"
 
 
 def judged(daily: Path, hours: Path) -> dict[str, Finding]:
-    return {each.name: each for each in agreement(daily, hour_folders(hours))}
+    return {each.claim: each for each in agreement(daily, hour_folders(hours))}
 
 
 def against(found: dict[str, Finding]) -> set[str]:
@@ -146,7 +146,7 @@ def test_folders_that_hold_no_whole_dataset_are_named_and_not_compared(published
 
 
 def test_hours_of_another_day_and_hours_that_are_given_twice_are_named(published: Path, hours: Path) -> None:
-    twice = {each.name: each for each in agreement(published, [*hour_folders(hours), hours / "07"])}
+    twice = {each.claim: each for each in agreement(published, [*hour_folders(hours), hours / "07"])}
     assert against(twice) == {"each_hour_of_the_day_is_published"}
     assert twice["each_hour_of_the_day_is_published"].message == "hour 07 is given twice"
 

@@ -60,4 +60,4 @@ def test_the_files_of_two_hours_in_place_of_each_other_are_an_error(hours: Path)
         assert not verify_hour(hours / "08").passed
 
     # Both files are swapped now: whole datasets in wrong folders.
-    assert [each.name for each in verify_hour(hours / "07").errors] == ["manifest_is_of_this_dataset"]
+    assert [each.claim for each in verify_hour(hours / "07").errors] == ["manifest_is_of_this_dataset"]

@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from capsim_dagster.audits.finding import Severity
-from capsim_dagster.publication.findings import Verification
+from capsim_dagster.audits.report import Findings, Severity
 from capsim_dagster.publication.manifest import digest_of, parse_as
 from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier2.verify import hour_folders, verify_hour
@@ -23,8 +22,8 @@ Edit = Callable[[Rows], object]
 JsonEdit = Callable[[dict[str, Any]], object]
 
 
-def failed(result: Verification, severity: Severity = Severity.ERROR) -> set[str]:
-    return {each.name for each in result.against if each.severity is severity}
+def failed(result: Findings, severity: Severity = Severity.ERROR) -> set[str]:
+    return {each.claim for each in result.against if each.severity is severity}
 
 
 def seal(folder: Path, edit: JsonEdit) -> None:
@@ -62,7 +61,7 @@ def test_an_untouched_hour_passes_every_claim(hour: Path) -> None:
 
     assert result.passed
     assert (result.against, result.rows) == ([], 48)
-    assert len(result.findings) == len({each.name for each in result.findings}) == 21
+    assert len(result.findings) == len({each.claim for each in result.findings}) == 21
 
 
 def test_an_hour_of_another_interval_without_a_gap_and_with_nothing_but_gaps_passes(archive: Path) -> None:
@@ -227,7 +226,7 @@ def test_rows_that_break_a_rule_are_an_error_that_names_it(name: str, hour: Path
 
 def test_a_finding_names_host_resource_and_values(hour: Path) -> None:
     change_rows(hour, change(0, max=100.01))
-    found = {each.name: each for each in verify_hour(hour).errors}["percent_is_within_bounds"]
+    found = {each.claim: each for each in verify_hour(hour).errors}["percent_is_within_bounds"]
 
     assert found.count == 1
     assert found.examples[0].startswith("srv-000001 cpu mean=")
