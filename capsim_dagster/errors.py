@@ -12,7 +12,7 @@ command prints it as one block; a traceback means a defect in capsim.
     ├── PanelError          a server-metrics panel is missing, unreadable or fails its validation
     ├── PublicationError    a day of the archive or a published dataset is not as it must be
     ├── FeedError           a feed file is missing, renamed, truncated or unreadable
-    │   └── FileRefused     one file, with its fault (refinery.refusal); a month collects them
+    │   └── FileRefused     one file, with its fault (refinery.rules); a month collects them
     ├── PartitionError      a month lies outside the calendar
     └── GateError           a hard invariant does not hold: nothing was published
 """

@@ -19,7 +19,7 @@ from capsim_dagster.orchestration.progress import LogProgress
 from capsim_dagster.orchestration.publication_jobs import daily_schedule, hourly_schedule
 from capsim_dagster.orchestration.run_retention import history_of
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.pipeline.publication_hours import late_hours
+from capsim_dagster.pipeline.publication import late_hours
 from capsim_dagster.publication.hour_files import hour_path
 from capsim_dagster.settings import Automation, Settings, load_settings
 from capsim_dagster.storage import DataLayout

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
     from capsim_dagster.orchestration.command_runs import CommandRun
     from capsim_dagster.publication.hour_files import DayHour
-    from capsim_dagster.publication.tier2.export import ExportedHour
-    from capsim_dagster.publication.tier2.site import HourlySite
+    from capsim_dagster.publication.tier2.export import ExportedHour, HourlySite
     from capsim_dagster.settings import Settings
 
 _KILO: Final = 1e3
@@ -79,7 +78,7 @@ def export(  # noqa: PLR0913 click hands over each option
     before the window, files that are not whole, and lines that are no samples; the other hours go on, and the exit code
     is 1.
     """
-    from capsim_dagster.publication.tier2.site import hourly_site_of
+    from capsim_dagster.publication.tier2.export import hourly_site_of
 
     settings = read_settings(config, data_dir, generation=window(hosts, start, end))
     job = _Export(hourly_site_of(settings), console(), settings, dry_run=dry_run)
@@ -114,7 +113,7 @@ class _Export:
         self._terminal.print(escape(f"in {self._site.output_root}"), soft_wrap=True, highlight=False)
 
     def _hours(self, days: "Sequence[dt.date]", hours: "Sequence[int]") -> "list[DayHour]":
-        from capsim_dagster.publication.tier2.pending import pending_hours
+        from capsim_dagster.publication.tier2.export import pending_hours
 
         if days:
             return [hour for day in days for hour in self._of_day(day, hours)]
@@ -125,7 +124,7 @@ class _Export:
     def _of_day(self, day: dt.date, hours: "Sequence[int]") -> "list[DayHour]":
         """Return the hours of a day that are asked for; if none is, those that are over, or the first to refuse."""
         from capsim_dagster.publication.hour_files import DayHour
-        from capsim_dagster.publication.tier2.site import hours_of
+        from capsim_dagster.publication.tier2.export import hours_of
 
         if hours:
             return [DayHour(day, hour) for hour in sorted(set(hours))]
@@ -149,7 +148,7 @@ class _Export:
         from capsim_dagster.orchestration.partitions import hour_key
         from capsim_dagster.orchestration.publication_assets import hour_of_tier2
         from capsim_dagster.pipeline.platform import Platform
-        from capsim_dagster.pipeline.publication_hours import verified_hour
+        from capsim_dagster.pipeline.publication import verified_hour
 
         made = hour_of_tier2(verified_hour(Platform(self._settings), exported))
         record.made(TIER2_HOURLY, made, hour_key(exported.hour.day, exported.hour.hour))

@@ -106,7 +106,7 @@ class _Export:
     """The days of one command."""
 
     def __init__(self, settings: "Settings", terminal: Console, *, dry_run: bool, allow_incomplete: bool) -> None:
-        from capsim_dagster.publication.site import site_of
+        from capsim_dagster.publication.export import site_of
 
         self._settings, self._terminal = settings, terminal
         self._dry_run, self._allow_incomplete = dry_run, allow_incomplete
@@ -120,7 +120,7 @@ class _Export:
 
     def prepare_upload(self, *, replace: bool) -> None:
         """Make sure that the bucket can be reached, before long work starts."""
-        from capsim_dagster.publication.site import destination_of
+        from capsim_dagster.publication.export import destination_of
 
         self._store, self._replace = destination_of(self._settings), replace
         self._store.check()
@@ -252,7 +252,7 @@ def _verified_local(folder: Path, dates: _Days, master: Path | None) -> "list[Fi
 def _verified_remote(config: Path | None, dates: _Days, master: Path | None) -> "list[Findings]":
     from dataclasses import replace
 
-    from capsim_dagster.publication.site import destination_of, fetched_day
+    from capsim_dagster.publication.export import destination_of, fetched_day
     from capsim_dagster.settings import load_settings
 
     settings = load_settings(config)

@@ -8,6 +8,7 @@ import dagster as dg
 from capsim_dagster.legacy_feed.contract import FeedContract
 from capsim_dagster.orchestration import metadata
 from capsim_dagster.orchestration.check_specs import Months
+from capsim_dagster.orchestration.checks import check_trends
 from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.gates import require_gates
@@ -27,7 +28,6 @@ from capsim_dagster.orchestration.months import ends_asked, last_month_asked
 from capsim_dagster.orchestration.partitions import forget_dates, forget_months
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.orchestration.status import is_of_other_fleet
-from capsim_dagster.orchestration.trends import check_trends
 from capsim_dagster.pipeline import audit_page, pictures, stages
 from capsim_dagster.pipeline.feed_pictures import audit_pictures
 from capsim_dagster.pipeline.fleet_pictures import inventory_pictures

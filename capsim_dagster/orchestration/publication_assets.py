@@ -25,7 +25,7 @@ from capsim_dagster.orchestration.publication_metadata import (
     published_day,
     published_hour,
 )
-from capsim_dagster.pipeline import publication, publication_hours
+from capsim_dagster.pipeline import publication
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.publication_checks import DAILY_CLAIMS, HOURLY_CLAIMS, reports_of
 from capsim_dagster.publication.columns import COLUMNS, Column
@@ -204,7 +204,7 @@ def _published_day(platform: Platform, key: str) -> Made:
 
 
 def _published_hour(platform: Platform, key: str) -> Made:
-    return hour_of_tier2(publication_hours.tier2_hourly(platform, DayHour(day_of(key), hour_of(key)), now=now_utc()))
+    return hour_of_tier2(publication.tier2_hourly(platform, DayHour(day_of(key), hour_of(key)), now=now_utc()))
 
 
 def day_of_archive(platform: Platform, made: publication.ArchivedDay) -> Made:
@@ -215,12 +215,12 @@ def day_of_archive(platform: Platform, made: publication.ArchivedDay) -> Made:
 
 def day_of_tier3(platform: Platform, made: publication.PublishedDay) -> Made:
     """Return what is recorded of a published day."""
-    agrees = publication_hours.hours_of_day_agree(platform, made.exported.manifest.day)
+    agrees = publication.hours_of_day_agree(platform, made.exported.manifest.day)
     reports = reports_of(made.verification, DAILY_CLAIMS) | by_claim(agrees)
     return Made(published_day(made), made.exported.manifest.data.hash, reports)
 
 
-def hour_of_tier2(made: publication_hours.PublishedHour) -> Made:
+def hour_of_tier2(made: publication.PublishedHour) -> Made:
     """Return what is recorded of a published hour."""
     reports = reports_of(made.verification, HOURLY_CLAIMS) | by_claim(made.agreement)
     return Made(published_hour(made), made.exported.manifest.data.hash, reports)

@@ -14,7 +14,7 @@ from capsim_dagster.orchestration.jobs import require_cron
 from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE, TIER2_HOURLY, TIER3_DAILY
 from capsim_dagster.orchestration.partitions import RANGE_END_TAG, RANGE_START_TAG, day_of, hour_key, hour_of
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.pipeline.publication_hours import late_hours
+from capsim_dagster.pipeline.publication import late_hours
 
 DAILY_PUBLICATION: Final = "daily_publication"
 HOURLY_PUBLICATION: Final = "hourly_publication"

@@ -6,8 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from capsim_dagster.orchestration.metadata import Metadata, table
-from capsim_dagster.pipeline.publication import ArchivedDay, PublishedDay
-from capsim_dagster.pipeline.publication_hours import PublishedHour
+from capsim_dagster.pipeline.publication import ArchivedDay, PublishedDay, PublishedHour
 from capsim_dagster.publication.columns import Column
 from capsim_dagster.publication.hour_files import hour_path
 

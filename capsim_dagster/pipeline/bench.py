@@ -25,9 +25,8 @@ from capsim_dagster.pipeline.dirt import expected_content
 from capsim_dagster.pipeline.month_checks import FeedMonths, TableMonths
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.publication import hourly_archive
-from capsim_dagster.publication.export import export_day
+from capsim_dagster.publication.export import export_day, site_of
 from capsim_dagster.publication.parity import master_p95
-from capsim_dagster.publication.site import site_of
 from capsim_dagster.publication.verify import verify_dataset
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import Settings

@@ -6,8 +6,12 @@ bytes.
 
 import datetime as dt
 import json
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -16,18 +20,19 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from capsim_dagster.errors import PublicationError, listed
+from capsim_dagster.errors import PublicationError, SettingsError, listed
 from capsim_dagster.publication.columns import SCHEMA
 from capsim_dagster.publication.describe import DATASET, Provenance, WrittenDay, describe
 from capsim_dagster.publication.folder import forget_manifest, read_local, sole_writer, write_manifest
 from capsim_dagster.publication.hours import ArchiveHour, HourState, inspect_day, look_whole, read_hour
 from capsim_dagster.publication.lines import LineRule, RejectedLine, parse_lines
-from capsim_dagster.publication.manifest import DATA_NAME, PRODUCER, Manifest
+from capsim_dagster.publication.manifest import DATA_NAME, MANIFEST_NAME, PRODUCER, Manifest
 from capsim_dagster.publication.parity import p95_problems
 from capsim_dagster.publication.tally import DayTally
-from capsim_dagster.settings import Archive
+from capsim_dagster.settings import Archive, Settings, settings_hash
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
-from capsim_dagster.storage import atomic_path, local_disk, sha256
+from capsim_dagster.simulation.telemetry import fleet_hash
+from capsim_dagster.storage import DataLayout, Store, atomic_path, bucket_of, local_disk, sha256
 
 _DICTIONARY_PAGE_BYTES: Final = 4 << 20
 _SECONDS_PER_MINUTE: Final = 60
@@ -317,3 +322,58 @@ def _require_not_less(before: Manifest | None, manifest: Manifest, folder: Path)
             f"{folder} holds the complete day, and what is whole of it now is less",
             remedy="keep it, or remove that folder first if the complete day is not to be trusted",
         )
+
+
+def site_of(settings: Settings) -> DailySite:
+    """Return where days of the archive lie, and where they are published on disk."""
+    generation, layout = settings.data_generation, DataLayout(settings.data_dir.absolute())
+    decides = [fleet_hash(generation), settings.archive.model_dump_json(), json.dumps(settings.panel.inbound_share)]
+    provenance = Provenance(
+        seed=generation.random_seed,
+        settings_hash=settings_hash(generation, *decides),
+        version=version("capsim"),
+        start=generation.start_date,
+    )
+    return DailySite(layout.archive, layout.output / DATASET, settings.archive, provenance)
+
+
+def destination_of(settings: Settings) -> Store:
+    """Return the bucket for published days: the one of the settings, else the one that credentials are stored for.
+
+    Raises:
+        SettingsError: If there is none.
+        StorageError: If what is stored cannot be read.
+    """
+    from capsim_dagster.storage.credentials import stored_credentials
+
+    name = settings.storage.bucket_name
+    if name is None and (stored := stored_credentials()) is not None:
+        name = stored.bucket
+    if name is None:
+        raise SettingsError(
+            "there is no bucket to publish to: storage.bucket_name is not set, and no credentials are stored",
+            remedy="run capsim tier3 configure, or set storage.bucket_name",
+        )
+    return bucket_of(settings, name)
+
+
+@contextmanager
+def fetched_day(store: Store, prefix: str) -> Iterator[Path]:
+    """Yield a temporary folder with those files of a published day that the store has.
+
+    Args:
+        store: Where it is published.
+        prefix: Folder of the day there.
+
+    Raises:
+        StorageError: If the store cannot be read.
+    """
+    with tempfile.TemporaryDirectory(prefix="capsim-") as root:
+        folder = Path(root) / Path(prefix).name
+        folder.mkdir()
+        for name in (MANIFEST_NAME, DATA_NAME):
+            key = f"{prefix}/{name}"
+            if store.look(key) is not None:
+                with store.reading(key) as path:
+                    shutil.copyfile(path, folder / name)
+        yield folder

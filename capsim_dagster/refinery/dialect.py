@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from capsim_dagster.errors import listed
-from capsim_dagster.refinery.refusal import FileRefused
+from capsim_dagster.refinery.rules import FileRefused
 from capsim_dagster.schemas import DialectTrait, FileFault, Resource
 from capsim_dagster.settings import LegacyFeed
 

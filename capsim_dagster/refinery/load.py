@@ -33,7 +33,7 @@ from capsim_dagster.refinery.accounts import (
 )
 from capsim_dagster.refinery.hosts import HostTable
 from capsim_dagster.refinery.read import ReadFile, has_usable_header, read_feed_file
-from capsim_dagster.refinery.refusal import REMEDIES, FileRefused
+from capsim_dagster.refinery.rules import REMEDIES, FileRefused
 from capsim_dagster.refinery.source import FeedSource
 from capsim_dagster.schemas import FileFault, Resource
 from capsim_dagster.schemas.months import first_day, month_name

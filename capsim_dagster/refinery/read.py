@@ -24,8 +24,7 @@ from capsim_dagster.refinery.duplicates import count_repeated, duplicate_lines
 from capsim_dagster.refinery.hosts import HostTable
 from capsim_dagster.refinery.judge import Fault, Judge, Row
 from capsim_dagster.refinery.lines import Lines, line_ends, scan_lines
-from capsim_dagster.refinery.refusal import FileRefused
-from capsim_dagster.refinery.rules import ReadRules
+from capsim_dagster.refinery.rules import FileRefused, ReadRules
 from capsim_dagster.refinery.source import Block, FeedSource
 from capsim_dagster.schemas import DialectTrait, FileFault, LineFault
 from capsim_dagster.schemas.months import month_name

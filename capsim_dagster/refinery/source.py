@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from capsim_dagster.refinery.refusal import FileRefused
+from capsim_dagster.refinery.rules import FileRefused
 from capsim_dagster.schemas import DialectTrait, FileFault
 
 if TYPE_CHECKING:

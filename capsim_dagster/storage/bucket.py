@@ -1,6 +1,6 @@
 """A bucket of an S3-compatible store: whole objects by key, written on condition that nobody else wrote meanwhile.
 
-How it is reached is in `connection`, what a refusal means in `refusals`.
+How it is reached, and what a refusal means, is in `connection`.
 """
 
 import datetime as dt
@@ -20,10 +20,18 @@ from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionErr
 from typing_extensions import override
 
 from capsim_dagster.errors import StorageError
-from capsim_dagster.storage.connection import Connection
+from capsim_dagster.storage.connection import (
+    EMPTY_OBJECT,
+    NO_OBJECT,
+    NOT_ALLOWED,
+    REFUSED,
+    Connection,
+    answer,
+    explained,
+    is_lost,
+)
 from capsim_dagster.storage.files import sha256
 from capsim_dagster.storage.place import Held, ObjectFacts, Store, local_disk, replaced_meanwhile
-from capsim_dagster.storage.refusals import EMPTY_OBJECT, NO_OBJECT, NOT_ALLOWED, REFUSED, answer, explained, is_lost
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta

@@ -15,12 +15,12 @@ from capsim_dagster.orchestration.check_specs import every_check
 from capsim_dagster.orchestration.keys import DATED, TIER1_REALTIME
 from capsim_dagster.orchestration.partitions import day_of, hour_of
 from capsim_dagster.orchestration.status import read_status
-from capsim_dagster.pipeline import publication, publication_hours
+from capsim_dagster.pipeline import publication
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.publication.hour_files import hour_path
 from capsim_dagster.publication.hours import ArchiveHour, inspect_day
 from capsim_dagster.publication.manifest import Manifest
-from capsim_dagster.publication.tier2.manifest import HourManifest
+from capsim_dagster.publication.tier2.describe import HourManifest
 from capsim_dagster.publication.tier2.verify import verify_hour
 from capsim_dagster.publication.verify import verify_dataset
 from capsim_dagster_tests.orchestration.conftest import TODAY, failure_texts
@@ -200,7 +200,7 @@ def test_damage_to_a_day_turns_its_check_red_and_fails_the_run(
 def test_damage_to_an_hour_turns_its_check_red_and_fails_the_run(
     published: Publishing, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(publication_hours, "verify_hour", damaged(verify_hour, RED_IN_TIER2[name]))
+    monkeypatch.setattr(publication, "verify_hour", damaged(verify_hour, RED_IN_TIER2[name]))
 
     result = published.run("hourly_publication", f"{DAY}-07:00")
 

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 import pytest
 
+from capsim_dagster.publication.export import fetched_day
 from capsim_dagster.publication.folder import read_local
-from capsim_dagster.publication.site import fetched_day
 from capsim_dagster.publication.upload import Outcome, upload_day
 from capsim_dagster.publication.verify import verify_dataset
 from capsim_dagster.storage.bucket import Bucket

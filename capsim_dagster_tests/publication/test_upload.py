@@ -8,9 +8,9 @@ import pytest
 
 from capsim_dagster.errors import PublicationError
 from capsim_dagster.publication import upload as upload_module
+from capsim_dagster.publication.export import fetched_day
 from capsim_dagster.publication.folder import read_local
 from capsim_dagster.publication.manifest import Manifest, digest_of, parse_manifest
-from capsim_dagster.publication.site import fetched_day
 from capsim_dagster.publication.upload import Outcome, Uploaded, upload_day
 from capsim_dagster.publication.verify import verify_dataset
 from capsim_dagster.storage import Folder, Held, Store

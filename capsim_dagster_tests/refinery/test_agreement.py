@@ -14,8 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from capsim_dagster.refinery.dialect import Dialect, read_header
-from capsim_dagster.refinery.refusal import FileRefused
-from capsim_dagster.refinery.rules import ReadRules
+from capsim_dagster.refinery.rules import FileRefused, ReadRules
 from capsim_dagster.schemas import FileFault
 from capsim_dagster_tests.refinery.exact_reading import ExactReading, data_lines, physical_lines, read_exactly
 from capsim_dagster_tests.refinery.readings import (

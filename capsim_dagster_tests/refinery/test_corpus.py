@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from capsim_dagster.refinery.refusal import FileRefused
+from capsim_dagster.refinery.rules import FileRefused
 from capsim_dagster_tests.refinery.readings import Said, read_path
 
 CORPUS = Path(__file__).parent / "corpus"

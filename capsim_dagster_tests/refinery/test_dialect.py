@@ -13,7 +13,7 @@ from capsim_dagster.refinery.dialect import (
     read_header,
     traits_of,
 )
-from capsim_dagster.refinery.refusal import FileRefused
+from capsim_dagster.refinery.rules import FileRefused
 from capsim_dagster.schemas import DialectTrait, FileFault, Resource
 from capsim_dagster.settings import LegacyFeed
 from capsim_dagster_tests.refinery.readings import HEADER, feed_settings

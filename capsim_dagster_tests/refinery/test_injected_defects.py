@@ -14,8 +14,7 @@ from capsim_dagster.legacy_feed.defects import DirtyFile, dirty_file
 from capsim_dagster.master import MasterFile
 from capsim_dagster.refinery.hosts import HostTable
 from capsim_dagster.refinery.read import ReadFile, read_feed_file
-from capsim_dagster.refinery.refusal import FileRefused
-from capsim_dagster.refinery.rules import ReadRules
+from capsim_dagster.refinery.rules import FileRefused, ReadRules
 from capsim_dagster.refinery.source import FeedSource
 from capsim_dagster.schemas import FileFault, LineFault, Resource, host_id
 from capsim_dagster.settings import INJECTED_FILE_FAULTS, INJECTED_LINE_FAULTS, INJECTED_TRAITS, Defects

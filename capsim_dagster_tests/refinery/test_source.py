@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from capsim_dagster.refinery.refusal import FileRefused
+from capsim_dagster.refinery.rules import FileRefused
 from capsim_dagster.refinery.source import Block, FeedSource
 from capsim_dagster.schemas import FileFault
 from capsim_dagster_tests.refinery.readings import written

@@ -14,8 +14,8 @@ from capsim_dagster.publication.findings import claim, not_judged
 from capsim_dagster.publication.folder import read_local, read_published
 from capsim_dagster.publication.manifest import DATA_NAME, Manifest
 from capsim_dagster.publication.tier2.columns import STATISTICS
+from capsim_dagster.publication.tier2.describe import HourManifest
 from capsim_dagster.publication.tier2.examine import MEAN_ROUNDING
-from capsim_dagster.publication.tier2.manifest import HourManifest
 
 LINES_AT_ONCE: Final = 150_000
 """Samples of all resources that are aggregated at a time, unless an hour has more."""

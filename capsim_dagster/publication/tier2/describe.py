@@ -1,4 +1,4 @@
-"""The manifest and the footer of an hour, from what was read and aggregated."""
+"""The manifest and the footer of an hour: what they are, and how they come of what was read and aggregated."""
 
 import datetime as dt
 import hashlib
@@ -7,13 +7,56 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import AwareDatetime, Field
 
 from capsim_dagster.publication.describe import Provenance, data_file, described
 from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.hours import ArchiveHour
-from capsim_dagster.publication.manifest import PRODUCER, PROFILE, Producer, SourceFile, TableSchema
+from capsim_dagster.publication.manifest import (
+    PRODUCER,
+    PROFILE,
+    UNSEALED,
+    Count,
+    DataFile,
+    Digest,
+    Hour,
+    Producer,
+    SealedManifest,
+    SourceFile,
+    TableSchema,
+)
 from capsim_dagster.publication.tier2.columns import COLUMNS, DATASET, KEY, RESOURCES
-from capsim_dagster.publication.tier2.manifest import HourManifest
+
+
+class HourManifest(SealedManifest):
+    """Everything that is said of a published hour."""
+
+    hour: Hour = Field(description="Hour file of the archive, UTC.")
+    rows: Count = Field(description="Rows of the dataset: four a host.")
+    hosts: Count = Field(description="Hosts of the hour file.")
+    interval_s: int = Field(ge=60, le=3600, description="Time between two samples of a host [s].")
+    samples: Count = Field(description="Values that were aggregated.")
+    gaps: Count = Field(description="Values that agents did not report; with the samples, four a line of the source.")
+    astray: Count = Field(description="Lines of the source whose timestamp lies in another hour.")
+    resources: tuple[DataFile, ...] = Field(min_length=1, max_length=1, description="The files of the dataset.")
+    sources: tuple[SourceFile, ...] = Field(
+        min_length=1, max_length=1, description="The file of the archive that it was made of."
+    )
+    producer: Producer = Field(description="What made it.")
+    settings_hash: str = Field(pattern=r"^[0-9a-f]{16}$", description="Hash of every setting that decides a value.")
+    seed: Count = Field(description="Seed of the simulated fleet.")
+    created: AwareDatetime = Field(description="When it was made, UTC.")
+    hash: Digest = Field(default=UNSEALED, description="SHA-256 of this text with 64 zeros in this place.")
+
+    @property
+    def data(self) -> DataFile:
+        """The file with the rows."""
+        return self.resources[0]
+
+    @property
+    def source(self) -> SourceFile:
+        """The file of the archive."""
+        return self.sources[0]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.tally import SECONDS_PER_HOUR
 from capsim_dagster.publication.tier2.aggregate import MEDIAN, TAIL
 from capsim_dagster.publication.tier2.columns import KEY, RESOURCES, STATISTICS
-from capsim_dagster.publication.tier2.manifest import HourManifest
+from capsim_dagster.publication.tier2.describe import HourManifest
 from capsim_dagster.schemas import FULL_UTILIZATION
 
 MEAN_ROUNDING: Final = 1e-9

@@ -2,11 +2,11 @@
 
 An hour is what lies in its file, whatever the timestamps inside say; the same hour file makes the same bytes. Whether a
 host or a line is missing that only other hours know of, shows when the day is published (`publication.export`) and the
-two are compared (`agree`).
+two are compared (`agree`). Which hours are to be published is told here too.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,19 +16,45 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from capsim_dagster.errors import PublicationError, listed
+from capsim_dagster.publication.export import DailySite, site_of
 from capsim_dagster.publication.folder import forget_manifest, read_published, sole_writer, write_manifest
 from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.hours import ArchiveHour, HourState, read_hour
 from capsim_dagster.publication.lines import ParsedHour, RejectedLine, parse_lines
-from capsim_dagster.publication.manifest import DATA_NAME, PRODUCER
+from capsim_dagster.publication.manifest import DATA_NAME, PRODUCER, SourceFile
 from capsim_dagster.publication.tally import SECONDS_PER_HOUR, DayTally
 from capsim_dagster.publication.tier2.aggregate import aggregate_hour
-from capsim_dagster.publication.tier2.columns import SCHEMA
-from capsim_dagster.publication.tier2.describe import AggregatedHour, describe_hour, footer_of
-from capsim_dagster.publication.tier2.manifest import HourManifest
-from capsim_dagster.publication.tier2.site import HourlySite
+from capsim_dagster.publication.tier2.columns import DATASET, SCHEMA
+from capsim_dagster.publication.tier2.describe import AggregatedHour, HourManifest, describe_hour, footer_of
+from capsim_dagster.settings import Settings
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
-from capsim_dagster.storage import atomic_path, local_disk
+from capsim_dagster.storage import atomic_path, local_disk, sha256
+
+
+def hours_of(day: dt.date) -> list[DayHour]:
+    """Return the hours of a day."""
+    return [DayHour(day, hour) for hour in range(HOURS_PER_DAY)]
+
+
+@dataclass(frozen=True)
+class HourlySite(DailySite):
+    """Where hours come from and go to: as days, with a folder HH in the day's."""
+
+    def hour_folder(self, hour: DayHour) -> Path:
+        """Return where an hour is published on disk."""
+        return self.folder(hour.day) / f"{hour.hour:02d}"
+
+    def source(self, hour: DayHour) -> Path:
+        """Return where the file of an hour lies in the archive, or would."""
+        return hour.whole_path(self.archive_root)
+
+
+def hourly_site_of(settings: Settings) -> HourlySite:
+    """Return where hours of the archive lie, and where they are published on disk."""
+    daily = site_of(settings)
+    output = daily.output_root.with_name(DATASET)
+    return HourlySite(daily.archive_root, output, daily.archive, daily.provenance, daily.clock)
+
 
 _REPEATED: Final = "the host and time of a line before it"
 _AGAIN: Final = "write that hour of the archive again, and then publish it"
@@ -178,3 +204,49 @@ def _require_samples(found: ArchiveHour, tally: DayTally, samples: int) -> None:
             f" {listed(lacking)}",
             remedy=_AGAIN,
         )
+
+
+def pending_hours(site: HourlySite, days: Iterable[dt.date], *, now: dt.datetime) -> list[DayHour]:
+    """Return the hours that are over and have a file, and are not published, or of another content of that file.
+
+    The content decides, by its digest: neither a file's time nor its size tells a correction for certain. Files are not
+    unpacked, so whether an hour can be published shows when it is.
+
+    Args:
+        site: Where they come from and go to.
+        days: Days of the archive's folders, UTC; those before the window have no hours.
+        now: The time, with its zone.
+
+    Raises:
+        StorageError: If the archive cannot be looked at.
+    """
+    start = site.provenance.start or dt.date.min
+    hours = [hour for day in sorted(set(days)) if day >= start for hour in hours_of(day)]
+    return [hour for hour in hours if hour.is_over(now) and _is_pending(site, hour)]
+
+
+def _is_pending(site: HourlySite, hour: DayHour) -> bool:
+    path = site.source(hour)
+    if not _size(path):
+        return False
+    manifest = read_published(site.hour_folder(hour), HourManifest)
+    if manifest is None or DayHour(manifest.day, manifest.hour) != hour:
+        return True
+    return not _is_made_of(path, manifest.source)
+
+
+def _size(path: Path) -> int:
+    """Return the size of a file; 0 = there is none."""
+    with local_disk(path, "read"):
+        try:
+            return path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+
+def _is_made_of(path: Path, source: SourceFile) -> bool:
+    """Whether a file is the one of a manifest; one that cannot be read is not, and publishing it tells why."""
+    try:
+        return path.stat().st_size == source.bytes and f"sha256:{sha256(path)}" == source.hash
+    except OSError:
+        return False

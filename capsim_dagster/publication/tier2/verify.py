@@ -16,9 +16,8 @@ from capsim_dagster.publication.hour_files import HOUR_NUMBER, DayHour, source_p
 from capsim_dagster.publication.manifest import DATA_NAME, PRODUCER
 from capsim_dagster.publication.tally import SECONDS_PER_HOUR
 from capsim_dagster.publication.tier2.columns import DATASET, RESOURCES, SCHEMA
-from capsim_dagster.publication.tier2.describe import described_rows, footer_of, name_of
+from capsim_dagster.publication.tier2.describe import HourManifest, described_rows, footer_of, name_of
 from capsim_dagster.publication.tier2.examine import examine_rows
-from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.untrusted import footer_text, opened, row_groups
 
 

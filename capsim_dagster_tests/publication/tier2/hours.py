@@ -3,8 +3,7 @@
 import datetime as dt
 from pathlib import Path
 
-from capsim_dagster.publication.tier2.export import ExportedHour, export_hour
-from capsim_dagster.publication.tier2.site import HourlySite
+from capsim_dagster.publication.tier2.export import ExportedHour, HourlySite, export_hour
 from capsim_dagster_tests.publication.days import DAY, NOW, hour_lines, provenance, settings_of, text_of, write_hour
 
 HOUR = 1

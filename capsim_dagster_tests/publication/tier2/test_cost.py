@@ -25,8 +25,8 @@ from capsim_dagster.publication.hours import read_hour
 from capsim_dagster.publication.lines import parse_lines
 from capsim_dagster.publication.tier2.agree import agreement
 from capsim_dagster.publication.tier2.export import export_hour
-from capsim_dagster.publication.tier2.pending import pending_hours
-from capsim_dagster.publication.tier2.site import HourlySite
+from capsim_dagster.publication.tier2.export import pending_hours
+from capsim_dagster.publication.tier2.export import HourlySite
 from capsim_dagster.publication.tier2.verify import hour_folders, verify_hour
 from capsim_dagster_tests.publication.days import DAY, NOW, TODAY, provenance, settings_of
 root, hours = Path(sys.argv[1]), range(int(sys.argv[2]))

@@ -10,8 +10,8 @@ import pytest
 
 from capsim_dagster.errors import PublicationError
 from capsim_dagster.publication.folder import read_published
-from capsim_dagster.publication.tier2.manifest import HourManifest
-from capsim_dagster.publication.tier2.pending import pending_hours
+from capsim_dagster.publication.tier2.describe import HourManifest
+from capsim_dagster.publication.tier2.export import pending_hours
 from capsim_dagster.publication.tier2.verify import verify_hour
 from capsim_dagster_tests.child_process import kill, let_go, started
 from capsim_dagster_tests.publication.days import DAY, NOW, change_hour, files_in, names_in

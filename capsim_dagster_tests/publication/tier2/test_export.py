@@ -15,8 +15,8 @@ from capsim_dagster.errors import PublicationError, StorageError
 from capsim_dagster.publication.folder import forget_manifest, read_published
 from capsim_dagster.publication.tier2 import export as export_module
 from capsim_dagster.publication.tier2.columns import SCHEMA
+from capsim_dagster.publication.tier2.describe import HourManifest
 from capsim_dagster.publication.tier2.export import export_hour
-from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster_tests.publication.days import (
     DAY,
     NOW,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capsim_dagster.publication.manifest import digest_of, manifest_schema, parse_as
-from capsim_dagster.publication.tier2.manifest import HourManifest
+from capsim_dagster.publication.tier2.describe import HourManifest
 from capsim_dagster_tests.publication.days import NOW
 from capsim_dagster_tests.publication.test_manifest import example
 

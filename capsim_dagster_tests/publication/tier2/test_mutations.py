@@ -6,7 +6,7 @@ import pytest
 
 from capsim_dagster.errors import PublicationError
 from capsim_dagster.publication.manifest import parse_as
-from capsim_dagster.publication.tier2.manifest import HourManifest
+from capsim_dagster.publication.tier2.describe import HourManifest
 from capsim_dagster.publication.tier2.verify import verify_hour
 from capsim_dagster_tests.publication.mutating import FILES, MUTATIONS, mutations_missed
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from capsim_dagster.publication.hour_files import DayHour
-from capsim_dagster.publication.tier2.pending import pending_hours
+from capsim_dagster.publication.tier2.export import pending_hours
 from capsim_dagster_tests.publication.days import DAY, NOW, START, hour_file
 from capsim_dagster_tests.publication.tier2.hours import HOUR, OVER, export, site, write
 

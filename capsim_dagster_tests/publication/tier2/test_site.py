@@ -3,9 +3,9 @@
 import datetime as dt
 from pathlib import Path
 
+from capsim_dagster.publication.export import site_of
 from capsim_dagster.publication.hour_files import DayHour
-from capsim_dagster.publication.site import site_of
-from capsim_dagster.publication.tier2.site import hourly_site_of, hours_of
+from capsim_dagster.publication.tier2.export import hourly_site_of, hours_of
 from capsim_dagster_tests.conftest import small_settings
 from capsim_dagster_tests.publication.days import DAY
 

@@ -12,7 +12,7 @@ import pytest
 
 from capsim_dagster.audits.report import Findings, Severity
 from capsim_dagster.publication.manifest import digest_of, parse_as
-from capsim_dagster.publication.tier2.manifest import HourManifest
+from capsim_dagster.publication.tier2.describe import HourManifest
 from capsim_dagster.publication.tier2.verify import hour_folders, verify_hour
 from capsim_dagster_tests.publication.days import change_hour, hour_lines, text_of, write_hour
 from capsim_dagster_tests.publication.tier2.hours import HOUR, export
