@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
@@ -25,7 +24,7 @@ from capsim_dagster.cli.options import (
     yesterday,
 )
 from capsim_dagster.cli.recording import recording
-from capsim_dagster.cli.terminal import escape
+from capsim_dagster.cli.terminal import escape, titled
 from capsim_dagster.errors import PublicationError
 from capsim_dagster.text import megabytes
 
@@ -72,9 +71,7 @@ def _archive(platform: "Platform", days: list[dt.date], today: dt.date, terminal
     from capsim_dagster.orchestration.publication_jobs import DAILY_PUBLICATION
     from capsim_dagster.pipeline.publication import hourly_archive
 
-    table = Table("day", "hours", "lines", "MB", "", title="Archive", title_justify="left")
-    for column in table.columns[1:4]:
-        column.justify = "right"
+    table = titled("Archive", "day", "hours", "lines", "MB", "", numbers=range(1, 4))
     refused = []
     with (
         recording(platform.settings, DAILY_PUBLICATION, [HOURLY_ARCHIVE], [str(day) for day in days]) as record,

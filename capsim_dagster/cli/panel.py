@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from capsim_dagster.cli.options import (
     config_option,
@@ -23,7 +22,7 @@ from capsim_dagster.cli.options import (
 )
 from capsim_dagster.cli.panel_load import load
 from capsim_dagster.cli.recording import recording
-from capsim_dagster.cli.terminal import escape
+from capsim_dagster.cli.terminal import escape, titled
 from capsim_dagster.errors import plural
 from capsim_dagster.text import megabytes
 
@@ -121,13 +120,11 @@ def show(source: str | None, config: Path | None, env: str | None, data_dir: Pat
 
 def _print_panel(terminal: Console, made: "GeneratedPanel") -> None:
     """Print what was made: each metric, each gate, and where it lies."""
-    metrics = Table("metric", "mean", "std", "min", "P95", "max", "missing", title="Metrics", title_justify="left")
-    for column in metrics.columns[1:]:
-        column.justify = "right"
+    metrics = titled("Metrics", "metric", "mean", "std", "min", "P95", "max", "missing", numbers=range(1, 7))
     for name, found in made.metrics.items():
         numbers = (found.mean, found.std, found.low, found.p95, found.high)
         metrics.add_row(name, *(f"{number:,.2f}" for number in numbers), f"{found.missing_share:.2%}")
-    gates = Table("", "gate", "detail", title="Gates", title_justify="left")
+    gates = titled("Gates", "", "gate", "detail")
     for name, report in made.reports.items():
         gates.add_row("[green]✓" if report.passed else "[red]✗", name, escape(report.verdict))
     terminal.print(metrics, gates)
@@ -144,17 +141,13 @@ def _print_panel(terminal: Console, made: "GeneratedPanel") -> None:
 
 def _print_view(terminal: Console, url: str, view: "PanelView") -> None:
     """Print a first look at a panel."""
-    columns = Table(
-        "column", "type", "missing", "min", "mean", "max", "over time", title="Columns", title_justify="left"
-    )
-    for column in columns.columns[2:6]:
-        column.justify = "right"
+    columns = titled("Columns", "column", "type", "missing", "min", "mean", "max", "over time", numbers=range(2, 6))
     for shown in view.columns:
         numbers = [f"{number:,.2f}" if number is not None else "" for number in (shown.low, shown.mean, shown.high)]
         columns.add_row(
             escape(shown.name), escape(shown.type), f"{shown.missing_percent:.2f} %", *numbers, shown.sparkline
         )
-    head = Table(*(escape(column.name) for column in view.columns), title="First rows", title_justify="left")
+    head = titled("First rows", *(escape(column.name) for column in view.columns))
     for row in view.head:
         head.add_row(*(escape(_cell(value)) for value in row.values()))
     servers = "no column server_id" if view.servers is None else plural(view.servers, "server")

@@ -23,7 +23,7 @@ from capsim_dagster.cli.options import (
     overrides_of,
 )
 from capsim_dagster.cli.recording import recording
-from capsim_dagster.cli.terminal import escape
+from capsim_dagster.cli.terminal import escape, titled
 from capsim_dagster.cli.verification import claims_in_words, print_against
 from capsim_dagster.errors import CapsimError, plural
 
@@ -161,8 +161,7 @@ def _verdict(outcome: "LoadOutcome") -> str:
 
 
 def _repairs_table(repairs: "Sequence[Repair]") -> Table:
-    table = Table("repair", "column", "count", "examples", title="Repairs", title_justify="left")
-    table.columns[2].justify = "right"
+    table = titled("Repairs", "repair", "column", "count", "examples", numbers=[2])
     for repair in repairs:
         table.add_row(repair.name, escape(repair.column), f"{repair.count:,}", "\n".join(map(escape, repair.examples)))
     return table

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 import click
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from capsim_dagster.cli.advice import print_next
 from capsim_dagster.cli.options import (
@@ -25,7 +24,7 @@ from capsim_dagster.cli.options import (
     overrides_of,
 )
 from capsim_dagster.cli.recording import recording
-from capsim_dagster.cli.terminal import escape
+from capsim_dagster.cli.terminal import escape, titled
 from capsim_dagster.errors import MAX_EXAMPLES, CapsimError, FeedError, GateError, SettingsError, listed, plural
 from capsim_dagster.orchestration.months import ranges_named
 from capsim_dagster.pipeline.audit_format import share
@@ -188,9 +187,7 @@ def _record(platform: "Platform", month: "RefinedMonth", record: "CommandRun") -
 
 
 def _print_months(terminal: Console, asked: Iterable[int], loaded: "Iterable[LoadedMonth]") -> None:
-    table = Table("month", "lines", "loaded", "rejected", "", title="Months", title_justify="left")
-    for column in table.columns[1:4]:
-        column.justify = "right"
+    table = titled("Months", "month", "lines", "loaded", "rejected", "", numbers=range(1, 4))
     by_month = {month.month: month for month in loaded}
     for number in asked:
         month = by_month.get(number)
@@ -206,8 +203,7 @@ def _print_months(terminal: Console, asked: Iterable[int], loaded: "Iterable[Loa
         for file in month.files:
             reasons.update(file.reasons)
     if reasons:
-        counts = Table("reason", "lines", title="Rejected lines", title_justify="left")
-        counts.columns[1].justify = "right"
+        counts = titled("Rejected lines", "reason", "lines", numbers=[1])
         for reason, lines in reasons.most_common():
             counts.add_row(reason, f"{lines:,}")
         terminal.print(counts)
@@ -268,7 +264,7 @@ def _print_score(terminal: Console, platform: "Platform") -> bool:
     report = defects_score(platform)
     rows = report.table
     if rows:
-        table = Table(*rows[0], title="Score", title_justify="left")
+        table = titled("Score", *rows[0])
         for row in rows:
             table.add_row(*map(_shown, row.values()))
         terminal.print(table)

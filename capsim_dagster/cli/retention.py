@@ -21,7 +21,7 @@ from capsim_dagster.cli.options import (
     read_settings,
 )
 from capsim_dagster.cli.recording import warn
-from capsim_dagster.cli.terminal import escape
+from capsim_dagster.cli.terminal import escape, titled
 from capsim_dagster.errors import MAX_EXAMPLES
 from capsim_dagster.text import megabytes
 
@@ -101,9 +101,7 @@ def _forget(plan: "RetentionPlan", layout: "DataLayout") -> None:
 
 def _table(plan: "RetentionPlan", left: "Sequence[LeftDay]", *, dry_run: bool) -> Table:
     """Return what became of the days: a row a dataset and outcome."""
-    table = Table(*_COLUMNS, title="Retention", title_justify="left")
-    for column in table.columns[1:6]:
-        column.justify = "right"
+    table = titled("Retention", *_COLUMNS, numbers=range(1, 6))
     stayed = [each.folder for each in left]
     done = _done(dry_run=dry_run)
     for of in plan.datasets:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from capsim_dagster.cli.advice import print_next
 from capsim_dagster.cli.options import (
@@ -25,7 +24,7 @@ from capsim_dagster.cli.options import (
 )
 from capsim_dagster.cli.process import report_interrupt
 from capsim_dagster.cli.refine import print_audit_page
-from capsim_dagster.cli.terminal import escape
+from capsim_dagster.cli.terminal import escape, titled
 from capsim_dagster.errors import SettingsError, plural
 from capsim_dagster.schemas.months import months_between, yearmonth
 from capsim_dagster.text import megabytes
@@ -164,9 +163,7 @@ def print_summary(summary: "RunSummary", terminal: Console, *, with_checks: bool
         terminal: Where to.
         with_checks: Whether each check is listed, and not only those that failed.
     """
-    assets = Table("asset", "months", "rows", "MB", title="Assets", title_justify="left")
-    for column in assets.columns[1:]:
-        column.justify = "right"
+    assets = titled("Assets", "asset", "months", "rows", "MB", numbers=range(1, 4))
     for asset in summary.assets:
         size = megabytes(asset.bytes) if asset.bytes else ""
         assets.add_row(asset.asset, str(asset.partitions or ""), f"{asset.rows:,}", size)
@@ -188,7 +185,7 @@ def _print_checks(checks: "Sequence[CheckSummary]", terminal: Console, *, with_a
     """Print the checks that failed in full, and how many passed of each asset in a line; or all of them in full."""
     shown = [check for check in checks if with_all or not check.passed]
     if shown:
-        table = Table("", "check", "months", "detail", title="Checks", title_justify="left")
+        table = titled("Checks", "", "check", "months", "detail")
         table.columns[1].overflow = "fold"
         table.columns[2].justify = "right"
         for check in shown:

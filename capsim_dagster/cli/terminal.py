@@ -5,10 +5,12 @@ a value that goes between rich's own markup goes through `escape` besides.
 """
 
 import sys
+from collections.abc import Iterable
 from typing import Any, Final
 
 from rich import markup
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from capsim_dagster.text import visible, visible_lines
@@ -26,6 +28,20 @@ class Terminal(Console):
     def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 those of rich
         """Return a text as it is shown: rich asks here for each string, in tables too. The line breaks are ours."""
         return super().render_str("\n".join(map(visible, text.split("\n"))), **options)
+
+
+def titled(title: str, *columns: str, numbers: Iterable[int] = ()) -> Table:
+    """Return an empty table with its title at the left.
+
+    Args:
+        title: The title.
+        columns: Names of the columns.
+        numbers: Places of the columns that hold numbers, from 0 on.
+    """
+    table = Table(*columns, title=title, title_justify="left")
+    for place in numbers:
+        table.columns[place].justify = "right"
+    return table
 
 
 def console() -> Terminal:

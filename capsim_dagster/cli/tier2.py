@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
@@ -22,8 +21,8 @@ from capsim_dagster.cli.options import (
     window,
 )
 from capsim_dagster.cli.recording import recording
-from capsim_dagster.cli.terminal import escape
-from capsim_dagster.cli.verification import print_verification
+from capsim_dagster.cli.terminal import escape, titled
+from capsim_dagster.cli.verification import end_with
 from capsim_dagster.errors import MAX_EXAMPLES, PublicationError
 
 if TYPE_CHECKING:
@@ -94,10 +93,7 @@ class _Export:
         self._days_back = settings.automation.late_hours_days
         self._now = dt.datetime.now(dt.UTC)
         self.refused: list[PublicationError] = []
-        self._table = Table("hour", "hosts", "rows", "samples", "gaps", "kB", "", title="tier2_hourly")
-        self._table.title_justify = "left"
-        for column in self._table.columns[1:6]:
-            column.justify = "right"
+        self._table = titled("tier2_hourly", "hour", "hosts", "rows", "samples", "gaps", "kB", "", numbers=range(1, 6))
 
     def run(self, days: "Sequence[dt.date]", hours: "Sequence[int]") -> None:
         """Publish the hours that were asked for, and print what became of each."""
@@ -204,9 +200,4 @@ def verify(local: Path, daily: Path | None, *, as_json: bool) -> None:
     if daily is not None:
         rows = sum(result.rows for result in results)
         results.append(Findings(f"{local} and {daily}", agreement(daily, folders), rows))
-    for result in results:
-        if as_json:
-            click.echo(result.as_json(), nl=False)
-        else:
-            print_verification(console(), result)
-    sys.exit(0 if all(result.passed for result in results) else EXIT_FAILED)
+    end_with(results, as_json=as_json)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
@@ -25,8 +24,8 @@ from capsim_dagster.cli.options import (
     yesterday,
 )
 from capsim_dagster.cli.recording import recording
-from capsim_dagster.cli.terminal import escape
-from capsim_dagster.cli.verification import print_verification
+from capsim_dagster.cli.terminal import escape, titled
+from capsim_dagster.cli.verification import end_with
 from capsim_dagster.errors import PublicationError
 from capsim_dagster.text import megabytes
 
@@ -113,10 +112,7 @@ class _Export:
         self._site = site_of(settings)
         self._store: Store | None = None
         self._replace = False
-        self._table = Table("day", "hours", "hosts", "rows", "rejected", "MB", "", title="tier3_daily")
-        self._table.title_justify = "left"
-        for column in self._table.columns[1:6]:
-            column.justify = "right"
+        self._table = titled("tier3_daily", "day", "hours", "hosts", "rows", "rejected", "MB", "", numbers=range(1, 6))
 
     def prepare_upload(self, *, replace: bool) -> None:
         """Make sure that the bucket can be reached, before long work starts."""
@@ -223,12 +219,7 @@ def verify(
         raise click.UsageError("give either --local DIR or --remote")
     master = _master_of(data_dir) if data_dir else None
     results = _verified_remote(config, dates, master) if local is None else _verified_local(local, dates, master)
-    for result in results:
-        if as_json:
-            click.echo(result.as_json(), nl=False)
-        else:
-            print_verification(console(), result)
-    sys.exit(0 if all(result.passed for result in results) else EXIT_FAILED)
+    end_with(results, as_json=as_json)
 
 
 def _master_of(data_dir: Path) -> Path:

@@ -1,14 +1,16 @@
 """Findings in the terminal."""
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NoReturn
 
+import click
 from rich.console import Console
-from rich.table import Table
 
 from capsim_dagster.audits.report import Finding, Findings
-from capsim_dagster.cli.terminal import escape
+from capsim_dagster.cli.options import EXIT_FAILED, console
+from capsim_dagster.cli.terminal import escape, titled
 from capsim_dagster.errors import plural
 
 _WORDS: Final = {"error": "error", "warning": "warning", "info": "remark"}
@@ -17,8 +19,7 @@ _COLOURS: Final = {"error": "red", "warning": "yellow", "info": "blue"}
 
 def print_against(terminal: Console, findings: Sequence[Finding]) -> None:
     """Print the claims that do not hold as a table, if there are any; examples beyond what the message says."""
-    table = Table("severity", "claim that does not hold", "count", "found", title="Findings", title_justify="left")
-    table.columns[2].justify = "right"
+    table = titled("Findings", "severity", "claim that does not hold", "count", "found", numbers=[2])
     for finding in (each for each in findings if not each.passed):
         further = [example for example in finding.examples if example not in finding.message]
         said = [*([finding.message] if finding.message else []), *further]
@@ -28,7 +29,17 @@ def print_against(terminal: Console, findings: Sequence[Finding]) -> None:
         terminal.print(table)
 
 
-def print_verification(terminal: Console, result: Findings) -> None:
+def end_with(results: Sequence[Findings], *, as_json: bool) -> NoReturn:
+    """Print what was found on some datasets, and end with the exit code that says whether all passed."""
+    for result in results:
+        if as_json:
+            click.echo(result.as_json(), nl=False)
+        else:
+            _print_verification(console(), result)
+    sys.exit(0 if all(result.passed for result in results) else EXIT_FAILED)
+
+
+def _print_verification(terminal: Console, result: Findings) -> None:
     """Print the claims that do not hold as a table, and the verdict in a line."""
     print_against(terminal, result.findings)
     verdict = "[green]passed[/]" if result.passed else "[red]failed[/]"
