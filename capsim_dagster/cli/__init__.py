@@ -4,7 +4,6 @@ Exit codes: 0 all gates hold, 1 a gate or a step failed, 2 settings or arguments
 Ctrl-C and by SIGTERM.
 """
 
-import datetime as dt
 import sys
 from pathlib import Path
 from typing import Final
@@ -13,13 +12,13 @@ import click
 
 from capsim_dagster.cli.lazy import LazyGroup
 from capsim_dagster.cli.options import (
+    Given,
     config_option,
     data_dir_option,
     fleet_options,
     layout_of,
     read_settings,
     say,
-    window,
 )
 from capsim_dagster.cli.process import exit_code_of
 
@@ -83,17 +82,7 @@ def capsim() -> None:
     help="Code locations to show beside capsim's. Default: ./workspace.yaml, or that of the checkout.",
 )
 @click.option("--verbose", is_flag=True, help="Show here what goes to <data-dir>/.dagster/ui.log otherwise.")
-def ui(  # noqa: PLR0913 one argument an option
-    config: Path | None,
-    data_dir: Path | None,
-    hosts: int | None,
-    start: dt.datetime | None,
-    end: dt.datetime | None,
-    port: int | None,
-    workspace: Path | None,
-    *,
-    verbose: bool,
-) -> None:
+def ui(given: Given, port: int | None, workspace: Path | None, *, verbose: bool) -> None:
     """Open the Dagster UI on this machine: assets, checks, runs, schedules. Ctrl-C ends it.
 
     It shows the history of every `capsim run` and `capsim backfill` on the same --data-dir, and works on the same
@@ -103,8 +92,7 @@ def ui(  # noqa: PLR0913 one argument an option
     from capsim_dagster.orchestration.dead_runs import release_dead_runs
     from capsim_dagster.orchestration.instance import open_instance
 
-    fleet = window(hosts, start, end)
-    settings = read_settings(config, data_dir, generation=fleet)
+    settings = read_settings(given.config, given.data_dir, generation=given.fleet)
     layout = layout_of(settings)
     with open_instance(layout) as instance:
         release_dead_runs(instance)
@@ -114,7 +102,7 @@ def ui(  # noqa: PLR0913 one argument an option
             layout,
             port=port,
             workspace=workspace,
-            environment=ui_server.child_environment(config, layout.root, fleet),
+            environment=ui_server.child_environment(given.config, layout.root, given.fleet),
             announce=lambda address: say(f"capsim: ready on {address} (Ctrl-C ends it)"),
             log=None if verbose else layout.dagster_home / "ui.log",
         )

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +10,7 @@ from rich.progress import Progress
 
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
+    Given,
     config_option,
     console,
     data_dir_option,
@@ -20,7 +20,6 @@ from capsim_dagster.cli.options import (
     open_simulated,
     overrides_of,
     record_simulated,
-    window,
     yesterday,
 )
 from capsim_dagster.cli.recording import recording
@@ -37,14 +36,7 @@ if TYPE_CHECKING:
 @config_option
 @data_dir_option
 @fleet_options
-def archive(
-    dates: tuple[tuple[dt.date, ...], ...],
-    config: Path | None,
-    data_dir: Path | None,
-    hosts: int | None,
-    start: dt.datetime | None,
-    end: dt.datetime | None,
-) -> None:
+def archive(dates: tuple[tuple[dt.date, ...], ...], given: Given) -> None:
     """Write the samples of a day as agents report them: archive/YYYYMMDD/HH.jsonl.gz, 24 files a UTC day.
 
     Each host reports every few minutes (archive.interval_minutes); the P95 of its samples of a day is its value in the
@@ -56,7 +48,7 @@ def archive(
     """  # noqa: D301 click formats this text
     from capsim_dagster.pipeline.platform import Platform
 
-    chosen = open_simulated(config, overrides_of(data_dir, generation=window(hosts, start, end)))
+    chosen = open_simulated(given.config, overrides_of(given.data_dir, generation=given.fleet))
     days = days_in(dates) or [yesterday()]
     refused = _archive(Platform(chosen.settings), days, dt.datetime.now(dt.UTC).date(), console())
     if refused < len(days):

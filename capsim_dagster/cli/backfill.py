@@ -3,7 +3,6 @@
 import datetime as dt
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +14,7 @@ from capsim_dagster.cli.options import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     MONTH,
+    Given,
     command_line,
     config_option,
     console,
@@ -25,7 +25,6 @@ from capsim_dagster.cli.options import (
     open_directory,
     overrides_of,
     record_simulated,
-    window,
 )
 from capsim_dagster.cli.process import report_interrupt
 from capsim_dagster.cli.run import print_summary
@@ -58,15 +57,11 @@ if TYPE_CHECKING:
 @config_option
 @data_dir_option
 @fleet_options
-def backfill(  # noqa: PLR0913 one argument an option
+def backfill(
     first: dt.datetime | None,
     last: dt.datetime | None,
     chosen: tuple[dt.datetime, ...],
-    config: Path | None,
-    data_dir: Path | None,
-    hosts: int | None,
-    start: dt.datetime | None,
-    end: dt.datetime | None,
+    given: Given,
     *,
     again: bool,
     dry_run: bool,
@@ -83,7 +78,7 @@ def backfill(  # noqa: PLR0913 one argument an option
     capsim backfill --month 2024-03 --month 2024-07  just these
     capsim backfill                                  whatever is missing or failed
     """  # noqa: D301 click formats this text
-    opened = open_directory(config, overrides_of(data_dir, generation=window(hosts, start, end)))
+    opened = open_directory(given.config, overrides_of(given.data_dir, generation=given.fleet))
     months = _months(first, last, chosen)
     sys.exit(_backfill(opened, months, console(), again=again, is_dry=dry_run))
 

@@ -3,6 +3,8 @@
 import datetime as dt
 import shlex
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -113,11 +115,50 @@ _FLEET_OPTIONS: Final = (
 )
 
 
+@dataclass(frozen=True)
+class Given:
+    """The options of a command that say which fleet it is about, and where its data are.
+
+    Attributes:
+        config: Settings file; None = not given, as all below.
+        data_dir: Data directory.
+        fleet: Fleet and window, as settings of `data_generation`.
+    """
+
+    config: Path | None
+    data_dir: Path | None
+    fleet: Mapping[str, Any]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """They all, by the name of the option."""
+        names = {"--hosts": "num_servers", "--start": "start_date", "--end": "end_date"}
+        return {"--config": self.config, "--data-dir": self.data_dir} | {
+            option: self.fleet[name] for option, name in names.items()
+        }
+
+
 def fleet_options(command: Command) -> Command:
-    """Add the options that choose fleet and window: those of the run whose data are to be worked on."""
+    """Add the options that choose fleet and window, those of the run whose data are to be worked on.
+
+    The command takes them, with `--config` and `--data-dir`, as one argument `given`.
+    """
+
+    @wraps(command)
+    def taking_them(
+        config: Path | None,
+        data_dir: Path | None,
+        hosts: int | None,
+        start: dt.datetime | None,
+        end: dt.datetime | None,
+        **others: Any,  # noqa: ANN401 the other options
+    ) -> None:
+        command(given=Given(config, data_dir, window(hosts, start, end)), **others)
+
+    made: Command = taking_them
     for option in reversed(_FLEET_OPTIONS):
-        command = option(command)
-    return command
+        made = option(made)
+    return made
 
 
 def read_settings(

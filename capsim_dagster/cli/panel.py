@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from capsim_dagster.cli.options import (
+    Given,
     config_option,
     console,
     data_dir_option,
@@ -18,7 +19,6 @@ from capsim_dagster.cli.options import (
     overrides_of,
     read_settings,
     record_simulated,
-    window,
 )
 from capsim_dagster.cli.panel_load import load
 from capsim_dagster.cli.recording import recording
@@ -51,14 +51,7 @@ def panel() -> None:
 @env_option
 @data_dir_option
 @fleet_options
-def generate(
-    config: Path | None,
-    env: str | None,
-    data_dir: Path | None,
-    hosts: int | None,
-    start: dt.datetime | None,
-    end: dt.datetime | None,
-) -> None:
+def generate(given: Given, env: str | None) -> None:
     """Simulate the fleet and save its panel, with a summary and a sample beside it, once every gate has passed.
 
     The numbers are those of the master for the same hosts and days: the same settings decide them. The file is
@@ -71,7 +64,7 @@ def generate(
     from capsim_dagster.pipeline.platform import Platform
     from capsim_dagster.storage import store_of
 
-    chosen = open_simulated(config, overrides_of(data_dir, env=env, generation=window(hosts, start, end)))
+    chosen = open_simulated(given.config, overrides_of(given.data_dir, env=env, generation=given.fleet))
     settings = chosen.settings
     generation, terminal = settings.data_generation, console()
     days = (generation.end_date - generation.start_date).days + 1

@@ -3,7 +3,6 @@
 import datetime as dt
 import sys
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +11,7 @@ from rich.console import Console
 from capsim_dagster.cli.advice import print_next
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
+    Given,
     command_line,
     config_option,
     console,
@@ -20,7 +20,6 @@ from capsim_dagster.cli.options import (
     fleet_options,
     layout_of,
     overrides_of,
-    window,
 )
 from capsim_dagster.cli.process import report_interrupt
 from capsim_dagster.cli.refine import print_audit_page
@@ -42,17 +41,7 @@ if TYPE_CHECKING:
 @click.option("--checks", "with_checks", is_flag=True, help="List every check, those too that passed.")
 @click.option("--dirty", is_flag=True, help="Put every kind of harmless and harmful dirt into the feed's lines.")
 @click.option("--replace", is_flag=True, help="Replace what the directory holds where other settings made it.")
-def run(  # noqa: PLR0913 one argument an option
-    config: Path | None,
-    data_dir: Path | None,
-    hosts: int | None,
-    start: dt.datetime | None,
-    end: dt.datetime | None,
-    *,
-    dirty: bool,
-    replace: bool,
-    with_checks: bool,
-) -> None:
+def run(given: Given, *, dirty: bool, replace: bool, with_checks: bool) -> None:
     """Simulate the fleet, write the feed, load the table, audit everything.
 
     Running it again changes nothing, and a later --end adds days. The run is recorded: `capsim ui` shows it.
@@ -63,8 +52,8 @@ def run(  # noqa: PLR0913 one argument an option
     from capsim_dagster.settings import DEFAULT_DIRT, choose_settings
 
     dirt = {"defects": DEFAULT_DIRT} if dirty else {}
-    overrides = overrides_of(data_dir, generation=window(hosts, start, end), feed=dirt)
-    chosen = choose_settings(config, overrides, adopts_edits=True)
+    overrides = overrides_of(given.data_dir, generation=given.fleet, feed=dirt)
+    chosen = choose_settings(given.config, overrides, adopts_edits=True)
     _begin(chosen, may_replace=replace)
     sys.exit(_run_main_job(chosen.settings, console(), with_checks=with_checks))
 

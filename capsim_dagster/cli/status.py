@@ -1,20 +1,18 @@
 """`capsim status`: what the UI shows, in the terminal, and the command for what is open."""
 
-import datetime as dt
 import json
 import sys
-from pathlib import Path
 
 import click
 
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
+    Given,
     config_option,
     console,
     data_dir_option,
     fleet_options,
     read_settings,
-    window,
 )
 
 
@@ -24,16 +22,7 @@ from capsim_dagster.cli.options import (
 @config_option
 @data_dir_option
 @fleet_options
-def status(  # noqa: PLR0913 one argument an option
-    config: Path | None,
-    data_dir: Path | None,
-    hosts: int | None,
-    start: dt.datetime | None,
-    end: dt.datetime | None,
-    *,
-    with_checks: bool,
-    as_json: bool,
-) -> None:
+def status(given: Given, *, with_checks: bool, as_json: bool) -> None:
     """Show what is there: assets, months, checks, the last runs, what is open, and the command for it.
 
     The same as the UI shows, from the same records, compared with what lies on disk; nothing is run. Exit code 1 if an
@@ -42,9 +31,8 @@ def status(  # noqa: PLR0913 one argument an option
     """
     from capsim_dagster.cli import status_view
 
-    settings = read_settings(config, data_dir, generation=window(hosts, start, end))
-    given = {"--config": config, "--data-dir": data_dir, "--hosts": hosts, "--start": start, "--end": end}
-    view = status_view.look(settings, given)
+    settings = read_settings(given.config, given.data_dir, generation=given.fleet)
+    view = status_view.look(settings, given.options)
     if as_json:
         click.echo(json.dumps(status_view.as_json(view), indent=2, default=str))
     else:

@@ -3,12 +3,12 @@
 import datetime as dt
 import os
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from capsim_dagster.cli.options import (
+    Given,
     Moment,
     config_option,
     data_dir_option,
@@ -18,7 +18,6 @@ from capsim_dagster.cli.options import (
     overrides_of,
     record_simulated,
     say,
-    window,
 )
 
 if TYPE_CHECKING:
@@ -47,17 +46,7 @@ def tier1() -> None:
 @config_option
 @data_dir_option
 @fleet_options
-def serve(  # noqa: PLR0913 click hands over each option
-    speed: float,
-    begin: dt.datetime | None,
-    host: str,
-    port: int | None,
-    config: Path | None,
-    data_dir: Path | None,
-    hosts: int | None,
-    start: dt.datetime | None,
-    end: dt.datetime | None,
-) -> None:
+def serve(speed: float, begin: dt.datetime | None, host: str, port: int | None, given: Given) -> None:
     """Make the fleet live. Ctrl-C ends it; started again, it goes on where it stopped.
 
     \b
@@ -79,7 +68,7 @@ def serve(  # noqa: PLR0913 click hands over each option
     from capsim_dagster.publication.live import serve as live
     from capsim_dagster.publication.live.guard import TOKEN_VARIABLE
 
-    chosen = open_simulated(config, overrides_of(data_dir, generation=window(hosts, start, end)))
+    chosen = open_simulated(given.config, overrides_of(given.data_dir, generation=given.fleet))
     settings = chosen.settings
     options = live.LiveOptions(
         archive_root=layout_of(settings).archive,

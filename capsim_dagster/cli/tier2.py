@@ -11,6 +11,7 @@ from rich.console import Console
 
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
+    Given,
     config_option,
     console,
     data_dir_option,
@@ -18,7 +19,6 @@ from capsim_dagster.cli.options import (
     days_option,
     fleet_options,
     read_settings,
-    window,
 )
 from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import escape, titled
@@ -59,17 +59,7 @@ def tier2() -> None:
 @config_option
 @data_dir_option
 @fleet_options
-def export(  # noqa: PLR0913 click hands over each option
-    dates: tuple[tuple[dt.date, ...], ...],
-    hours: tuple[int, ...],
-    config: Path | None,
-    data_dir: Path | None,
-    hosts: int | None,
-    start: dt.datetime | None,
-    end: dt.datetime | None,
-    *,
-    dry_run: bool,
-) -> None:
+def export(dates: tuple[tuple[dt.date, ...], ...], hours: tuple[int, ...], given: Given, *, dry_run: bool) -> None:
     """Publish hours of the archive: output/tier2_hourly/YYYY-MM-DD/HH/data.parquet, and manifest.json last.
 
     Of the days that are given all hours that are over; without --date the pending hours of the last days
@@ -79,7 +69,7 @@ def export(  # noqa: PLR0913 click hands over each option
     """
     from capsim_dagster.publication.tier2.export import hourly_site_of
 
-    settings = read_settings(config, data_dir, generation=window(hosts, start, end))
+    settings = read_settings(given.config, given.data_dir, generation=given.fleet)
     job = _Export(hourly_site_of(settings), console(), settings, dry_run=dry_run)
     job.run(days_in(dates), hours)
     sys.exit(EXIT_FAILED if job.refused else 0)

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from capsim_dagster.cli.options import (
     EXIT_FAILED,
+    Given,
     config_option,
     console,
     data_dir_option,
@@ -20,7 +21,6 @@ from capsim_dagster.cli.options import (
     fleet_options,
     read_settings,
     say,
-    window,
     yesterday,
 )
 from capsim_dagster.cli.recording import recording
@@ -65,25 +65,13 @@ def tier3() -> None:
 @config_option
 @data_dir_option
 @fleet_options
-def export(  # noqa: PLR0913 click hands over each option
-    dates: _Days,
-    config: Path | None,
-    data_dir: Path | None,
-    hosts: int | None,
-    start: dt.datetime | None,
-    end: dt.datetime | None,
-    *,
-    dry_run: bool,
-    upload: bool,
-    allow_incomplete: bool,
-    replace: bool,
-) -> None:
+def export(dates: _Days, given: Given, *, dry_run: bool, upload: bool, allow_incomplete: bool, replace: bool) -> None:
     """Publish days of the archive: output/tier3_daily/YYYY-MM-DD/data.parquet, and manifest.json last.
 
     A day is what lies in its folder of the archive. Refused are a day that is not over or lies before the window, fewer
     than 24 whole hours, and lines that are no samples; the other days go on, and the exit code is 1.
     """
-    settings = read_settings(config, data_dir, generation=window(hosts, start, end))
+    settings = read_settings(given.config, given.data_dir, generation=given.fleet)
     job = _Export(settings, console(), dry_run=dry_run, allow_incomplete=allow_incomplete)
     if upload and not dry_run:
         job.prepare_upload(replace=replace)

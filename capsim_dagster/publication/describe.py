@@ -111,7 +111,13 @@ def describe(written: WrittenDay, provenance: Provenance, created: dt.datetime) 
         last_ts=tally.last_ts,
         astray=tally.astray,
         resources=(data_file(table_schema(tally), tally.rows, bytes_=written.bytes, sha256=written.sha256),),
-        sources=tuple(_source(hour, written) for hour in written.hours if hour.is_whole),
+        sources=tuple(
+            source_of(
+                hour, rows=written.tally.rows_by_hour.get(hour.hour, 0), rejected=written.rejected.get(hour.hour, 0)
+            )
+            for hour in written.hours
+            if hour.is_whole
+        ),
         producer=Producer(name=PRODUCER, version=provenance.version),
         settings_hash=provenance.settings_hash,
         seed=provenance.seed,
@@ -191,13 +197,14 @@ def _constraints(column: Column) -> Constraints:
     )
 
 
-def _source(hour: ArchiveHour, written: WrittenDay) -> SourceFile:
+def source_of(hour: ArchiveHour, *, rows: int, rejected: int = 0) -> SourceFile:
+    """Return what a manifest says of an hour file that it was made of."""
     return SourceFile(
         path="/".join(hour.path.parts[-2:]),
         hour=hour.hour,
         bytes=hour.bytes,
         hash=f"sha256:{hour.sha256}",
         lines=hour.lines,
-        rows=written.tally.rows_by_hour.get(hour.hour, 0),
-        rejected=written.rejected.get(hour.hour, 0),
+        rows=rows,
+        rejected=rejected,
     )

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import AwareDatetime, Field
 
-from capsim_dagster.publication.describe import Provenance, data_file, described
+from capsim_dagster.publication.describe import Provenance, data_file, described, source_of
 from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.hours import ArchiveHour
 from capsim_dagster.publication.manifest import (
@@ -106,7 +106,7 @@ def describe_hour(
         gaps=lines * len(RESOURCES) - samples,
         astray=aggregated.astray,
         resources=(data_file(described_rows(rows), rows.num_rows, bytes_=len(content), sha256=digest),),
-        sources=(_source(aggregated.source),),
+        sources=(source_of(aggregated.source, rows=aggregated.source.lines),),
         producer=Producer(name=PRODUCER, version=provenance.version),
         settings_hash=provenance.settings_hash,
         seed=provenance.seed,
@@ -129,15 +129,3 @@ def footer_of(hour: DayHour, provenance: Provenance) -> str:
     facts = {"dataset": DATASET, "day": str(hour.day), "hour": hour.hour, "seed": provenance.seed}
     facts |= {"producer": PRODUCER, "version": provenance.version, "settings_hash": provenance.settings_hash}
     return json.dumps(facts, sort_keys=True)
-
-
-def _source(found: ArchiveHour) -> SourceFile:
-    return SourceFile(
-        path="/".join(found.path.parts[-2:]),
-        hour=found.hour,
-        bytes=found.bytes,
-        hash=f"sha256:{found.sha256}",
-        lines=found.lines,
-        rows=found.lines,
-        rejected=0,
-    )
