@@ -15,7 +15,11 @@ from capsim_dagster.orchestration.dead_runs import killed_runs_sensor
 from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.feed_sensor import feed_sensor
 from capsim_dagster.orchestration.jobs import (
+    daily_publication,
+    daily_schedule,
     full_refresh,
+    hourly_publication,
+    hourly_schedule,
     monthly_refresh,
     monthly_schedule,
     panel_refresh,
@@ -32,12 +36,6 @@ from capsim_dagster.orchestration.partitions import (
 )
 from capsim_dagster.orchestration.progress import LogProgress, Progress
 from capsim_dagster.orchestration.publication_assets import build_publication_assets
-from capsim_dagster.orchestration.publication_jobs import (
-    daily_publication,
-    daily_schedule,
-    hourly_publication,
-    hourly_schedule,
-)
 from capsim_dagster.orchestration.run_retention import history_sensor
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas.months import yearmonth

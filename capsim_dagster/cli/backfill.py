@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from capsim_dagster.orchestration.backfill import Plan
     from capsim_dagster.orchestration.bars import BarProgress
-    from capsim_dagster.orchestration.run_summary import RunSummary
+    from capsim_dagster.orchestration.launch import RunSummary
     from capsim_dagster.settings import Chosen
 
 

@@ -1,16 +1,22 @@
-"""The process around a command: its streams, signals and exit code."""
+"""The process around a command: its streams, signals and exit code.
+
+Without a handler of its own, SIGTERM ends a process with what it was writing left behind, and does nothing at all to
+the first process of a container. Dagster lets SIGTERM do what Ctrl-C does, and forgets which of them it was, so the
+numbers are kept where no handler that is set later can lose them.
+"""
 
 import codecs
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import click
 
 from capsim_dagster.cli.options import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
-from capsim_dagster.cli.signals import interrupt_on_signals
 from capsim_dagster.errors import SettingsError
 
 EXIT_OF_SIGNAL: Final = 128
@@ -22,6 +28,7 @@ _PLAIN: Final = {
     "≠": "!=", "\u2013": "-", "\u2212": "-", "\xd7": "x", "\xa0": " ",
 }  # fmt: skip
 """How marks are written where the terminal's encoding has none."""
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def exit_code_of(command: Callable[[], object]) -> int:
@@ -96,3 +103,22 @@ def _in_plain(error: UnicodeError) -> tuple[str | bytes, int]:
     character = error.object[error.start]
     plain = _PLAIN.get(character) or character.encode("ascii", "backslashreplace").decode()
     return plain, error.start + 1
+
+
+def interrupt_on_signals() -> Callable[[], list[int]]:
+    """Let SIGTERM interrupt a command as Ctrl-C does; return what tells which of them came, in order.
+
+    What a shell or a supervisor has set to be ignored stays so.
+    """
+    receiver, sender = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
+    for number in _SIGNALS:
+        if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
+            signal.signal(number, signal.default_int_handler)
+
+    def came() -> list[int]:
+        with suppress(BlockingIOError):
+            return [number for number in os.read(receiver, 1 << 16) if number in _SIGNALS]
+        return []
+
+    return came

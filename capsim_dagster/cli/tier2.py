@@ -121,9 +121,9 @@ class _Export:
         """Record the hours as they are published; there is nothing to record of none."""
         if self._dry_run or not chosen:
             return nullcontext()
+        from capsim_dagster.orchestration.jobs import HOURLY_PUBLICATION
         from capsim_dagster.orchestration.keys import TIER2_HOURLY
         from capsim_dagster.orchestration.partitions import hour_key
-        from capsim_dagster.orchestration.publication_jobs import HOURLY_PUBLICATION
 
         keys = [hour_key(hour.day, hour.hour) for hour in chosen]
         return recording(self._settings, HOURLY_PUBLICATION, [TIER2_HOURLY], keys)

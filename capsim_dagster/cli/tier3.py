@@ -83,8 +83,8 @@ def export(dates: _Days, given: Given, *, dry_run: bool, upload: bool, allow_inc
 
 
 def _recording(settings: "Settings", days: list[dt.date]) -> "AbstractContextManager[CommandRun]":
+    from capsim_dagster.orchestration.jobs import DAILY_PUBLICATION
     from capsim_dagster.orchestration.keys import TIER3_DAILY
-    from capsim_dagster.orchestration.publication_jobs import DAILY_PUBLICATION
 
     return recording(settings, DAILY_PUBLICATION, [TIER3_DAILY], [str(day) for day in days])
 

@@ -1,33 +1,44 @@
-"""The jobs a person launches, and the schedule that keeps the fleet up to date."""
+"""The jobs a person launches, and the schedules that keep fleet and published datasets up to date."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Final
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition  # not exported
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES  # not exported
 from dagster._utils.schedules import is_valid_cron_schedule  # not exported
 
 from capsim_dagster.errors import SettingsError, listed
 from capsim_dagster.orchestration.keys import (
     DATED,
     GROUND_TRUTH,
+    HOURLY_ARCHIVE,
     MASTER_PARQUET,
     MONTHLY_CSV,
     ON_DEMAND,
     PROCESSED_DATA,
     REFINERY_AUDIT,
     TIER1_REALTIME,
+    TIER2_HOURLY,
+    TIER3_DAILY,
     TIME_DIMENSION,
 )
 from capsim_dagster.orchestration.partitions import (
+    RANGE_END_TAG,
+    RANGE_START_TAG,
     Standing,
+    day_of,
+    hour_key,
+    hour_of,
     key_of,
     month_ranges,
-    range_tags,
     ranges_named,
     standing,
 )
+from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.pipeline.publication import late_hours
 from capsim_dagster.schemas.months import month_name, month_start, months_between, yearmonth
 from capsim_dagster.settings import DataGeneration, Settings
 
@@ -39,6 +50,10 @@ LOADING_JOBS: Final = (FULL_REFRESH, MONTHLY_REFRESH, REFINE_FEED)
 """The jobs that load months into `processed_data`."""
 _PANEL: Final = dg.AssetSelection.assets(*ON_DEMAND)
 _PUBLICATION: Final = dg.AssetSelection.assets(*DATED, TIER1_REALTIME)
+DAILY_PUBLICATION: Final = "daily_publication"
+HOURLY_PUBLICATION: Final = "hourly_publication"
+PUBLICATION_JOBS: Final = (DAILY_PUBLICATION, HOURLY_PUBLICATION)
+_HOUR: Final = dt.timedelta(hours=1)
 
 
 def full_refresh() -> UnresolvedAssetJobDefinition:
@@ -178,15 +193,10 @@ def monthly_schedule(settings: Settings, months: dg.PartitionsDefinition[str]) -
         )
         if not asked:
             return dg.SkipReason(_nothing_to_ask(found, today, complete[-1], is_window_over=over[-1] > complete[-1]))
-        return [_request(part, today) for part in month_ranges(asked, automation.max_months_per_run)]
+        ranges = month_ranges(asked, automation.max_months_per_run)
+        return [_request(today.isoformat(), [key_of(month) for month in part]) for part in ranges]
 
     return monthly_refresh_schedule
-
-
-def _request(months: list[int], today: dt.date) -> dg.RunRequest:
-    """Return the request for a range of months; ticking twice on one day names the same run."""
-    asked = f"{key_of(months[0])}...{key_of(months[-1])}"
-    return dg.RunRequest(run_key=f"{today.isoformat()} {asked}", tags=range_tags(months))
 
 
 def _nothing_to_ask(found: Standing, today: dt.date, last: int, *, is_window_over: bool) -> str:
@@ -199,3 +209,112 @@ def _nothing_to_ask(found: Standing, today: dt.date, last: int, *, is_window_ove
     if is_window_over:
         return f"every month up to {month_name(last)} is there; later ones: automation.months_after_window"
     return f"every complete month before {month_start(today):%Y-%m} is there"
+
+
+def daily_publication() -> UnresolvedAssetJobDefinition:
+    """Return the job that archives and publishes days."""
+    return dg.define_asset_job(
+        DAILY_PUBLICATION,
+        selection=dg.AssetSelection.assets(HOURLY_ARCHIVE, TIER3_DAILY),
+        description="Days of the archive, and the daily dataset (tier 3) of them: one day, or a range as one run.",
+    )
+
+
+def hourly_publication() -> UnresolvedAssetJobDefinition:
+    """Return the job that publishes hours of the archive."""
+    return dg.define_asset_job(
+        HOURLY_PUBLICATION,
+        selection=dg.AssetSelection.assets(TIER2_HOURLY),
+        description="The hourly dataset (tier 2) of hours that are whole in the archive: one hour, or a range.",
+    )
+
+
+def daily_schedule(platform: Platform) -> dg.ScheduleDefinition:
+    """Return the schedule of `daily_publication`.
+
+    Args:
+        platform: The window, and when it ticks.
+
+    Raises:
+        SettingsError: If it could never tick.
+    """
+    start, cron = platform.generation.start_date, platform.settings.automation.daily_cron
+    require_cron("daily_cron", cron)
+
+    @dg.schedule(
+        job_name=DAILY_PUBLICATION,
+        name="daily_publication_schedule",
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        description="Asks for archive and daily dataset of the day before the tick. Settings: automation.daily_cron.",
+    )
+    def daily_publication_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        yesterday = context.scheduled_execution_time.date() - dt.timedelta(days=1)
+        if yesterday < start:
+            return dg.SkipReason(f"no day is over yet since the first day, {start}")
+        key = yesterday.isoformat()
+        return dg.RunRequest(run_key=key, partition_key=key)
+
+    return daily_publication_schedule
+
+
+def hourly_schedule(platform: Platform) -> dg.ScheduleDefinition:
+    """Return the schedule of `hourly_publication`.
+
+    Args:
+        platform: Archive and hourly dataset, when it ticks, and how far back it looks.
+
+    Raises:
+        SettingsError: If it could never tick.
+    """
+    automation = platform.settings.automation
+    require_cron("hourly_cron", automation.hourly_cron)
+
+    @dg.schedule(
+        job_name=HOURLY_PUBLICATION,
+        name="hourly_publication_schedule",
+        cron_schedule=automation.hourly_cron,
+        execution_timezone="UTC",
+        description=(
+            "Asks for the hours that are whole in the archive and not published, or published from another file: of "
+            f"the last {automation.late_hours_days} days. Settings: automation.hourly_cron, late_hours_days."
+        ),
+    )
+    def hourly_publication_schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        now = context.scheduled_execution_time.astimezone(dt.UTC)
+        unfinished = dg.RunsFilter(job_name=HOURLY_PUBLICATION, statuses=NOT_FINISHED_STATUSES)
+        runs = context.instance.get_runs(filters=unfinished)
+        if runs:
+            return dg.SkipReason(f"an unfinished run publishes hours: {listed(run.run_id for run in runs)}")
+        keys = [hour_key(hour.day, hour.hour) for hour in late_hours(platform, now=now)]
+        if not keys:
+            return dg.SkipReason("every hour that is whole in the archive is published")
+        return [_request(f"{now:%Y-%m-%dT%H:%M}", part) for part in hour_ranges(keys)]
+
+    return hourly_publication_schedule
+
+
+def hour_ranges(keys: Iterable[str]) -> list[list[str]]:
+    """Return the keys of hours as ranges without a gap, in order: what a run can ask for.
+
+    >>> hour_ranges(["2026-01-15-23:00", "2026-01-16-00:00", "2026-01-16-02:00"])
+    [['2026-01-15-23:00', '2026-01-16-00:00'], ['2026-01-16-02:00']]
+    """
+    ordered = sorted(keys)
+    ranges = [[key] for key in ordered[:1]]
+    for before, key in pairwise(ordered):
+        if _instant(key) - _instant(before) == _HOUR:
+            ranges[-1].append(key)
+        else:
+            ranges.append([key])
+    return ranges
+
+
+def _instant(key: str) -> dt.datetime:
+    return dt.datetime.combine(day_of(key), dt.time(hour_of(key)))
+
+
+def _request(when: str, keys: Sequence[str]) -> dg.RunRequest:
+    """Return the request for a range of partitions; ticking twice at one time names the same run."""
+    tags = {RANGE_START_TAG: keys[0], RANGE_END_TAG: keys[-1]}
+    return dg.RunRequest(run_key=f"{when} {keys[0]}...{keys[-1]}", tags=tags)

@@ -8,7 +8,9 @@ import dagster as dg
 from capsim_dagster.orchestration.metadata import Metadata, table
 from capsim_dagster.pipeline.publication import ArchivedDay, PublishedDay, PublishedHour
 from capsim_dagster.publication.columns import Column
+from capsim_dagster.publication.export import Exported
 from capsim_dagster.publication.hour_files import hour_path
+from capsim_dagster.publication.tier2.export import ExportedHour
 
 
 def dataset_schema(columns: Sequence[Column]) -> dg.TableSchema:
@@ -50,15 +52,9 @@ def archived_day(root: Path, made: ArchivedDay) -> Metadata:
 
 def published_day(made: PublishedDay) -> Metadata:
     """Return where a published day lies, its size and digests, the nulls of its columns, and what was verified."""
-    manifest, folder = made.exported.manifest, made.exported.folder
+    manifest = made.exported.manifest
     return {
-        "path": dg.MetadataValue.path(folder),
-        "dagster/partition_row_count": dg.MetadataValue.int(manifest.rows),
-        "bytes": dg.MetadataValue.int(manifest.data.bytes),
-        "sha256": dg.MetadataValue.text(manifest.data.hash),
-        "manifest_sha256": dg.MetadataValue.text(manifest.hash),
-        "hosts": dg.MetadataValue.int(manifest.hosts),
-        "is_unchanged": dg.MetadataValue.bool(made.exported.is_unchanged),
+        **_published(made.exported, "tier3"),
         "first_ts": dg.MetadataValue.text(str(manifest.first_ts)),
         "last_ts": dg.MetadataValue.text(str(manifest.last_ts)),
         "p95_compared_with": dg.MetadataValue.text(made.source),
@@ -71,13 +67,18 @@ def published_day(made: PublishedDay) -> Metadata:
                 for field in manifest.data.table.fields
             ]
         ),
-        "verify": dg.MetadataValue.text(f"capsim tier3 verify --local {folder}"),
     }
 
 
 def published_hour(made: PublishedHour) -> Metadata:
     """Return where a published hour lies, its size and digests."""
-    manifest, folder = made.exported.manifest, made.exported.folder
+    manifest = made.exported.manifest
+    counts = {"samples": dg.MetadataValue.int(manifest.samples), "gaps": dg.MetadataValue.int(manifest.gaps)}
+    return {**_published(made.exported, "tier2"), **counts}
+
+
+def _published(exported: Exported | ExportedHour, tier: str) -> Metadata:
+    manifest, folder = exported.manifest, exported.folder
     return {
         "path": dg.MetadataValue.path(folder),
         "dagster/partition_row_count": dg.MetadataValue.int(manifest.rows),
@@ -85,8 +86,6 @@ def published_hour(made: PublishedHour) -> Metadata:
         "sha256": dg.MetadataValue.text(manifest.data.hash),
         "manifest_sha256": dg.MetadataValue.text(manifest.hash),
         "hosts": dg.MetadataValue.int(manifest.hosts),
-        "samples": dg.MetadataValue.int(manifest.samples),
-        "gaps": dg.MetadataValue.int(manifest.gaps),
-        "is_unchanged": dg.MetadataValue.bool(made.exported.is_unchanged),
-        "verify": dg.MetadataValue.text(f"capsim tier2 verify --local {folder}"),
+        "is_unchanged": dg.MetadataValue.bool(exported.is_unchanged),
+        "verify": dg.MetadataValue.text(f"capsim {tier} verify --local {folder}"),
     }

@@ -197,7 +197,7 @@ def _constraints(column: Column) -> Constraints:
     )
 
 
-def source_of(hour: ArchiveHour, *, rows: int, rejected: int = 0) -> SourceFile:
+def source_of(hour: ArchiveHour, rows: int, *, rejected: int = 0) -> SourceFile:
     """Return what a manifest says of an hour file that it was made of."""
     return SourceFile(
         path="/".join(hour.path.parts[-2:]),

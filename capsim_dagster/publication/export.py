@@ -15,10 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from capsim_dagster.errors import PublicationError, SettingsError, listed
 from capsim_dagster.publication.columns import SCHEMA
@@ -33,10 +31,9 @@ from capsim_dagster.settings import Archive, Settings, settings_hash
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
 from capsim_dagster.simulation.telemetry import fleet_hash
 from capsim_dagster.storage import DataLayout, Store, atomic_path, bucket_of, local_disk, sha256
+from capsim_dagster.storage.files import parquet_writer
 
-_DICTIONARY_PAGE_BYTES: Final = 4 << 20
 _SECONDS_PER_MINUTE: Final = 60
-_REPEATED: Final = "the host and time of a line before it"
 _PUBLISH_REST: Final = "or publish what is whole with --allow-incomplete"
 
 
@@ -124,13 +121,9 @@ class _Reading:
 
     def _rows(self, found: ArchiveHour, text: bytes) -> pa.Table:
         parsed = parse_lines(text, found.hour, self.site.rule)
-        rejected, rows = list(parsed.rejected), parsed.rows
-        repeated = self.tally.repeats(rows, found.hour)
-        if repeated.any():
-            numbers = parsed.numbers or range(1, rows.num_rows + 1)
-            rejected += [RejectedLine(numbers[index], _REPEATED) for index in np.flatnonzero(repeated).tolist()]
-            rows = rows.filter(pa.array(~repeated))
-        self.rejected[found.hour] = sorted(rejected, key=lambda line: line.line)
+        repeated = self.tally.repeats(parsed.rows, found.hour)
+        rows = parsed.rows.filter(pa.array(~repeated)) if repeated.any() else parsed.rows
+        self.rejected[found.hour] = parsed.refused(repeated)
         self.tally.add(rows, found.hour)
         return rows
 
@@ -208,15 +201,7 @@ def _write_rows(path: Path, reading: _Reading) -> None:
     provenance = reading.site.provenance
     facts = {"dataset": DATASET, "day": str(reading.day), "seed": provenance.seed}
     facts |= {"producer": PRODUCER, "version": provenance.version, "settings_hash": provenance.settings_hash}
-    with pq.ParquetWriter(
-        path,
-        SCHEMA,
-        compression="zstd",
-        use_dictionary=True,
-        dictionary_pagesize_limit=_DICTIONARY_PAGE_BYTES,
-        store_schema=False,
-        write_page_checksum=True,
-    ) as writer:
+    with parquet_writer(path, SCHEMA, compression="zstd") as writer:
         writer.add_key_value_metadata({PRODUCER: json.dumps(facts, sort_keys=True)})
         for table in reading.tables():
             if table.num_rows:

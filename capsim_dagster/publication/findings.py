@@ -22,7 +22,6 @@ from capsim_dagster.publication.manifest import (
     SealedManifest,
     parse_as,
 )
-from capsim_dagster.publication.untrusted import UNREADABLE
 from capsim_dagster.storage import sha256
 
 _MIXED: Final = (
@@ -57,6 +56,11 @@ def claim(
 def not_judged(name: str, why: str) -> Finding:
     """Return a finding on what could not be judged."""
     return Finding(name, Severity.INFO, message=why, judged=False)
+
+
+def unreadable(error: BaseException) -> Finding:
+    """Return the finding that the rows of a file cannot be read."""
+    return claim("data_are_readable", [(str(error).splitlines() or [type(error).__name__])[0]])
 
 
 def _files_claim(folder: Path) -> Finding:
@@ -137,10 +141,7 @@ def verify_folder(
         of_bytes = _bytes_claims(folder / DATA_NAME, manifest.data, message=_MIXED.format(unit=unit))
         found += of_bytes
         if all(each.passed for each in of_bytes):
-            try:
-                count = rows(manifest, found)
-            except UNREADABLE as error:
-                found.append(claim("data_are_readable", [(str(error).splitlines() or [type(error).__name__])[0]]))
+            count = rows(manifest, found)
     if count is None:
         found.append(not_judged("rows_were_judged", "the rows were not looked at: see the errors above"))
     return Findings(str(folder), found, count or 0)

@@ -13,12 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
+from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from capsim_dagster.publication.columns import SCHEMA, TRAFFIC, UTILIZATIONS
 from capsim_dagster.schemas import FULL_UTILIZATION
 from capsim_dagster.schemas.terms import HOST_ID_PATTERN
 
+_REPEATED: Final = "the host and time of a line before it"
 _TS_PATTERN: Final = r"^(19[7-9]\d|2[01]\d\d)-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
 _VERSION_PATTERN: Final = r"^[A-Za-z0-9_.+-]{1,64}$"
 _BLOCK_BYTES: Final = 1 << 20
@@ -75,6 +77,16 @@ class ParsedHour:
     rows: pa.Table
     numbers: Sequence[int] | None
     rejected: Sequence[RejectedLine]
+
+    def refused(self, repeated: NDArray[np.bool_]) -> list[RejectedLine]:
+        """Return the lines that are no sample of their own, in order.
+
+        Args:
+            repeated: Which rows have the host and time of one before them, shape `(rows,)`.
+        """
+        numbers = self.numbers or range(1, self.rows.num_rows + 1)
+        again = [RejectedLine(numbers[index], _REPEATED) for index in np.flatnonzero(repeated).tolist()]
+        return sorted([*self.rejected, *again], key=lambda line: line.line)
 
 
 class _Strict(BaseModel):

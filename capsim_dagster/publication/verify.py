@@ -12,11 +12,18 @@ from capsim_dagster.audits.report import Finding, Findings, Severity
 from capsim_dagster.publication.columns import SCHEMA
 from capsim_dagster.publication.describe import DATASET, name_of, table_schema
 from capsim_dagster.publication.examine import TEXTS, Broken, Examination, examine
-from capsim_dagster.publication.findings import claim, differing_columns, foreign_names, not_judged, verify_folder
+from capsim_dagster.publication.findings import (
+    claim,
+    differing_columns,
+    foreign_names,
+    not_judged,
+    unreadable,
+    verify_folder,
+)
 from capsim_dagster.publication.hour_files import source_path
 from capsim_dagster.publication.lines import HOUR_SCHEMA
 from capsim_dagster.publication.manifest import DATA_NAME, Manifest
-from capsim_dagster.publication.untrusted import footer_facts, opened
+from capsim_dagster.publication.untrusted import UNREADABLE, footer_facts, opened
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
 
 if TYPE_CHECKING:
@@ -50,16 +57,20 @@ def verify_dataset(
     """
 
     def rows(manifest: Manifest, found: list[Finding]) -> int | None:
-        with opened(folder / DATA_NAME, manifest.data, dictionaries=TEXTS) as file:
-            differing = differing_columns(file.metadata.schema.to_arrow_schema(), SCHEMA)
-            differing = differing or differing_columns(file.schema_arrow, HOUR_SCHEMA)
-            found += [
-                claim("columns_are_those_of_the_dataset", differing),
-                claim("footer_agrees_with_the_manifest", _footer_differs(file, manifest)),
-            ]
-            if differing:
-                return None
-            seen = examine(file, manifest)
+        try:
+            with opened(folder / DATA_NAME, manifest.data, dictionaries=TEXTS) as file:
+                differing = differing_columns(file.metadata.schema.to_arrow_schema(), SCHEMA)
+                differing = differing or differing_columns(file.schema_arrow, HOUR_SCHEMA)
+                found += [
+                    claim("columns_are_those_of_the_dataset", differing),
+                    claim("footer_agrees_with_the_manifest", _footer_differs(file, manifest)),
+                ]
+                if differing:
+                    return None
+                seen = examine(file, manifest)
+        except UNREADABLE as error:
+            found.append(unreadable(error))
+            return None
         found += [claim("data_are_readable", []), *_counted(manifest, seen)]
         found += [_row_claim(name, seen.broken.get(name, Broken())) for name in ROW_CLAIMS]
         found += [_nulls(seen, max_null_share), _parity(folder / DATA_NAME, manifest, p95)]

@@ -121,20 +121,40 @@ def fill_parquet(
         plain: Columns whose values hardly ever repeat: a dictionary would cost time and space.
     """
     rows = 0
-    with pq.ParquetWriter(
-        path,
-        schema,
-        compression="snappy",
-        use_dictionary=[name for name in schema.names if name not in plain],
-        dictionary_pagesize_limit=_DICTIONARY_PAGE_BYTES,
-        store_schema=False,
-        write_page_checksum=True,
-    ) as writer:
+    with parquet_writer(path, schema, compression="snappy", plain=plain) as writer:
         writer.add_key_value_metadata(_text_metadata(schema))
         for batch in batches:
             writer.write_batch(batch, row_group_size=max(batch.num_rows, 1))
             rows += batch.num_rows
     return rows
+
+
+def parquet_writer(
+    sink: Path | pa.BufferOutputStream,
+    schema: pa.Schema,
+    *,
+    compression: str,
+    plain: Collection[str] = (),
+    dictionary_bytes: int = _DICTIONARY_PAGE_BYTES,
+) -> pq.ParquetWriter:
+    """Return a writer of Parquet as it is written here: pages with checksums, and no schema but Parquet's own.
+
+    Args:
+        sink: Where to.
+        schema: Columns.
+        compression: Of the pages.
+        plain: Columns without a dictionary.
+        dictionary_bytes: Size of a dictionary above which plain values follow.
+    """
+    return pq.ParquetWriter(
+        sink,
+        schema,
+        compression=compression,
+        use_dictionary=[name for name in schema.names if name not in plain],
+        dictionary_pagesize_limit=dictionary_bytes,
+        store_schema=False,
+        write_page_checksum=True,
+    )
 
 
 def sha256(path: Path) -> str:

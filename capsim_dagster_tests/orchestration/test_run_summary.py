@@ -8,10 +8,10 @@ import pytest
 from capsim_dagster.audits.report import Finding
 from capsim_dagster.orchestration import partition_events
 from capsim_dagster.orchestration.failures import clear_failure
+from capsim_dagster.orchestration.launch import AssetSummary, CheckSummary, RunSummary, summary_of
 from capsim_dagster.orchestration.metadata import Metadata
 from capsim_dagster.orchestration.partition_events import PartitionEvent
 from capsim_dagster.orchestration.partitions import key_of, month_of, range_tags
-from capsim_dagster.orchestration.run_summary import AssetSummary, CheckSummary, RunSummary, summary_of
 from capsim_dagster_tests.conftest import MONTHS
 from capsim_dagster_tests.orchestration.conftest import QUIET
 

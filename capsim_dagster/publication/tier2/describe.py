@@ -106,7 +106,7 @@ def describe_hour(
         gaps=lines * len(RESOURCES) - samples,
         astray=aggregated.astray,
         resources=(data_file(described_rows(rows), rows.num_rows, bytes_=len(content), sha256=digest),),
-        sources=(source_of(aggregated.source, rows=aggregated.source.lines),),
+        sources=(source_of(aggregated.source, aggregated.source.lines),),
         producer=Producer(name=PRODUCER, version=provenance.version),
         settings_hash=provenance.settings_hash,
         seed=provenance.seed,

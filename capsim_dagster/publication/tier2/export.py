@@ -11,16 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from capsim_dagster.errors import PublicationError, listed
 from capsim_dagster.publication.export import DailySite, site_of
 from capsim_dagster.publication.folder import forget_manifest, read_published, sole_writer, write_manifest
 from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.hours import ArchiveHour, HourState, read_hour
-from capsim_dagster.publication.lines import ParsedHour, RejectedLine, parse_lines
+from capsim_dagster.publication.lines import RejectedLine, parse_lines
 from capsim_dagster.publication.manifest import DATA_NAME, PRODUCER, SourceFile
 from capsim_dagster.publication.tally import SECONDS_PER_HOUR, DayTally
 from capsim_dagster.publication.tier2.aggregate import aggregate_hour
@@ -29,6 +27,7 @@ from capsim_dagster.publication.tier2.describe import AggregatedHour, HourManife
 from capsim_dagster.settings import Settings
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
 from capsim_dagster.storage import atomic_path, local_disk, sha256
+from capsim_dagster.storage.files import parquet_writer
 
 
 def hours_of(day: dt.date) -> list[DayHour]:
@@ -56,8 +55,8 @@ def hourly_site_of(settings: Settings) -> HourlySite:
     return HourlySite(daily.archive_root, output, daily.archive, daily.provenance, daily.clock)
 
 
-_REPEATED: Final = "the host and time of a line before it"
 _AGAIN: Final = "write that hour of the archive again, and then publish it"
+_DICTIONARY_BYTES: Final = 1 << 20
 _PLAIN: Final = ("mean",)
 """Columns whose values hardly ever repeat: a dictionary would cost time and space."""
 
@@ -124,30 +123,17 @@ def _aggregated(site: HourlySite, hour: DayHour) -> AggregatedHour:
     _require_whole(found, hour)
     parsed = parse_lines(text, hour.hour, site.rule)
     tally = DayTally(hour.day)
-    _require_lines(found, [*parsed.rejected, *_repeats(parsed, tally, hour)])
+    _require_lines(found, parsed.refused(tally.repeats(parsed.rows, hour.hour)))
     tally.add(parsed.rows, hour.hour)
     _require_samples(found, tally, SECONDS_PER_HOUR // site.rule.interval_s)
     rows = aggregate_hour(parsed.rows, hour.start)
     return AggregatedHour(hour, found, tally.astray, site.rule.interval_s, rows)
 
 
-def _repeats(parsed: ParsedHour, tally: DayTally, hour: DayHour) -> list[RejectedLine]:
-    repeated = np.flatnonzero(tally.repeats(parsed.rows, hour.hour)).tolist()
-    numbers = parsed.numbers or range(1, parsed.rows.num_rows + 1)
-    return [RejectedLine(numbers[index], _REPEATED) for index in repeated]
-
-
 def _parquet(rows: pa.Table, footer: str) -> bytes:
     """Return the file with the rows: one row group."""
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(
-        sink,
-        SCHEMA,
-        compression="zstd",
-        use_dictionary=[name for name in SCHEMA.names if name not in _PLAIN],
-        store_schema=False,
-        write_page_checksum=True,
-    ) as writer:
+    with parquet_writer(sink, SCHEMA, compression="zstd", plain=_PLAIN, dictionary_bytes=_DICTIONARY_BYTES) as writer:
         writer.add_key_value_metadata({PRODUCER: footer})
         writer.write_table(rows, row_group_size=rows.num_rows)
     content: bytes = sink.getvalue().to_pybytes()
@@ -189,10 +175,9 @@ def _require_whole(found: ArchiveHour, hour: DayHour) -> None:
 
 def _require_lines(found: ArchiveHour, rejected: Sequence[RejectedLine]) -> None:
     if rejected:
-        bad = sorted(rejected, key=lambda line: line.line)
-        examples = listed(f"line {line.line} ({line.reason})" for line in bad)
+        examples = listed(f"line {line.line} ({line.reason})" for line in rejected)
         raise PublicationError(
-            f"{len(bad):,} of {found.lines:,} lines of {found.path} are no samples: {examples}", remedy=_AGAIN
+            f"{len(rejected):,} of {found.lines:,} lines of {found.path} are no samples: {examples}", remedy=_AGAIN
         )
 
 

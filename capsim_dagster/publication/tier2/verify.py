@@ -11,14 +11,14 @@ import pyarrow.compute as pc
 
 from capsim_dagster.audits.report import Finding, Findings
 from capsim_dagster.publication.describe import Provenance
-from capsim_dagster.publication.findings import claim, differing_columns, foreign_names, verify_folder
+from capsim_dagster.publication.findings import claim, differing_columns, foreign_names, unreadable, verify_folder
 from capsim_dagster.publication.hour_files import HOUR_NUMBER, DayHour, source_path
 from capsim_dagster.publication.manifest import DATA_NAME, PRODUCER
 from capsim_dagster.publication.tally import SECONDS_PER_HOUR
 from capsim_dagster.publication.tier2.columns import DATASET, RESOURCES, SCHEMA
 from capsim_dagster.publication.tier2.describe import HourManifest, described_rows, footer_of, name_of
 from capsim_dagster.publication.tier2.examine import examine_rows
-from capsim_dagster.publication.untrusted import footer_text, opened, row_groups
+from capsim_dagster.publication.untrusted import UNREADABLE, footer_text, opened, row_groups
 
 
 def hour_folders(day_folder: Path) -> list[Path]:
@@ -35,9 +35,13 @@ def verify_hour(folder: Path) -> Findings:
     """
 
     def rows(manifest: HourManifest, found: list[Finding]) -> int | None:
-        with opened(folder / DATA_NAME, manifest.data) as file:
-            differing, footer = differing_columns(file.schema_arrow, SCHEMA), footer_text(file)
-            table = pa.concat_tables([SCHEMA.empty_table(), *([] if differing else row_groups(file))])
+        try:
+            with opened(folder / DATA_NAME, manifest.data) as file:
+                differing, footer = differing_columns(file.schema_arrow, SCHEMA), footer_text(file)
+                table = pa.concat_tables([SCHEMA.empty_table(), *([] if differing else row_groups(file))])
+        except UNREADABLE as error:
+            found.append(unreadable(error))
+            return None
         found += [
             claim("data_are_readable", []),
             claim("columns_are_those_of_the_dataset", differing),
