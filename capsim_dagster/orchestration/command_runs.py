@@ -257,6 +257,21 @@ def recorded(
         run.finish()
 
 
+def recorded_version(layout: DataLayout, asset: dg.AssetKey, partition: str) -> str | None:
+    """Return the digest of a partition as it was last recorded; None = it was not, or there is no history.
+
+    Raises:
+        StorageError: If the history cannot be opened.
+    """
+    if not layout.dagster_home.exists():
+        return None
+    chosen = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition])
+    with open_instance(layout) as instance:
+        records = instance.fetch_materializations(chosen, limit=1).records
+    event = records[0].asset_materialization if records else None
+    return event.tags.get(DATA_VERSION_TAG) if event and event.tags else None
+
+
 def forget_removed(
     layout: DataLayout,
     gone: Mapping[dg.AssetKey, Callable[[str], bool]],
