@@ -145,9 +145,9 @@ class _DaysRecorder:
         if not is_over or (made := archived_day(platform, day)) is None:
             return
         from capsim_dagster.orchestration.command_runs import recorded_version
+        from capsim_dagster.orchestration.jobs import DAILY_PUBLICATION
         from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE
         from capsim_dagster.orchestration.publication_assets import day_of_archive
-        from capsim_dagster.orchestration.publication_jobs import DAILY_PUBLICATION
 
         if recorded_version(platform.layout, HOURLY_ARCHIVE, str(day)) == made.sha256:
             return

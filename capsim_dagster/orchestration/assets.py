@@ -24,7 +24,7 @@ from capsim_dagster.orchestration.keys import (
 from capsim_dagster.orchestration.month_span import replace_span
 from capsim_dagster.orchestration.monthly_assets import monthly_csv, processed_data
 from capsim_dagster.orchestration.months import ends_asked, last_month_asked
-from capsim_dagster.orchestration.partitions import forget_dates, forget_months
+from capsim_dagster.orchestration.partitions import forget
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.orchestration.status import is_of_other_fleet
 from capsim_dagster.orchestration.trends import check_trends
@@ -93,8 +93,8 @@ def host_inventory() -> dg.AssetsDefinition:
         with clear_failure():
             inventory = stages.host_inventory(platform)
         if is_other:
-            forgotten = forget_months(context.instance, MONTHLY, but=context.run.tags)
-            dates = forget_dates(context.instance, DATED)
+            forgotten = forget(context.instance, MONTHLY, context.run.tags)
+            dates = forget(context.instance, DATED)
             replace_span(platform.layout, ends_asked(context.run.tags))
             context.log.info(
                 f"another fleet: the months of the one before are forgotten, {forgotten} in all, and {dates} of its "

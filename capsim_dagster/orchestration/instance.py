@@ -15,12 +15,14 @@ from typing import Any, Final
 
 import dagster as dg
 import yaml
-from dagster._check import CheckError  # not exported
-from dagster._core.instance.ref import InstanceRef  # not exported
-from dagster._core.workspace.load_target import WorkspaceFileTarget  # not exported
 from sqlalchemy.exc import SQLAlchemyError
 
 from capsim_dagster.errors import SettingsError, StorageError
+from capsim_dagster.orchestration.dagster_private import (
+    CheckError,
+    InstanceRef,
+    WorkspaceFileTarget,
+)
 from capsim_dagster.settings import shipped
 from capsim_dagster.storage import DataLayout, atomic_path
 from capsim_dagster.system_errors import clear_error

@@ -6,13 +6,15 @@ from contextlib import contextmanager
 from typing import Final
 
 import dagster as dg
-from dagster._core.definitions.job_base import InMemoryJob  # not exported
-from dagster._core.execution.api import execute_run_iterator  # not exported
 
+from capsim_dagster.orchestration.dagster_private import (
+    InMemoryJob,
+    execute_run_iterator,
+)
 from capsim_dagster.orchestration.dead_runs import held_run, host_tag, release_dead_runs
 from capsim_dagster.orchestration.event_log import EngineReusingEventLog
+from capsim_dagster.orchestration.months import range_tags
 from capsim_dagster.orchestration.origin import origin_of
-from capsim_dagster.orchestration.partitions import range_tags
 from capsim_dagster.orchestration.run_summary import RunSummary, summary_of
 from capsim_dagster.orchestration.waiting import Patience
 
