@@ -33,14 +33,7 @@ from capsim_dagster.pipeline.feed_pictures import audit_pictures
 from capsim_dagster.pipeline.fleet_pictures import inventory_pictures
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.plots.checks import check_trends_picture
-from capsim_dagster.schemas import (
-    ExpectedUtilization,
-    Hosts,
-    MasterTelemetry,
-    TimePeriods,
-    TruthEvents,
-    TruthSeries,
-)
+from capsim_dagster.schemas import ExpectedUtilization, Hosts, MasterTelemetry, TimePeriods, TruthEvents, TruthSeries
 from capsim_dagster.simulation.telemetry import MODEL_VERSION, fleet_hash
 
 _TAGS: Final = {"cadence": "on_demand"}
@@ -165,9 +158,7 @@ def master_parquet() -> dg.AssetsDefinition:
         metadata={"dagster/column_schema": metadata.column_schema(MasterTelemetry)},
     )
     def master_parquet(
-        context: dg.AssetExecutionContext,
-        platform: dg.ResourceParam[Platform],
-        progress: dg.ResourceParam[Progress],
+        context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform], progress: dg.ResourceParam[Progress]
     ) -> dg.MaterializeResult[None]:
         """Every host x resource x day: daily P95 utilization, one Parquet file, with its settings in the footer."""
         with (
@@ -204,9 +195,7 @@ def ground_truth() -> dg.AssetsDefinition:
         },
     )
     def ground_truth(
-        context: dg.AssetExecutionContext,
-        platform: dg.ResourceParam[Platform],
-        progress: dg.ResourceParam[Progress],
+        context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform], progress: dg.ResourceParam[Progress]
     ) -> dg.MaterializeResult[None]:
         """What really happened: noise-free expectation, every event, and each series' parameters and breach date.
 

@@ -275,10 +275,7 @@ def recorded_version(layout: DataLayout, asset: dg.AssetKey, partition: str) -> 
 
 
 def forget_removed(
-    layout: DataLayout,
-    gone: Mapping[dg.AssetKey, Callable[[str], bool]],
-    command: str,
-    warn: Callable[[str], None],
+    layout: DataLayout, gone: Mapping[dg.AssetKey, Callable[[str], bool]], command: str, warn: Callable[[str], None]
 ) -> None:
     """Tell the history which partitions are no longer there; a run with the name of the command observes each asset.
 

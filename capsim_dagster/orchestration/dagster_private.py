@@ -8,9 +8,7 @@ from typing import Final
 
 from dagster._check import CheckError
 from dagster._cli.proxy_server_manager import ProxyServerManager
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-    AssetCheckEvaluationTargetMaterializationData,
-)
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.definitions.assets.definition.asset_spec import AssetExecutionType
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
@@ -20,37 +18,19 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.event_api import PartitionKeyFilter
-from dagster._core.events import (
-    AssetMaterializationPlannedData,
-    AssetObservationData,
-    StepMaterializationData,
-)
+from dagster._core.events import AssetMaterializationPlannedData, AssetObservationData, StepMaterializationData
 from dagster._core.events.log import EventLogEntry
-from dagster._core.execution.api import (
-    create_execution_plan,
-    execute_run_iterator,
-)
+from dagster._core.execution.api import create_execution_plan, execute_run_iterator
 from dagster._core.execution.plan.execute_step import _get_output_asset_events as output_asset_events
-from dagster._core.execution.plan.objects import (
-    StepFailureData,
-    StepSuccessData,
-    UserFailureData,
-)
+from dagster._core.execution.plan.objects import StepFailureData, StepSuccessData, UserFailureData
 from dagster._core.instance.ref import InstanceRef
-from dagster._core.remote_origin import (
-    ManagedGrpcPythonEnvCodeLocationOrigin,
-    RemoteJobOrigin,
-    RemoteRepositoryOrigin,
-)
+from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.snap import snapshot_from_execution_plan
 from dagster._core.storage.asset_check_execution_record import (
     COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
     AssetCheckExecutionRecordStatus,
 )
-from dagster._core.storage.dagster_run import (
-    FINISHED_STATUSES,
-    NOT_FINISHED_STATUSES,
-)
+from dagster._core.storage.dagster_run import FINISHED_STATUSES, NOT_FINISHED_STATUSES
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import (
     AssetCheckExecutionsTable,

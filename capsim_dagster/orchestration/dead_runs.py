@@ -14,10 +14,7 @@ from typing import Final
 import dagster as dg
 import psutil
 
-from capsim_dagster.orchestration.dagster_private import (
-    HIDDEN_TAG_PREFIX,
-    NOT_FINISHED_STATUSES,
-)
+from capsim_dagster.orchestration.dagster_private import HIDDEN_TAG_PREFIX, NOT_FINISHED_STATUSES
 from capsim_dagster.storage.locks import held, is_held, remove_abandoned
 
 HOST_TAG: Final = f"{HIDDEN_TAG_PREFIX}capsim_host"

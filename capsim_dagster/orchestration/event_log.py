@@ -39,11 +39,7 @@ from capsim_dagster.orchestration.waiting import Patience, claimed_in_turn
 
 _OPEN_DATABASES: Final = 16
 """There is a database a run; a web server that has shown hundreds of them keeps the latest open."""
-_ENDS: Final = (
-    dg.DagsterEventType.RUN_SUCCESS,
-    dg.DagsterEventType.RUN_FAILURE,
-    dg.DagsterEventType.RUN_CANCELED,
-)
+_ENDS: Final = (dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED)
 
 
 class EngineReusingEventLog(SqliteEventLogStorage):

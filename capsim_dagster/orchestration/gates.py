@@ -11,12 +11,7 @@ from typing import Final
 import dagster as dg
 
 from capsim_dagster.errors import GateError
-from capsim_dagster.orchestration.check_specs import (
-    CALENDAR_CHECKS,
-    INVENTORY_CHECKS,
-    MASTER_CHECKS,
-    PANEL_CHECKS,
-)
+from capsim_dagster.orchestration.check_specs import CALENDAR_CHECKS, INVENTORY_CHECKS, MASTER_CHECKS, PANEL_CHECKS
 from capsim_dagster.orchestration.dagster_private import (
     COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
     AssetCheckExecutionRecordStatus,

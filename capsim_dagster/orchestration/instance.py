@@ -18,11 +18,7 @@ import yaml
 from sqlalchemy.exc import SQLAlchemyError
 
 from capsim_dagster.errors import SettingsError, StorageError
-from capsim_dagster.orchestration.dagster_private import (
-    CheckError,
-    InstanceRef,
-    WorkspaceFileTarget,
-)
+from capsim_dagster.orchestration.dagster_private import CheckError, InstanceRef, WorkspaceFileTarget
 from capsim_dagster.settings import shipped
 from capsim_dagster.storage import DataLayout, atomic_path
 from capsim_dagster.system_errors import clear_error
@@ -78,8 +74,7 @@ def workspace_files(layout: DataLayout, named: Path | None = None) -> list[Path]
     except (OSError, yaml.YAMLError, dg.DagsterError, CheckError) as error:
         problem = str(error).partition("\n")[0]
         raise SettingsError(
-            f"{team} is no workspace of code locations: {problem}",
-            remedy="mend it, or name another with --workspace",
+            f"{team} is no workspace of code locations: {problem}", remedy="mend it, or name another with --workspace"
         ) from None
     return [team, own]
 

@@ -4,9 +4,7 @@ from typing import Final
 
 import dagster as dg
 
-from capsim_dagster.orchestration.dagster_private import (
-    AssetGraph,
-)
+from capsim_dagster.orchestration.dagster_private import AssetGraph
 from capsim_dagster.schemas import Resource
 
 HOST_INVENTORY: Final = dg.AssetKey("host_inventory")

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from capsim_dagster.orchestration.dagster_private import (
-    NOT_FINISHED_STATUSES,
-    AssetPartitionStatus,
-)
+from capsim_dagster.orchestration.dagster_private import NOT_FINISHED_STATUSES, AssetPartitionStatus
 from capsim_dagster.orchestration.month_span import MonthSpan
 from capsim_dagster.orchestration.months import (
     PARTITION_TAG,

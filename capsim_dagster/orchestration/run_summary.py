@@ -6,10 +6,7 @@ from typing import Final
 
 import dagster as dg
 
-from capsim_dagster.orchestration.dagster_private import (
-    DagsterAssetCheckFailedError,
-    SerializableErrorInfo,
-)
+from capsim_dagster.orchestration.dagster_private import DagsterAssetCheckFailedError, SerializableErrorInfo
 from capsim_dagster.orchestration.waiting import WaitError
 
 _NOT_SUMMED: Final = ("months", "pending_months", "problems")

@@ -14,10 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from capsim_dagster.errors import StorageError
-from capsim_dagster.orchestration.dagster_private import (
-    SqlEventLogStorage,
-    SqlRunStorage,
-)
+from capsim_dagster.orchestration.dagster_private import SqlEventLogStorage, SqlRunStorage
 from capsim_dagster.orchestration.findings import recorded_status
 from capsim_dagster.orchestration.history import Records, inventory_versions
 from capsim_dagster.orchestration.keys import PROCESSED_DATA

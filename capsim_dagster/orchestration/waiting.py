@@ -14,10 +14,7 @@ from typing import Final, Protocol
 import dagster as dg
 
 from capsim_dagster.errors import CapsimError
-from capsim_dagster.orchestration.dagster_private import (
-    ConcurrencyClaimStatus,
-    pop_captured_interrupt,
-)
+from capsim_dagster.orchestration.dagster_private import ConcurrencyClaimStatus, pop_captured_interrupt
 from capsim_dagster.orchestration.dead_runs import HOST_TAG, release_dead_runs
 
 _POLL_SECONDS: Final = 0.25
