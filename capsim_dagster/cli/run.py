@@ -29,7 +29,7 @@ from capsim_dagster.schemas.months import months_between, yearmonth
 from capsim_dagster.text import megabytes
 
 if TYPE_CHECKING:
-    from capsim_dagster.orchestration.launch import CheckSummary, RunSummary
+    from capsim_dagster.orchestration.run_summary import CheckSummary, RunSummary
     from capsim_dagster.pipeline.platform import Platform
     from capsim_dagster.settings import Chosen, Settings
 

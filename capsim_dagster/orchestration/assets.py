@@ -8,7 +8,6 @@ import dagster as dg
 from capsim_dagster.legacy_feed.contract import FeedContract
 from capsim_dagster.orchestration import metadata
 from capsim_dagster.orchestration.check_specs import Months
-from capsim_dagster.orchestration.checks import check_trends
 from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.gates import require_gates
@@ -25,22 +24,16 @@ from capsim_dagster.orchestration.keys import (
 from capsim_dagster.orchestration.month_span import replace_span
 from capsim_dagster.orchestration.monthly_assets import monthly_csv, processed_data
 from capsim_dagster.orchestration.months import ends_asked, last_month_asked
-from capsim_dagster.orchestration.partitions import forget_dates, forget_months
+from capsim_dagster.orchestration.partitions import forget
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.orchestration.status import is_of_other_fleet
+from capsim_dagster.orchestration.trends import check_trends
 from capsim_dagster.pipeline import audit_page, pictures, stages
 from capsim_dagster.pipeline.feed_pictures import audit_pictures
 from capsim_dagster.pipeline.fleet_pictures import inventory_pictures
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.plots.checks import check_trends_picture
-from capsim_dagster.schemas import (
-    ExpectedUtilization,
-    Hosts,
-    MasterTelemetry,
-    TimePeriods,
-    TruthEvents,
-    TruthSeries,
-)
+from capsim_dagster.schemas import ExpectedUtilization, Hosts, MasterTelemetry, TimePeriods, TruthEvents, TruthSeries
 from capsim_dagster.simulation.telemetry import MODEL_VERSION, fleet_hash
 
 _TAGS: Final = {"cadence": "on_demand"}
@@ -93,8 +86,8 @@ def host_inventory() -> dg.AssetsDefinition:
         with clear_failure():
             inventory = stages.host_inventory(platform)
         if is_other:
-            forgotten = forget_months(context.instance, MONTHLY, but=context.run.tags)
-            dates = forget_dates(context.instance, DATED)
+            forgotten = forget(context.instance, MONTHLY, context.run.tags)
+            dates = forget(context.instance, DATED)
             replace_span(platform.layout, ends_asked(context.run.tags))
             context.log.info(
                 f"another fleet: the months of the one before are forgotten, {forgotten} in all, and {dates} of its "
@@ -165,9 +158,7 @@ def master_parquet() -> dg.AssetsDefinition:
         metadata={"dagster/column_schema": metadata.column_schema(MasterTelemetry)},
     )
     def master_parquet(
-        context: dg.AssetExecutionContext,
-        platform: dg.ResourceParam[Platform],
-        progress: dg.ResourceParam[Progress],
+        context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform], progress: dg.ResourceParam[Progress]
     ) -> dg.MaterializeResult[None]:
         """Every host x resource x day: daily P95 utilization, one Parquet file, with its settings in the footer."""
         with (
@@ -204,9 +195,7 @@ def ground_truth() -> dg.AssetsDefinition:
         },
     )
     def ground_truth(
-        context: dg.AssetExecutionContext,
-        platform: dg.ResourceParam[Platform],
-        progress: dg.ResourceParam[Progress],
+        context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform], progress: dg.ResourceParam[Progress]
     ) -> dg.MaterializeResult[None]:
         """What really happened: noise-free expectation, every event, and each series' parameters and breach date.
 

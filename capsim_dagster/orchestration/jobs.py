@@ -1,16 +1,10 @@
-"""The jobs a person launches, and the schedules that keep fleet and published datasets up to date."""
+"""The jobs that a person launches: what each makes, and for which partitions."""
 
-import datetime as dt
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Final
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition  # not exported
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES  # not exported
-from dagster._utils.schedules import is_valid_cron_schedule  # not exported
 
-from capsim_dagster.errors import SettingsError, listed
+from capsim_dagster.orchestration.dagster_private import UnresolvedAssetJobDefinition
 from capsim_dagster.orchestration.keys import (
     DATED,
     GROUND_TRUTH,
@@ -25,296 +19,53 @@ from capsim_dagster.orchestration.keys import (
     TIER3_DAILY,
     TIME_DIMENSION,
 )
-from capsim_dagster.orchestration.partitions import (
-    RANGE_END_TAG,
-    RANGE_START_TAG,
-    Standing,
-    day_of,
-    hour_key,
-    hour_of,
-    key_of,
-    month_ranges,
-    ranges_named,
-    standing,
-)
-from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.pipeline.publication import late_hours
-from capsim_dagster.schemas.months import month_name, month_start, months_between, yearmonth
-from capsim_dagster.settings import DataGeneration, Settings
 
 FULL_REFRESH: Final = "full_refresh"
 MONTHLY_REFRESH: Final = "monthly_refresh"
 REFINE_FEED: Final = "refine_feed"
 PANEL_REFRESH: Final = "panel_refresh"
-LOADING_JOBS: Final = (FULL_REFRESH, MONTHLY_REFRESH, REFINE_FEED)
-"""The jobs that load months into `processed_data`."""
-_PANEL: Final = dg.AssetSelection.assets(*ON_DEMAND)
-_PUBLICATION: Final = dg.AssetSelection.assets(*DATED, TIER1_REALTIME)
 DAILY_PUBLICATION: Final = "daily_publication"
 HOURLY_PUBLICATION: Final = "hourly_publication"
-PUBLICATION_JOBS: Final = (DAILY_PUBLICATION, HOURLY_PUBLICATION)
-_HOUR: Final = dt.timedelta(hours=1)
+LOADING_JOBS: Final = (FULL_REFRESH, MONTHLY_REFRESH, REFINE_FEED)
+"""The jobs that load months into `processed_data`."""
 
 
-def full_refresh() -> UnresolvedAssetJobDefinition:
-    """Return the job from inventory to table: everything for the months chosen, as one ordered run."""
-    return dg.define_asset_job(
-        FULL_REFRESH,
-        selection=dg.AssetSelection.all() - _PANEL - _PUBLICATION,
-        description="Everything, for the months chosen, as one run: inventory, calendar, master, truth, feed, table.",
-    )
-
-
-def monthly_refresh() -> UnresolvedAssetJobDefinition:
-    """Return the job that brings one month or a range up to date."""
-    return dg.define_asset_job(
-        MONTHLY_REFRESH,
-        selection=dg.AssetSelection.assets(
-            TIME_DIMENSION,
-            MASTER_PARQUET,
-            GROUND_TRUTH,
-            *MONTHLY_CSV.values(),
-            PROCESSED_DATA,
-            REFINERY_AUDIT,
+def build_jobs() -> list[UnresolvedAssetJobDefinition]:
+    """Return all jobs."""
+    made_of, on_demand = dg.AssetSelection.assets, dg.AssetSelection.assets(*ON_DEMAND)
+    feed = (*MONTHLY_CSV.values(), PROCESSED_DATA, REFINERY_AUDIT)
+    return [
+        dg.define_asset_job(
+            FULL_REFRESH,
+            dg.AssetSelection.all() - on_demand - made_of(*DATED, TIER1_REALTIME),
+            description="Everything, for the months chosen, as one run: inventory, calendar, master, truth, feed, "
+            "table.",
         ),
-        description="One month or a range: extends calendar, master and truth as far as asked, then feed and table.",
-    )
-
-
-def panel_refresh() -> UnresolvedAssetJobDefinition:
-    """Return the job that makes the server-metrics panel of the master, and validates it."""
-    return dg.define_asset_job(
-        PANEL_REFRESH,
-        selection=_PANEL,
-        description="The server-metrics panel: the master as one wide Parquet file, and its validated copy.",
-    )
-
-
-def refine_feed() -> UnresolvedAssetJobDefinition:
-    """Return the job that loads months of a user's feed: it needs nothing of the simulator."""
-    return dg.define_asset_job(
-        REFINE_FEED,
-        selection=dg.AssetSelection.assets(PROCESSED_DATA, REFINERY_AUDIT),
-        description=(
-            "Months of the feed into the table, and the audit page; nothing is simulated or written into the feed. "
-            "Which feed: refinery.feed_dir, or the resource `feed` of the run."
+        dg.define_asset_job(
+            MONTHLY_REFRESH,
+            made_of(TIME_DIMENSION, MASTER_PARQUET, GROUND_TRUTH, *feed),
+            description="One month or a range: extends calendar, master and truth as far as asked, then feed and "
+            "table.",
         ),
-    )
-
-
-def missing_months(
-    generation: DataGeneration, present: Iterable[int], *, failed: Iterable[int] = (), today: dt.date, limit: int
-) -> list[int]:
-    """Return the complete months to ask for, at most `limit`: those that are not there, and no others.
-
-    Those that were never tried come first, the oldest before the others: months that fail again and again are not to
-    keep the rest from being asked for.
-
-    Args:
-        generation: The fleet and its window.
-        present: Months that are there or on their way, as YYYYMM.
-        failed: Months that failed when they were last tried.
-        today: Today's date, in UTC; its own month is not complete.
-        limit: Most months to return.
-    """
-    held, tried = set(present), set(failed)
-    missing = [month for month in complete_months(generation, today=today) if month not in held]
-    return sorted(sorted(missing, key=lambda month: month in tried)[:limit])
-
-
-def complete_months(generation: DataGeneration, *, today: dt.date) -> list[int]:
-    """Return the months from the window's start to the last one that is over, as YYYYMM.
-
-    Args:
-        generation: The fleet and its window.
-        today: Today's date, in UTC; its own month is not complete.
-    """
-    last_complete = month_start(today) - dt.timedelta(days=1)
-    if last_complete < generation.start_date:
-        return []
-    return [yearmonth(month) for month in months_between(generation.start_date, last_complete)]
-
-
-def require_cron(name: str, cron: str) -> None:
-    """Make sure that a setting of `automation` is a cron schedule.
-
-    Raises:
-        SettingsError: If it is not: it could never tick.
-    """
-    if not is_valid_cron_schedule(cron):
-        raise SettingsError(
-            f"automation.{name}: found {cron!r}, which is no cron schedule",
-            remedy="five fields: minute, hour, day of month, month, day of week, e.g. '0 6 2 * *'",
-        )
-
-
-def monthly_schedule(settings: Settings, months: dg.PartitionsDefinition[str]) -> dg.ScheduleDefinition:
-    """Return the schedule of `monthly_refresh`.
-
-    Args:
-        settings: The fleet and its window; when it ticks, how many months it asks for at most, and how many in one run.
-        months: The partitions of `processed_data`.
-
-    Raises:
-        SettingsError: If it could never tick.
-    """
-    generation, automation = settings.data_generation, settings.automation
-    require_cron("monthly_cron", automation.monthly_cron)
-
-    @dg.schedule(
-        job_name=MONTHLY_REFRESH,
-        name="monthly_refresh_schedule",
-        cron_schedule=automation.monthly_cron,
-        execution_timezone="UTC",
-        description=(
-            "Asks for the complete months that are missing in processed_data, or failed when they were last tried: "
-            f"at most {automation.max_months_per_tick} a tick, months in a row as one run. A month that an unfinished "
-            "run loads is not asked for again. Settings: section automation."
+        dg.define_asset_job(
+            REFINE_FEED,
+            made_of(PROCESSED_DATA, REFINERY_AUDIT),
+            description="Months of the feed into the table, and the audit page; nothing is simulated or written into "
+            "the feed. Which feed: refinery.feed_dir, or the resource `feed` of the run.",
         ),
-    )
-    def monthly_refresh_schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        if settings.refinery.feed_dir is not None:
-            # Its months come when somebody delivers them.
-            return dg.SkipReason(
-                f"the table holds the feed in {settings.refinery.feed_dir}: feed_sensor asks for its months"
-            )
-        today = context.scheduled_execution_time.date()
-        over = complete_months(generation, today=today)
-        complete = [month for month in over if months.has_partition_key(key_of(month))]
-        if not complete:
-            return dg.SkipReason(f"no month is over yet since the first day, {generation.start_date}")
-        found = standing(context.instance, PROCESSED_DATA, months, complete, jobs=LOADING_JOBS)
-        asked = missing_months(
-            generation,
-            {*found.present, *found.under_way},
-            failed=found.failed,
-            today=today,
-            limit=automation.max_months_per_tick,
-        )
-        if not asked:
-            return dg.SkipReason(_nothing_to_ask(found, today, complete[-1], is_window_over=over[-1] > complete[-1]))
-        ranges = month_ranges(asked, automation.max_months_per_run)
-        return [_request(today.isoformat(), [key_of(month) for month in part]) for part in ranges]
-
-    return monthly_refresh_schedule
-
-
-def _nothing_to_ask(found: Standing, today: dt.date, last: int, *, is_window_over: bool) -> str:
-    """Return why a tick asks for nothing."""
-    if found.under_way:
-        runs = listed(sorted({run for ids in found.under_way.values() for run in ids}))
-        return (
-            f"{ranges_named(found.under_way)}: unfinished runs load these months already ({runs}); no other is missing"
-        )
-    if is_window_over:
-        return f"every month up to {month_name(last)} is there; later ones: automation.months_after_window"
-    return f"every complete month before {month_start(today):%Y-%m} is there"
-
-
-def daily_publication() -> UnresolvedAssetJobDefinition:
-    """Return the job that archives and publishes days."""
-    return dg.define_asset_job(
-        DAILY_PUBLICATION,
-        selection=dg.AssetSelection.assets(HOURLY_ARCHIVE, TIER3_DAILY),
-        description="Days of the archive, and the daily dataset (tier 3) of them: one day, or a range as one run.",
-    )
-
-
-def hourly_publication() -> UnresolvedAssetJobDefinition:
-    """Return the job that publishes hours of the archive."""
-    return dg.define_asset_job(
-        HOURLY_PUBLICATION,
-        selection=dg.AssetSelection.assets(TIER2_HOURLY),
-        description="The hourly dataset (tier 2) of hours that are whole in the archive: one hour, or a range.",
-    )
-
-
-def daily_schedule(platform: Platform) -> dg.ScheduleDefinition:
-    """Return the schedule of `daily_publication`.
-
-    Args:
-        platform: The window, and when it ticks.
-
-    Raises:
-        SettingsError: If it could never tick.
-    """
-    start, cron = platform.generation.start_date, platform.settings.automation.daily_cron
-    require_cron("daily_cron", cron)
-
-    @dg.schedule(
-        job_name=DAILY_PUBLICATION,
-        name="daily_publication_schedule",
-        cron_schedule=cron,
-        execution_timezone="UTC",
-        description="Asks for archive and daily dataset of the day before the tick. Settings: automation.daily_cron.",
-    )
-    def daily_publication_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        yesterday = context.scheduled_execution_time.date() - dt.timedelta(days=1)
-        if yesterday < start:
-            return dg.SkipReason(f"no day is over yet since the first day, {start}")
-        key = yesterday.isoformat()
-        return dg.RunRequest(run_key=key, partition_key=key)
-
-    return daily_publication_schedule
-
-
-def hourly_schedule(platform: Platform) -> dg.ScheduleDefinition:
-    """Return the schedule of `hourly_publication`.
-
-    Args:
-        platform: Archive and hourly dataset, when it ticks, and how far back it looks.
-
-    Raises:
-        SettingsError: If it could never tick.
-    """
-    automation = platform.settings.automation
-    require_cron("hourly_cron", automation.hourly_cron)
-
-    @dg.schedule(
-        job_name=HOURLY_PUBLICATION,
-        name="hourly_publication_schedule",
-        cron_schedule=automation.hourly_cron,
-        execution_timezone="UTC",
-        description=(
-            "Asks for the hours that are whole in the archive and not published, or published from another file: of "
-            f"the last {automation.late_hours_days} days. Settings: automation.hourly_cron, late_hours_days."
+        dg.define_asset_job(
+            PANEL_REFRESH,
+            on_demand,
+            description="The server-metrics panel: the master as one wide Parquet file, and its validated copy.",
         ),
-    )
-    def hourly_publication_schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        now = context.scheduled_execution_time.astimezone(dt.UTC)
-        unfinished = dg.RunsFilter(job_name=HOURLY_PUBLICATION, statuses=NOT_FINISHED_STATUSES)
-        runs = context.instance.get_runs(filters=unfinished)
-        if runs:
-            return dg.SkipReason(f"an unfinished run publishes hours: {listed(run.run_id for run in runs)}")
-        keys = [hour_key(hour.day, hour.hour) for hour in late_hours(platform, now=now)]
-        if not keys:
-            return dg.SkipReason("every hour that is whole in the archive is published")
-        return [_request(f"{now:%Y-%m-%dT%H:%M}", part) for part in hour_ranges(keys)]
-
-    return hourly_publication_schedule
-
-
-def hour_ranges(keys: Iterable[str]) -> list[list[str]]:
-    """Return the keys of hours as ranges without a gap, in order: what a run can ask for.
-
-    >>> hour_ranges(["2026-01-15-23:00", "2026-01-16-00:00", "2026-01-16-02:00"])
-    [['2026-01-15-23:00', '2026-01-16-00:00'], ['2026-01-16-02:00']]
-    """
-    ordered = sorted(keys)
-    ranges = [[key] for key in ordered[:1]]
-    for before, key in pairwise(ordered):
-        if _instant(key) - _instant(before) == _HOUR:
-            ranges[-1].append(key)
-        else:
-            ranges.append([key])
-    return ranges
-
-
-def _instant(key: str) -> dt.datetime:
-    return dt.datetime.combine(day_of(key), dt.time(hour_of(key)))
-
-
-def _request(when: str, keys: Sequence[str]) -> dg.RunRequest:
-    """Return the request for a range of partitions; ticking twice at one time names the same run."""
-    tags = {RANGE_START_TAG: keys[0], RANGE_END_TAG: keys[-1]}
-    return dg.RunRequest(run_key=f"{when} {keys[0]}...{keys[-1]}", tags=tags)
+        dg.define_asset_job(
+            DAILY_PUBLICATION,
+            made_of(HOURLY_ARCHIVE, TIER3_DAILY),
+            description="Days of the archive, and the daily dataset (tier 3) of them: one day, or a range as one run.",
+        ),
+        dg.define_asset_job(
+            HOURLY_PUBLICATION,
+            made_of(TIER2_HOURLY),
+            description="The hourly dataset (tier 2) of hours that are whole in the archive: one hour, or a range.",
+        ),
+    ]
