@@ -7,12 +7,13 @@ import os
 import re
 import string
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from capsim_dagster.schemas import Resource
+from capsim_dagster.schemas import Column, Resource
+from capsim_dagster.schemas.feed import FEED
 from capsim_dagster.schemas.months import month_name
 from capsim_dagster.settings import LegacyFeed
 
@@ -79,9 +80,12 @@ class FeedContract:
 
     def header(self, resource: Resource) -> tuple[str, ...]:
         """Return the column labels that capsim writes in a resource's files."""
-        columns = self.settings.resources[resource]
-        labels = (self.settings.date_columns[0], self.settings.host_columns[0], columns.value_column)
-        return labels if columns.capacity_column is None else (*labels, columns.capacity_column)
+        return tuple(written_columns(self.settings, resource))
+
+    def columns(self, resource: Resource) -> list[Column]:
+        """Return the columns that capsim writes in a resource's files, as labelled there."""
+        written = written_columns(self.settings, resource)
+        return [replace(column, name=label) for label, column in written.items()]
 
     def piece(self, path: Path) -> FeedPiece | None:
         """Return which piece a file is, or None if its name or folder breaks the layout."""
@@ -158,6 +162,13 @@ class FeedContract:
                 parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{patterns[name]})")
                 seen.add(name)
         return re.compile("".join(parts))
+
+
+def written_columns(settings: LegacyFeed, resource: Resource) -> dict[str, Column]:
+    """Return the columns that capsim writes in a resource's files by their labels: the first of each list, in order."""
+    columns = settings.resources[resource]
+    labels = (settings.date_columns[0], settings.host_columns[0], columns.value_column, columns.capacity_column)
+    return {label: column for label, column in zip(labels, FEED, strict=True) if label is not None}
 
 
 def _listed(folder: Path | str, on_error: Callable[[OSError], None]) -> list[os.DirEntry[str]]:

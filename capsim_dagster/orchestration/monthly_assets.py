@@ -22,8 +22,8 @@ from capsim_dagster.pipeline.month_checks import FeedMonths, Reports
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.refinery.load import LoadedMonth
 from capsim_dagster.refinery.rules import READER_VERSION
-from capsim_dagster.schemas import ProcessedData
 from capsim_dagster.schemas.months import month_name
+from capsim_dagster.schemas.tables import TABLES
 from capsim_dagster.simulation.telemetry import MODEL_VERSION
 
 _TAGS: Final = {"cadence": "monthly"}
@@ -50,7 +50,7 @@ def monthly_csv(months: Months, contract: FeedContract, policy: dg.BackfillPolic
                 tags=_TAGS,
                 code_version=MODEL_VERSION,
                 description=f"Legacy feed of {resource}: one CSV a month, as such shops receive it.",
-                metadata={"dagster/column_schema": metadata.feed_schema(contract.header(resource))},
+                metadata={"dagster/column_schema": metadata.column_schema(contract.columns(resource))},
             )
             for resource, key in MONTHLY_CSV.items()
         ],
@@ -115,7 +115,7 @@ def processed_data(months: Months, policy: dg.BackfillPolicy) -> dg.AssetsDefini
                     "all.\n\nLines that are not sound are in rejected_lines, with the reason; feed_files accounts for "
                     "each file. The feed is capsim's own, or the one that the resource `feed` names."
                 ),
-                metadata={"dagster/column_schema": metadata.column_schema(ProcessedData)},
+                metadata={"dagster/column_schema": metadata.column_schema(TABLES["processed_data"])},
             )
         ],
         check_specs=checks,

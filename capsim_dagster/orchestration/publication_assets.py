@@ -15,22 +15,19 @@ from capsim_dagster.orchestration.check_specs import Days, Hours, archive_checks
 from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.gates import barred_days, require_gates
 from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE, MASTER_PARQUET, OWNERS, TIER2_HOURLY, TIER3_DAILY
+from capsim_dagster.orchestration.metadata import column_schema
 from capsim_dagster.orchestration.partition_events import Made, PartitionEvent
 from capsim_dagster.orchestration.partitions import day_of, hour_of
 from capsim_dagster.orchestration.progress import Progress
-from capsim_dagster.orchestration.publication_metadata import (
-    archived_day,
-    dataset_schema,
-    published_day,
-    published_hour,
-)
+from capsim_dagster.orchestration.publication_metadata import archived_day, published_day, published_hour
 from capsim_dagster.pipeline import publication, publication_hours
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.publication_checks import DAILY_CLAIMS, HOURLY_CLAIMS, reports_of
-from capsim_dagster.publication.columns import COLUMNS, Column
+from capsim_dagster.publication.columns import COLUMNS
 from capsim_dagster.publication.export import now_utc
 from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.tier2.columns import COLUMNS as HOUR_COLUMNS
+from capsim_dagster.schemas import Column
 from capsim_dagster.settings import Automation
 from capsim_dagster.simulation.telemetry import MODEL_VERSION
 from capsim_dagster.system_errors import is_interrupt
@@ -103,7 +100,7 @@ def _spec(
         tags={"cadence": "hourly" if key == TIER2_HOURLY else "daily"},
         code_version=MODEL_VERSION,
         description=description,
-        metadata={"dagster/column_schema": dataset_schema(columns)} if columns else {},
+        metadata={"dagster/column_schema": column_schema(columns)} if columns else {},
     )
 
 

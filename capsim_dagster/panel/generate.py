@@ -144,7 +144,7 @@ def fleet_of(generation: DataGeneration) -> pl.DataFrame:
 
 
 def largest_capacities(hosts: pl.DataFrame) -> dict[str, float]:
-    """Return the largest capacity of the fleet by column of `schemas.Hosts`."""
+    """Return the largest capacity of the fleet by column of `schemas.fleet.HOSTS`."""
     return {name: float(hosts.get_column(name).to_numpy().max()) for name in CAPACITY_COLUMNS.values()}
 
 

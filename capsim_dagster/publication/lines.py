@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
-from capsim_dagster.publication.columns import SCHEMA, TRAFFIC, UTILIZATIONS
+from capsim_dagster.publication.columns import HOUR_SCHEMA, SCHEMA, TRAFFIC, UTILIZATIONS
 from capsim_dagster.schemas import FULL_UTILIZATION
 from capsim_dagster.schemas.terms import HOST_ID_PATTERN
 
@@ -29,11 +29,6 @@ _NUMBERS: Final = (*UTILIZATIONS, *TRAFFIC)
 _LINE_SCHEMA: Final = pa.schema(
     [*_TEXT_COLUMNS.items(), *((name, pa.float64()) for name in _NUMBERS), ("meta", pa.struct(list(_META.items())))]
 )
-_NAMES: Final = pa.dictionary(pa.int32(), pa.string())
-HOUR_SCHEMA: Final = pa.schema(
-    [pa.field(f.name, _NAMES if pa.types.is_string(f.type) else f.type, nullable=f.nullable) for f in SCHEMA]
-)
-"""Columns of an hour in memory: as in the file, texts as dictionaries."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from capsim_dagster.audits.finding import Finding, Severity
 from capsim_dagster.errors import PublicationError
-from capsim_dagster.publication.columns import SCHEMA
+from capsim_dagster.publication.columns import HOUR_SCHEMA, SCHEMA
 from capsim_dagster.publication.describe import DATASET, name_of, table_schema
 from capsim_dagster.publication.examine import TEXTS, Broken, Examination, examine
 from capsim_dagster.publication.findings import (
@@ -28,7 +28,6 @@ from capsim_dagster.publication.findings import (
 )
 from capsim_dagster.publication.folder import manifest_text
 from capsim_dagster.publication.hour_files import source_path
-from capsim_dagster.publication.lines import HOUR_SCHEMA
 from capsim_dagster.publication.manifest import DATA_NAME, MANIFEST_NAME, Manifest, parse_manifest
 from capsim_dagster.publication.untrusted import UNREADABLE, footer_facts, opened
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
