@@ -78,15 +78,6 @@ class FeedContract:
         """Return a path as tables and messages name it: under the root, with slashes."""
         return path.relative_to(self.root).as_posix()
 
-    def header(self, resource: Resource) -> tuple[str, ...]:
-        """Return the column labels that capsim writes in a resource's files."""
-        return tuple(written_columns(self.settings, resource))
-
-    def columns(self, resource: Resource) -> list[Column]:
-        """Return the columns that capsim writes in a resource's files, as labelled there."""
-        written = written_columns(self.settings, resource)
-        return [replace(column, name=label) for label, column in written.items()]
-
     def piece(self, path: Path) -> FeedPiece | None:
         """Return which piece a file is, or None if its name or folder breaks the layout."""
         return self.named(self.relative(path)) if path.is_relative_to(self.root) else None
@@ -164,11 +155,11 @@ class FeedContract:
         return re.compile("".join(parts))
 
 
-def written_columns(settings: LegacyFeed, resource: Resource) -> dict[str, Column]:
-    """Return the columns that capsim writes in a resource's files by their labels: the first of each list, in order."""
+def written_columns(settings: LegacyFeed, resource: Resource) -> list[Column]:
+    """Return the columns that capsim writes in a resource's files, named by the first of each list of labels."""
     columns = settings.resources[resource]
     labels = (settings.date_columns[0], settings.host_columns[0], columns.value_column, columns.capacity_column)
-    return {label: column for label, column in zip(labels, FEED, strict=True) if label is not None}
+    return [replace(column, name=label) for label, column in zip(labels, FEED, strict=True) if label is not None]
 
 
 def _listed(folder: Path | str, on_error: Callable[[OSError], None]) -> list[os.DirEntry[str]]:

@@ -169,10 +169,11 @@ def plain_dialect(settings: LegacyFeed, resource: Resource) -> Dialect:
     It takes the first of each list of candidates, and a decimal point where it may. Fields are in quotes where a day
     or a value would hold the delimiter.
     """
+    written = written_columns(settings, resource)
     delimiter, date_format = settings.delimiters[0], settings.date_formats[0]
     decimal = "." if "." in settings.decimal_signs else ","
     return Dialect(
-        columns=tuple(LabelledColumn(label, of.name) for label, of in written_columns(settings, resource).items()),
+        columns=tuple(LabelledColumn(labelled.name, of.name) for labelled, of in zip(written, FEED, strict=False)),
         date_format=date_format,
         delimiter=delimiter,
         decimal=decimal,

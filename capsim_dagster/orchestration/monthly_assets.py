@@ -7,7 +7,7 @@ from typing import Final
 import dagster as dg
 
 from capsim_dagster.errors import CapsimError, FeedError, GateError
-from capsim_dagster.legacy_feed.contract import FeedContract
+from capsim_dagster.legacy_feed.contract import FeedContract, written_columns
 from capsim_dagster.orchestration import metadata, partition_events
 from capsim_dagster.orchestration.check_specs import Months, feed_checks, table_checks
 from capsim_dagster.orchestration.failures import clear_failure
@@ -50,7 +50,9 @@ def monthly_csv(months: Months, contract: FeedContract, policy: dg.BackfillPolic
                 tags=_TAGS,
                 code_version=MODEL_VERSION,
                 description=f"Legacy feed of {resource}: one CSV a month, as such shops receive it.",
-                metadata={"dagster/column_schema": metadata.column_schema(contract.columns(resource))},
+                metadata={
+                    "dagster/column_schema": metadata.column_schema(written_columns(contract.settings, resource))
+                },
             )
             for resource, key in MONTHLY_CSV.items()
         ],

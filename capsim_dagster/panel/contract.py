@@ -7,19 +7,16 @@ from typing import Final
 
 import pyarrow as pa
 
-from capsim_dagster.schemas import FULL_UTILIZATION, Column, Type, arrow
-from capsim_dagster.schemas.fleet import CAPACITY_UNITS, PERCENT
+from capsim_dagster.schemas import Column, Type, arrow
+from capsim_dagster.schemas.column import percentage
+from capsim_dagster.schemas.fleet import CAPACITY_UNITS, HOSTS
 from capsim_dagster.settings import Flag, Panel, PanelMetric
 
 KEY: Final = ("server_id", "timestamp")
 """Columns that identify a row, and by which the file is sorted."""
 FOOTER_KEY: Final = "capsim_panel"
 """Key of the Parquet metadata that says, as JSON, which servers and days a panel of capsim's must hold."""
-_TEXTS: Final = {
-    "business_unit": "Business unit of the server's department.",
-    "region": "Data-centre region.",
-    "criticality": "Service criticality.",
-}
+_TEXTS: Final = tuple(column for column in HOSTS if column.name in ("business_unit", "region", "criticality"))
 _FLAGS: Final = {
     Flag.IS_WEEKEND: "Saturday or Sunday.",
     Flag.IS_HOLIDAY: "Bank holiday in the server's region.",
@@ -77,7 +74,7 @@ def columns(panel: Panel) -> list[Column]:
     return [
         Column("server_id", Type.TEXT, f"Server: {panel.server_prefix} and the number of the host."),
         Column("timestamp", Type.TIMESTAMP, "The day, at midnight."),
-        *(Column(name, Type.TEXT, text) for name, text in _TEXTS.items()),
+        *_TEXTS,
         *(metric_column(name, metric) for name, metric in panel.metrics.items()),
         *(Column(flag.value, Type.FLAG, _FLAGS[flag]) for flag in panel.flags),
     ]
@@ -85,18 +82,12 @@ def columns(panel: Panel) -> list[Column]:
 
 def metric_column(name: str, metric: PanelMetric) -> Column:
     """Return the column of a metric."""
-    is_percent = metric.unit == "percent"
     part = {"in": "inbound ", "out": "outbound ", None: ""}[metric.direction]
     series = "A series of its own, of" if metric.own else "Daily P95 of"
-    return Column(
-        name,
-        Type.DOUBLE,
-        f"{series} {part}{metric.resource} load; null = no value.",
-        PERCENT if is_percent else CAPACITY_UNITS[metric.resource],
-        nullable=True,
-        minimum=0,
-        maximum=FULL_UTILIZATION if is_percent else None,
-    )
+    text = f"{series} {part}{metric.resource} load; null = no value."
+    if metric.unit == "percent":
+        return percentage(name, text)
+    return Column(name, Type.DOUBLE, text, CAPACITY_UNITS[metric.resource], nullable=True, minimum=0)
 
 
 def arrow_schema(panel: Panel, *, encode_names: bool = False) -> pa.Schema:

@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from capsim_dagster.schemas import FULL_UTILIZATION, Column, Resource, Type
+from capsim_dagster.schemas import Column, Resource, Type
 from capsim_dagster.schemas.arrow import arrow_schema
+from capsim_dagster.schemas.column import percentage
 
 PERCENT: Final = "percent of capacity"
 UTILIZATIONS: Final = tuple(resource.value for resource in Resource)
@@ -11,8 +12,7 @@ TRAFFIC: Final = ("net_in_mbps", "net_out_mbps")
 
 
 def _utilization(name: str) -> Column:
-    what = f"Utilization of {name} in the interval; null = the agent reported nothing."
-    return Column(name, Type.DOUBLE, what, PERCENT, nullable=True, minimum=0.0, maximum=FULL_UTILIZATION)
+    return percentage(name, f"Utilization of {name} in the interval; null = the agent reported nothing.", PERCENT)
 
 
 def _traffic(name: str, direction: str) -> Column:

@@ -8,6 +8,8 @@ from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from typing import Final
 
+from capsim_dagster.schemas.terms import FULL_UTILIZATION
+
 
 class Type(StrEnum):
     """What a column holds, by DuckDB's name for it."""
@@ -27,6 +29,7 @@ class Type(StrEnum):
     DOUBLE = "DOUBLE"
 
 
+PERCENT: Final = "% of capacity"
 ANY_TEXT: Final = "(?s)."
 """Pattern of texts that are not empty."""
 _FIELD_TYPES: Final = {
@@ -87,3 +90,8 @@ class Column:
         'y DOUBLE NOT NULL'
         """
         return f"{self.name} {self.type}" + ("" if self.nullable else " NOT NULL")
+
+
+def percentage(name: str, description: str, unit: str = PERCENT, kind: Type = Type.DOUBLE) -> Column:
+    """Return a column of utilizations, from 0 to 100 or missing."""
+    return Column(name, kind, description, unit, nullable=True, minimum=0.0, maximum=FULL_UTILIZATION)

@@ -3,10 +3,9 @@
 from dataclasses import replace
 from typing import Final
 
-from capsim_dagster.schemas.column import ANY_TEXT, Column, Type
+from capsim_dagster.schemas.column import ANY_TEXT, Column, Type, percentage
 from capsim_dagster.schemas.faults import FileFault, LineFault
 from capsim_dagster.schemas.fleet import CAPACITY, HOST_KEY, RESOURCE_KEY
-from capsim_dagster.schemas.terms import FULL_UTILIZATION
 
 _PATH: Final = Column("path", Type.TEXT, "File, relative to the feed directory.", pattern=ANY_TEXT)
 _MONTH: Final = Column("yearmonth", Type.INT32, "Month as YYYYMM.", is_key=True)
@@ -14,7 +13,7 @@ _MONTH: Final = Column("yearmonth", Type.INT32, "Month as YYYYMM.", is_key=True)
 FEED: Final = (
     Column("date", Type.DATE, "The day."),
     Column("host_id", Type.TEXT, "Key into hosts."),
-    Column("p95_util", Type.DOUBLE, "Daily P95 utilization; empty = gap.", "%", nullable=True),
+    percentage("p95_util", "Daily P95 utilization; empty = gap.", "%"),
     Column("capacity", Type.INT64, "Capacity of the resource."),
 )
 """The columns of a legacy feed file by the master's names; labels are settings, and the last may be absent."""
@@ -23,15 +22,7 @@ PROCESSED_DATA: Final = (
     Column("ds", Type.TIMESTAMP, "The day, at midnight.", is_key=True),
     HOST_KEY,
     RESOURCE_KEY,
-    Column(
-        "y",
-        Type.DOUBLE,
-        "Daily P95 utilization; null = gap.",
-        "%",
-        nullable=True,
-        minimum=0,
-        maximum=FULL_UTILIZATION,
-    ),
+    percentage("y", "Daily P95 utilization; null = gap.", "%"),
     Column("cap", Type.DOUBLE, "Ceiling for saturating growth, 100.0.", "%"),
     replace(CAPACITY, description="Capacity of the resource; null = the feed has no such column.", nullable=True),
 )

@@ -2,10 +2,9 @@
 
 from typing import Final
 
-from capsim_dagster.schemas.column import ANY_TEXT, Column, Type
+from capsim_dagster.schemas.column import ANY_TEXT, PERCENT, Column, Type, percentage
 from capsim_dagster.schemas.terms import (
     CAPACITY_COLUMNS,
-    FULL_UTILIZATION,
     HOST_ID_PATTERN,
     EventKind,
     Resource,
@@ -13,7 +12,6 @@ from capsim_dagster.schemas.terms import (
     Variant,
 )
 
-PERCENT: Final = "% of capacity"
 _POINTS: Final = "% points"
 _DAY: Final = Column("date", Type.DATE, "The day.", is_key=True)
 HOST_KEY: Final = Column("host_id", Type.TEXT, "Key into hosts.", is_key=True)
@@ -90,15 +88,7 @@ MASTER: Final = (
     _DAY,
     HOST_KEY,
     RESOURCE_KEY,
-    Column(
-        "p95_util",
-        Type.FLOAT,
-        "Daily P95 utilization, two decimals; null = the agent reported nothing.",
-        PERCENT,
-        nullable=True,
-        minimum=0,
-        maximum=FULL_UTILIZATION,
-    ),
+    percentage("p95_util", "Daily P95 utilization, two decimals; null = the agent reported nothing.", kind=Type.FLOAT),
     CAPACITY,
 )
 """Every host x resource x day: daily P95 utilization."""
@@ -108,10 +98,7 @@ EXPECTED_UTILIZATION: Final = (
     HOST_KEY,
     RESOURCE_KEY,
     Column(
-        "expected_util",
-        Type.FLOAT,
-        "Noise-free expectation before clipping, two decimals; goes on above 100.",
-        PERCENT,
+        "expected_util", Type.FLOAT, "Noise-free expectation before clipping, two decimals; goes on above 100.", PERCENT
     ),
 )
 """What each series would be without noise, events and bounds: the truth to score a forecast against."""

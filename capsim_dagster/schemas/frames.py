@@ -1,31 +1,17 @@
 """Columns as frames have them, and what keeps a frame from being a table with such columns."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
 
 import polars as pl
 
 from capsim_dagster.errors import plural
+from capsim_dagster.schemas.arrow import arrow_schema
 from capsim_dagster.schemas.column import Column, Type
-
-_TYPES: Final[dict[Type, pl.DataType]] = {
-    Type.TEXT: pl.String(),
-    Type.DATE: pl.Date(),
-    Type.TIMESTAMP: pl.Datetime("us"),
-    Type.INSTANT: pl.Datetime("us", "UTC"),
-    Type.FLAG: pl.Boolean(),
-    Type.INT8: pl.Int8(),
-    Type.INT16: pl.Int16(),
-    Type.INT32: pl.Int32(),
-    Type.INT64: pl.Int64(),
-    Type.FLOAT: pl.Float32(),
-    Type.DOUBLE: pl.Float64(),
-}
 
 
 def frame_schema(columns: Iterable[Column]) -> pl.Schema:
     """Return the types of a frame by its columns' names."""
-    return pl.Schema({column.name: _TYPES[column.type] for column in columns})
+    return pl.Schema(arrow_schema(columns))
 
 
 def broken_rules(columns: Sequence[Column], frame: pl.DataFrame) -> list[str]:
@@ -36,7 +22,8 @@ def broken_rules(columns: Sequence[Column], frame: pl.DataFrame) -> list[str]:
     missing = [column.name for column in columns if column.name not in frame.columns]
     if missing:
         return [f"column {name} is missing" for name in missing]
-    rules = dict(rule for column in columns for rule in _rules(column))
+    types = frame_schema(columns)
+    rules = dict(rule for column in columns for rule in _rules(column, types[column.name]))
     keys = [column.name for column in columns if column.is_key]
     if keys:
         rules[f"{', '.join(keys)} is not unique"] = pl.struct(keys).is_duplicated()
@@ -44,10 +31,10 @@ def broken_rules(columns: Sequence[Column], frame: pl.DataFrame) -> list[str]:
     return [f"{said} in {plural(n, 'row')}" for said, n in zip(rules, counts, strict=True) if n]
 
 
-def _rules(column: Column) -> Iterator[tuple[str, pl.Expr]]:
+def _rules(column: Column, kind: pl.DataType) -> Iterator[tuple[str, pl.Expr]]:
     """Yield what is said of rows that break a rule of a column, and which those are."""
     name, given = column.name, pl.col(column.name)
-    value = given.cast(_TYPES[column.type], strict=False)
+    value = given.cast(kind, strict=False)
     yield f"{name} is no {column.type}", given.is_not_null() & value.is_null()
     if not column.nullable:
         yield f"{name} is null", given.is_null()

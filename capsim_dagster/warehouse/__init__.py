@@ -276,7 +276,6 @@ def _require_version(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 def _other_columns(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Return the columns that tables should have and have not, as when another tool has replaced one."""
-    columns = connection.execute("SELECT table_name, column_name, data_type FROM duckdb_columns()").fetchall()
-    found = {(table, name, kind) for table, name, kind in columns}
+    found = {*connection.execute("SELECT table_name, column_name, data_type FROM duckdb_columns()").fetchall()}
     wanted = [(table, column.name, column.type) for table, columns in TABLES.items() for column in columns]
     return [f"{table}.{name} {kind}" for table, name, kind in wanted if (table, name, kind) not in found]

@@ -3,8 +3,9 @@
 from typing import Final
 
 from capsim_dagster.publication.columns import PERCENT
-from capsim_dagster.schemas import FULL_UTILIZATION, Column, Resource, Type
+from capsim_dagster.schemas import Column, Resource, Type
 from capsim_dagster.schemas.arrow import arrow_schema
+from capsim_dagster.schemas.column import percentage
 
 DATASET: Final = "tier2_hourly"
 """Name of the hourly dataset, and of its folder."""
@@ -14,8 +15,7 @@ STATISTICS: Final = ("mean", "p50", "p95", "max")
 
 
 def _statistic(name: str, what: str) -> Column:
-    text = f"{what}; null = no sample of the hour has a value."
-    return Column(name, Type.DOUBLE, text, PERCENT, nullable=True, minimum=0.0, maximum=FULL_UTILIZATION)
+    return percentage(name, f"{what}; null = no sample of the hour has a value.", PERCENT)
 
 
 COLUMNS: Final = (
