@@ -14,13 +14,7 @@ from capsim_dagster.orchestration.checks import build_checks
 from capsim_dagster.orchestration.dead_runs import killed_runs_sensor
 from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.feed_sensor import feed_sensor
-from capsim_dagster.orchestration.jobs import (
-    full_refresh,
-    monthly_refresh,
-    monthly_schedule,
-    panel_refresh,
-    refine_feed,
-)
+from capsim_dagster.orchestration.jobs import build_jobs
 from capsim_dagster.orchestration.live_asset import tier1_realtime
 from capsim_dagster.orchestration.month_span import recorded_span
 from capsim_dagster.orchestration.panel_assets import build_panel_assets
@@ -32,13 +26,8 @@ from capsim_dagster.orchestration.partitions import (
 )
 from capsim_dagster.orchestration.progress import LogProgress, Progress
 from capsim_dagster.orchestration.publication_assets import build_publication_assets
-from capsim_dagster.orchestration.publication_jobs import (
-    daily_publication,
-    daily_schedule,
-    hourly_publication,
-    hourly_schedule,
-)
 from capsim_dagster.orchestration.run_retention import history_sensor
+from capsim_dagster.orchestration.schedules import daily_schedule, hourly_schedule, monthly_schedule
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas.months import yearmonth
 from capsim_dagster.settings import Settings, directory_settings
@@ -81,14 +70,7 @@ def build_definitions(
     return dg.Definitions(
         assets=assets,
         asset_checks=build_checks(),
-        jobs=[
-            full_refresh(),
-            monthly_refresh(),
-            refine_feed(),
-            panel_refresh(),
-            daily_publication(),
-            hourly_publication(),
-        ],
+        jobs=build_jobs(),
         schedules=[monthly_schedule(settings, partitions), daily_schedule(platform), hourly_schedule(platform)],
         sensors=[
             feed_sensor(platform, partitions),

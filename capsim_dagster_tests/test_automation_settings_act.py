@@ -11,13 +11,12 @@ import pytest
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.orchestration.feed_sensor import feed_sensor
 from capsim_dagster.orchestration.instance import open_instance
-from capsim_dagster.orchestration.jobs import monthly_schedule
 from capsim_dagster.orchestration.keys import PROCESSED_DATA
 from capsim_dagster.orchestration.launch import patience_of
 from capsim_dagster.orchestration.partitions import backfill_policy, monthly_partitions
 from capsim_dagster.orchestration.progress import LogProgress
-from capsim_dagster.orchestration.publication_jobs import daily_schedule, hourly_schedule
 from capsim_dagster.orchestration.run_retention import history_of
+from capsim_dagster.orchestration.schedules import daily_schedule, hourly_schedule, monthly_schedule
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.publication_hours import late_hours
 from capsim_dagster.publication.hour_files import hour_path

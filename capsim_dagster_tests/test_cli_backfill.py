@@ -19,7 +19,7 @@ from capsim_dagster.cli import capsim
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.errors import CapsimError, FeedError, PartitionError, SettingsError
 from capsim_dagster.orchestration.keys import PROCESSED_DATA, REFINERY_AUDIT
-from capsim_dagster.orchestration.partitions import month_of, ranges_named
+from capsim_dagster.orchestration.months import month_of, ranges_named
 from capsim_dagster_tests.conftest import small_settings
 from capsim_dagster_tests.foreign_feed import OTHER_TOOL, expected_rows, file_of, foreign_platform, write_feed
 from capsim_dagster_tests.orchestration.memory import MemoryInstance, in_memory

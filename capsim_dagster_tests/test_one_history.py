@@ -1,6 +1,10 @@
 """After each command the UI and `status` know what lies on the disk: every partition, and how its checks ended."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -140,6 +144,38 @@ def test_ui_and_disk_agree_after_each_command(story: str, tmp_path: Path, monkey
             assert listed[::-1] == asked
             assert not job or len(ui.runs(job)) == len([each for each in asked if each[0] == job])
             assert all(not key.startswith("capsim/process") for run in ui.runs() for key in run.tags)
+
+
+@pytest.mark.slow
+def test_days_that_the_live_server_made_whole_are_recorded_once_and_by_the_next_start_if_it_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, day = DataLayout(tmp_path / "work"), "2023-01-04"
+    monkeypatch.setenv("CAPSIM__STORAGE__LOCAL_BASE_PATH", str(layout.root))
+    monkeypatch.setenv("CAPSIM_CONFIG", str(CONFIG))
+    for name, value in FLEET.items():
+        monkeypatch.setenv(f"CAPSIM__DATA_GENERATION__{name}", value)
+
+    def serve_until(end: str, signal_number: int) -> None:
+        words = ["tier1", "serve", "--from", f"{day}T00:00", "--speed", "30000", "--port", "0"]
+        with subprocess.Popen([sys.executable, "-m", "capsim_dagster.cli", *words]) as server:
+            deadline = time.monotonic() + 120
+            while not [*layout.archive.glob(end)] and time.monotonic() < deadline:
+                time.sleep(0.02)
+            server.send_signal(signal_number)
+        assert server.returncode in (0, -signal.SIGKILL)
+
+    serve_until("20230105/00.*", signal.SIGKILL)
+    serve_until("20230105/03.*", signal.SIGINT)
+    serve_until("20230105/05.*", signal.SIGINT)
+
+    require_status(on_disk(layout))
+    with open_ui(layout) as ui:
+        require_agreement(on_disk(layout), ui.assets())
+        (run,) = [run for run in ui.runs() if run.status == "SUCCESS"]
+    assert on_disk(layout)["hourly_archive"] == {day}
+    assert run.job == "daily_publication"
+    assert run.tags[COMMAND_TAG].startswith("capsim tier1 serve --from")
 
 
 def test_what_is_refused_fails_its_partition_and_the_run_and_the_rest_is_recorded(

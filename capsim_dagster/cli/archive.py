@@ -68,9 +68,9 @@ def archive(
 
 def _archive(platform: "Platform", days: list[dt.date], today: dt.date, terminal: Console) -> int:
     """Write the days, with a bar in a terminal; return how many were refused."""
+    from capsim_dagster.orchestration.jobs import DAILY_PUBLICATION
     from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE
     from capsim_dagster.orchestration.publication_assets import day_of_archive
-    from capsim_dagster.orchestration.publication_jobs import DAILY_PUBLICATION
     from capsim_dagster.pipeline.publication import hourly_archive
 
     table = Table("day", "hours", "lines", "MB", "", title="Archive", title_justify="left")

@@ -110,7 +110,7 @@ def _backfill(opened: "Chosen", months: list[int] | None, terminal: Console, *, 
     from capsim_dagster.orchestration.bars import BarProgress
     from capsim_dagster.orchestration.instance import open_instance
     from capsim_dagster.orchestration.month_span import widen_span
-    from capsim_dagster.orchestration.partitions import ranges_named
+    from capsim_dagster.orchestration.months import ranges_named
     from capsim_dagster.pipeline.directory import require_simulated
     from capsim_dagster.pipeline.platform import Platform
 
@@ -161,8 +161,8 @@ def _run_all(
     from dagster import DagsterExecutionInterruptedError
 
     from capsim_dagster.orchestration.backfill import run_backfill
+    from capsim_dagster.orchestration.months import ranges_named
     from capsim_dagster.orchestration.origin import command_tag
-    from capsim_dagster.orchestration.partitions import ranges_named
 
     summaries, code = run_backfill(definitions, instance, plan, command_tag(command_line())), 0
     for number, part in enumerate(plan.runs, start=1):
@@ -186,7 +186,7 @@ def _run_all(
 
 def _print_plan(terminal: Console, plan: "Plan", *, with_runs: bool) -> None:
     """Print what is to be done, and what is not; with the months of each run, if asked for."""
-    from capsim_dagster.orchestration.partitions import ranges_named
+    from capsim_dagster.orchestration.months import ranges_named
 
     def say(text: str) -> None:
         terminal.print(text, soft_wrap=True, highlight=False)

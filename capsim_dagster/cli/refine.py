@@ -142,7 +142,7 @@ def _require_same_origin(chosen: "Chosen") -> None:
 def _recording(platform: "Platform", months: Sequence[int]) -> "AbstractContextManager[CommandRun]":
     from capsim_dagster.orchestration.jobs import REFINE_FEED
     from capsim_dagster.orchestration.keys import PROCESSED_DATA, REFINERY_AUDIT
-    from capsim_dagster.orchestration.partitions import key_of
+    from capsim_dagster.orchestration.months import key_of
 
     keys = [key_of(month) for month in months]
     return recording(platform.settings, REFINE_FEED, [PROCESSED_DATA, REFINERY_AUDIT], keys, months=months)
@@ -179,7 +179,7 @@ def _record(platform: "Platform", month: "RefinedMonth", record: "CommandRun") -
     """Record what became of a month; one that was refused is judged by the rows that it keeps."""
     from capsim_dagster.orchestration.keys import PROCESSED_DATA
     from capsim_dagster.orchestration.monthly_assets import month_of_table
-    from capsim_dagster.orchestration.partitions import key_of
+    from capsim_dagster.orchestration.months import key_of
 
     if month.loaded is not None:
         record.made(PROCESSED_DATA, month_of_table(platform, month.loaded, month.reports), key_of(month.month))

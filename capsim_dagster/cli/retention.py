@@ -88,7 +88,7 @@ def _forget(plan: "RetentionPlan", layout: "DataLayout") -> None:
     """Tell the run history which days are gone; those that an earlier, killed removal took along too."""
     from capsim_dagster.orchestration.command_runs import forget_removed
     from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE, TIER2_HOURLY, TIER3_DAILY
-    from capsim_dagster.orchestration.partitions import day_of
+    from capsim_dagster.orchestration.months import day_of
 
     def is_gone(dataset: "Dataset", key: str) -> bool:
         day = day_of(key)

@@ -2,9 +2,11 @@
 
 import datetime as dt
 import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import click
 
@@ -20,6 +22,8 @@ from capsim_dagster.cli.options import (
     say,
     window,
 )
+from capsim_dagster.cli.recording import recording, warn
+from capsim_dagster.errors import CapsimError
 
 if TYPE_CHECKING:
     from capsim_dagster.publication.live.interval import LiveFleet
@@ -99,7 +103,59 @@ def serve(  # noqa: PLR0913 click hands over each option
         record()
         say(f"capsim: {line}")
 
-    live.serve(_fleet(settings), options, announce)
+    with _DaysRecorder(settings) as days:
+        live.serve(_fleet(settings), replace(options, day_over=days.add), announce)
+
+
+class _DaysRecorder:
+    """Records days of the archive that the server has made whole, beside its work: clients do not wait for it."""
+
+    def __init__(self, settings: "Settings") -> None:
+        self._settings, self._context = settings, click.get_current_context()
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="history")
+        self._asked: list[Future[None]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait until what is whole is recorded; what nobody foresaw is raised."""
+        self._worker.shutdown()
+        for asked in self._asked:
+            asked.result()
+
+    def add(self, day: dt.date) -> None:
+        """Have a day recorded, if it is whole."""
+        self._asked.append(self._worker.submit(self._record, day))
+
+    def _record(self, day: dt.date) -> None:
+        try:
+            self._record_whole(day)
+        except CapsimError as error:
+            # The archive is written all the same; `capsim archive --date` records the day as well.
+            warn(f"{day} is not recorded, so the UI does not show it: {error}")
+
+    def _record_whole(self, day: dt.date) -> None:
+        from capsim_dagster.pipeline.platform import Platform
+        from capsim_dagster.pipeline.publication import archived_day
+
+        # A fleet that runs ahead of the clock archives days that Dagster has no partitions for yet.
+        is_over = self._settings.data_generation.start_date <= day < dt.datetime.now(dt.UTC).date()
+        platform = Platform(self._settings)
+        if not is_over or (made := archived_day(platform, day)) is None:
+            return
+        from capsim_dagster.orchestration.command_runs import recorded_version
+        from capsim_dagster.orchestration.jobs import DAILY_PUBLICATION
+        from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE
+        from capsim_dagster.orchestration.publication_assets import day_of_archive
+
+        if recorded_version(platform.layout, HOURLY_ARCHIVE, str(day)) == made.sha256:
+            return
+        with (
+            self._context.scope(cleanup=False),
+            recording(self._settings, DAILY_PUBLICATION, [HOURLY_ARCHIVE], [str(day)]) as record,
+        ):
+            record.made(HOURLY_ARCHIVE, day_of_archive(platform, made), str(day))
 
 
 def _fleet(settings: "Settings") -> "LiveFleet":

@@ -136,9 +136,9 @@ class _Export:
         """Record the hours as they are published; there is nothing to record of none."""
         if self._dry_run or not chosen:
             return nullcontext()
+        from capsim_dagster.orchestration.jobs import HOURLY_PUBLICATION
         from capsim_dagster.orchestration.keys import TIER2_HOURLY
-        from capsim_dagster.orchestration.partitions import hour_key
-        from capsim_dagster.orchestration.publication_jobs import HOURLY_PUBLICATION
+        from capsim_dagster.orchestration.months import hour_key
 
         keys = [hour_key(hour.day, hour.hour) for hour in chosen]
         return recording(self._settings, HOURLY_PUBLICATION, [TIER2_HOURLY], keys)
@@ -146,7 +146,7 @@ class _Export:
     def _record(self, exported: "ExportedHour", record: "CommandRun") -> None:
         """Look at the hour as a consumer would, and record what is found."""
         from capsim_dagster.orchestration.keys import TIER2_HOURLY
-        from capsim_dagster.orchestration.partitions import hour_key
+        from capsim_dagster.orchestration.months import hour_key
         from capsim_dagster.orchestration.publication_assets import hour_of_tier2
         from capsim_dagster.pipeline.platform import Platform
         from capsim_dagster.pipeline.publication_hours import verified_hour

@@ -96,8 +96,8 @@ def export(  # noqa: PLR0913 click hands over each option
 
 
 def _recording(settings: "Settings", days: list[dt.date]) -> "AbstractContextManager[CommandRun]":
+    from capsim_dagster.orchestration.jobs import DAILY_PUBLICATION
     from capsim_dagster.orchestration.keys import TIER3_DAILY
-    from capsim_dagster.orchestration.publication_jobs import DAILY_PUBLICATION
 
     return recording(settings, DAILY_PUBLICATION, [TIER3_DAILY], [str(day) for day in days])
 

@@ -24,7 +24,7 @@ from capsim_dagster.orchestration.keys import (
 from capsim_dagster.orchestration.month_span import replace_span
 from capsim_dagster.orchestration.monthly_assets import monthly_csv, processed_data
 from capsim_dagster.orchestration.months import ends_asked, last_month_asked
-from capsim_dagster.orchestration.partitions import forget_dates, forget_months
+from capsim_dagster.orchestration.partitions import forget
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.orchestration.status import is_of_other_fleet
 from capsim_dagster.orchestration.trends import check_trends
@@ -86,8 +86,8 @@ def host_inventory() -> dg.AssetsDefinition:
         with clear_failure():
             inventory = stages.host_inventory(platform)
         if is_other:
-            forgotten = forget_months(context.instance, MONTHLY, but=context.run.tags)
-            dates = forget_dates(context.instance, DATED)
+            forgotten = forget(context.instance, MONTHLY, context.run.tags)
+            dates = forget(context.instance, DATED)
             replace_span(platform.layout, ends_asked(context.run.tags))
             context.log.info(
                 f"another fleet: the months of the one before are forgotten, {forgotten} in all, and {dates} of its "
@@ -158,9 +158,7 @@ def master_parquet() -> dg.AssetsDefinition:
         metadata={"dagster/column_schema": metadata.column_schema(MASTER)},
     )
     def master_parquet(
-        context: dg.AssetExecutionContext,
-        platform: dg.ResourceParam[Platform],
-        progress: dg.ResourceParam[Progress],
+        context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform], progress: dg.ResourceParam[Progress]
     ) -> dg.MaterializeResult[None]:
         """Every host x resource x day: daily P95 utilization, one Parquet file, with its settings in the footer."""
         with (
@@ -198,9 +196,7 @@ def ground_truth() -> dg.AssetsDefinition:
         },
     )
     def ground_truth(
-        context: dg.AssetExecutionContext,
-        platform: dg.ResourceParam[Platform],
-        progress: dg.ResourceParam[Progress],
+        context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform], progress: dg.ResourceParam[Progress]
     ) -> dg.MaterializeResult[None]:
         """What really happened: noise-free expectation, every event, and each series' parameters and breach date.
 

@@ -13,7 +13,7 @@ from capsim_dagster.orchestration.dead_runs import release_dead_runs
 from capsim_dagster.orchestration.jobs import FULL_REFRESH, MONTHLY_REFRESH, REFINE_FEED
 from capsim_dagster.orchestration.keys import HOST_INVENTORY, PROCESSED_DATA, REFINERY_AUDIT
 from capsim_dagster.orchestration.launch import run_job
-from capsim_dagster.orchestration.partitions import month_of, month_ranges, ranges_named
+from capsim_dagster.orchestration.months import month_of, month_ranges, ranges_named
 from capsim_dagster.orchestration.run_summary import RunSummary
 from capsim_dagster.orchestration.states import Status
 from capsim_dagster.orchestration.status import is_of_other_fleet, read_status

@@ -76,11 +76,7 @@ AUDIT_CHECKS: Final = (
     _blocking(
         REFINERY_AUDIT, "reconciliation", "Every line of every loaded file is in the table or in rejected_lines."
     ),
-    _blocking(
-        REFINERY_AUDIT,
-        "row_parity",
-        "All months hold every sound line, with the content of the master.",
-    ),
+    _blocking(REFINERY_AUDIT, "row_parity", "All months hold every sound line, with the content of the master."),
     _blocking(
         REFINERY_AUDIT,
         "injected_defects_are_found",
@@ -136,7 +132,7 @@ _TABLE_CLAIMS: Final = {
     "hosts_are_known": "Every row belongs to a host of the inventory.",
 }
 _ARCHIVE_CLAIMS: Final = {
-    "row_parity": "24 whole hour files hold one line for each host and interval, as they were written.",
+    "row_parity": "24 whole hour files hold one line for each host and interval, as they were written."
 }
 _TIER3_CLAIMS: Final = {
     "manifest_is_sound": "The manifest follows its schema, was not edited, is of this day and agrees with itself.",

@@ -29,8 +29,8 @@ from capsim_dagster.orchestration.keys import (
     WAREHOUSE_POOL,
 )
 from capsim_dagster.orchestration.metadata import audit_page, check_result, refined_feed
-from capsim_dagster.orchestration.partition_events import Made
-from capsim_dagster.orchestration.partitions import month_of
+from capsim_dagster.orchestration.months import month_of
+from capsim_dagster.orchestration.partitioned import Made
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.pipeline import checks, panel, stages
 from capsim_dagster.pipeline.audit_page import AuditPage

@@ -13,24 +13,26 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import dagster as dg
-from dagster._core.definitions.data_version import DATA_VERSION_TAG  # not exported
-from dagster._core.events import (  # not exported
-    AssetMaterializationPlannedData,
-    AssetObservationData,
-    StepMaterializationData,
-)
-from dagster._core.execution.api import create_execution_plan  # not exported
-from dagster._core.execution.plan.objects import StepFailureData, StepSuccessData, UserFailureData  # not exported
-from dagster._core.snap import snapshot_from_execution_plan  # not exported
 from sqlalchemy.exc import SQLAlchemyError
 
 from capsim_dagster.errors import CapsimError
+from capsim_dagster.orchestration.dagster_private import (
+    DATA_VERSION_TAG,
+    AssetMaterializationPlannedData,
+    AssetObservationData,
+    StepFailureData,
+    StepMaterializationData,
+    StepSuccessData,
+    UserFailureData,
+    create_execution_plan,
+    snapshot_from_execution_plan,
+)
 from capsim_dagster.orchestration.dead_runs import held_run, host_tag, release_dead_runs
 from capsim_dagster.orchestration.instance import open_instance
 from capsim_dagster.orchestration.metadata import check_result
 from capsim_dagster.orchestration.month_span import widen_span
 from capsim_dagster.orchestration.origin import command_tag, origin_of, without_secrets
-from capsim_dagster.orchestration.partition_events import Made, evaluation, latest_target
+from capsim_dagster.orchestration.partitioned import Made, evaluation, latest_target
 from capsim_dagster.orchestration.partitions import partition_tags
 from capsim_dagster.pipeline.month_checks import Reports
 from capsim_dagster.storage import DataLayout
@@ -257,11 +259,23 @@ def recorded(
         run.finish()
 
 
+def recorded_version(layout: DataLayout, asset: dg.AssetKey, partition: str) -> str | None:
+    """Return the digest of a partition as it was last recorded; None = it was not, or there is no history.
+
+    Raises:
+        StorageError: If the history cannot be opened.
+    """
+    if not layout.dagster_home.exists():
+        return None
+    chosen = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition])
+    with open_instance(layout) as instance:
+        records = instance.fetch_materializations(chosen, limit=1).records
+    event = records[0].asset_materialization if records else None
+    return event.tags.get(DATA_VERSION_TAG) if event and event.tags else None
+
+
 def forget_removed(
-    layout: DataLayout,
-    gone: Mapping[dg.AssetKey, Callable[[str], bool]],
-    command: str,
-    warn: Callable[[str], None],
+    layout: DataLayout, gone: Mapping[dg.AssetKey, Callable[[str], bool]], command: str, warn: Callable[[str], None]
 ) -> None:
     """Tell the history which partitions are no longer there; a run with the name of the command observes each asset.
 

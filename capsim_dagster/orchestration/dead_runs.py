@@ -13,9 +13,8 @@ from typing import Final
 
 import dagster as dg
 import psutil
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES  # not exported
-from dagster._core.storage.tags import HIDDEN_TAG_PREFIX  # not exported
 
+from capsim_dagster.orchestration.dagster_private import HIDDEN_TAG_PREFIX, NOT_FINISHED_STATUSES
 from capsim_dagster.storage.locks import held, is_held, remove_abandoned
 
 HOST_TAG: Final = f"{HIDDEN_TAG_PREFIX}capsim_host"

@@ -21,26 +21,25 @@ from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
-from dagster._core.events.log import EventLogEntry  # not exported
-from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
-from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
-from dagster._serdes import ConfigurableClassData
-from dagster._utils.concurrency import ConcurrencyClaimStatus
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import QueuePool
 
+from capsim_dagster.orchestration.dagster_private import (
+    SQLITE_BUSY_TIMEOUT_SECONDS,
+    AssetCheckExecutionsTable,
+    ConcurrencyClaimStatus,
+    ConfigurableClassData,
+    EventLogEntry,
+    SqlEventLogStorageTable,
+    SqliteEventLogStorage,
+)
 from capsim_dagster.orchestration.dead_runs import RunLocks
 from capsim_dagster.orchestration.waiting import Patience, claimed_in_turn
 
 _OPEN_DATABASES: Final = 16
 """There is a database a run; a web server that has shown hundreds of them keeps the latest open."""
-_ENDS: Final = (
-    dg.DagsterEventType.RUN_SUCCESS,
-    dg.DagsterEventType.RUN_FAILURE,
-    dg.DagsterEventType.RUN_CANCELED,
-)
+_ENDS: Final = (dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED)
 
 
 class EngineReusingEventLog(SqliteEventLogStorage):

@@ -12,7 +12,8 @@ from capsim_dagster.errors import CapsimError, listed
 from capsim_dagster.orchestration.jobs import LOADING_JOBS, REFINE_FEED
 from capsim_dagster.orchestration.keys import PROCESSED_DATA
 from capsim_dagster.orchestration.month_span import widen_span
-from capsim_dagster.orchestration.partitions import key_of, month_ranges, range_tags, ranges_named, standing
+from capsim_dagster.orchestration.months import key_of, month_ranges, range_tags, ranges_named
+from capsim_dagster.orchestration.partitions import standing
 from capsim_dagster.pipeline import feed_watch
 from capsim_dagster.pipeline.feed_watch import Look, Snapshot
 from capsim_dagster.pipeline.platform import Platform

@@ -63,11 +63,7 @@ class Seen:
 
 
 def recorded_status(
-    records: Records,
-    names: Collection[str] | None,
-    months: Sequence[int],
-    *,
-    disk: OnDisk | None = None,
+    records: Records, names: Collection[str] | None, months: Sequence[int], *, disk: OnDisk | None = None
 ) -> Status:
     """Return what is recorded of some assets and months, compared with the disk where that was looked at."""
     now = dt.datetime.now(dt.UTC)

@@ -5,25 +5,19 @@ person who goes on by hand. So each asset looks at the gates of what it is made 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import dagster as dg
-from dagster._core.event_api import PartitionKeyFilter  # not exported
-from dagster._core.storage.asset_check_execution_record import (  # not exported
-    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
-    AssetCheckExecutionRecordStatus,
-)
 
 from capsim_dagster.errors import GateError
-from capsim_dagster.orchestration.check_specs import (
-    CALENDAR_CHECKS,
-    INVENTORY_CHECKS,
-    MASTER_CHECKS,
-    PANEL_CHECKS,
+from capsim_dagster.orchestration.check_specs import CALENDAR_CHECKS, INVENTORY_CHECKS, MASTER_CHECKS, PANEL_CHECKS
+from capsim_dagster.orchestration.dagster_private import (
+    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
+    AssetCheckExecutionRecordStatus,
+    PartitionKeyFilter,
 )
 from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE, MONTHLY_CSV
-from capsim_dagster.orchestration.partitions import key_of, month_of
-from capsim_dagster.schemas.months import month_name
 
 _GATES: Final = tuple(
     spec for spec in (*INVENTORY_CHECKS, *CALENDAR_CHECKS, *MASTER_CHECKS, *PANEL_CHECKS) if spec.blocking
@@ -53,27 +47,40 @@ def require_gates(instance: dg.DagsterInstance, upstream: Iterable[dg.AssetKey])
         )
 
 
-def barred_months(instance: dg.DagsterInstance, months: Iterable[int]) -> Mapping[int, GateError]:
-    """Return the months whose feed files failed their check, as YYYYMM, and why they may not be loaded."""
-    failed = _failed_gates(instance, MONTHLY_CSV.values(), [key_of(month) for month in months])
-    return {
-        month_of(key): GateError(
-            f"{month_name(month_of(key))}: its feed did not pass its checks ({', '.join(names)}); "
-            "it keeps its previous rows",
-            remedy="materialize monthly_csv for that month again",
-        )
-        for key, names in failed.items()
-    }
+@dataclass(frozen=True)
+class PartitionGate:
+    """What bars single partitions of an asset.
+
+    Attributes:
+        upstream: What they are made from, partition by partition.
+        what: The same in words.
+        kept: What becomes of what was made before.
+        remedy: What to do.
+    """
+
+    upstream: Sequence[dg.AssetKey]
+    what: str
+    kept: str
+    remedy: str
 
 
-def barred_days(instance: dg.DagsterInstance, keys: Iterable[str]) -> Mapping[str, GateError]:
-    """Return the days, by partition key, whose archive failed its check, and why they may not be published."""
+FEED_GATE: Final = PartitionGate(
+    tuple(MONTHLY_CSV.values()), "feed", "it keeps its previous rows", "materialize monthly_csv for that month again"
+)
+ARCHIVE_GATE: Final = PartitionGate(
+    (HOURLY_ARCHIVE,), "archive", "what is published of it stays", "materialize hourly_archive for that day again"
+)
+
+
+def barred(gate: PartitionGate, instance: dg.DagsterInstance, keys: Sequence[str]) -> Mapping[str, GateError]:
+    """Return the partitions, by key, that are made from what failed its check, and why they may not be made."""
     return {
         key: GateError(
-            f"{key}: its archive did not pass its checks ({', '.join(names)}); what is published of it stays",
-            remedy="materialize hourly_archive for that day again",
+            f"{key.removesuffix('-01') if gate is FEED_GATE else key}: its {gate.what} did not pass its checks "
+            f"({', '.join(names)}); {gate.kept}",
+            remedy=gate.remedy,
         )
-        for key, names in _failed_gates(instance, [HOURLY_ARCHIVE], list(keys)).items()
+        for key, names in _failed_gates(instance, gate.upstream, keys).items()
     }
 
 

@@ -15,12 +15,10 @@ from typing import Any, Final
 
 import dagster as dg
 import yaml
-from dagster._check import CheckError  # not exported
-from dagster._core.instance.ref import InstanceRef  # not exported
-from dagster._core.workspace.load_target import WorkspaceFileTarget  # not exported
 from sqlalchemy.exc import SQLAlchemyError
 
 from capsim_dagster.errors import SettingsError, StorageError
+from capsim_dagster.orchestration.dagster_private import CheckError, InstanceRef, WorkspaceFileTarget
 from capsim_dagster.settings import shipped
 from capsim_dagster.storage import DataLayout, atomic_path
 from capsim_dagster.system_errors import clear_error
@@ -76,8 +74,7 @@ def workspace_files(layout: DataLayout, named: Path | None = None) -> list[Path]
     except (OSError, yaml.YAMLError, dg.DagsterError, CheckError) as error:
         problem = str(error).partition("\n")[0]
         raise SettingsError(
-            f"{team} is no workspace of code locations: {problem}",
-            remedy="mend it, or name another with --workspace",
+            f"{team} is no workspace of code locations: {problem}", remedy="mend it, or name another with --workspace"
         ) from None
     return [team, own]
 

@@ -3,8 +3,8 @@
 from typing import Final
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.asset_graph import AssetGraph  # not exported
 
+from capsim_dagster.orchestration.dagster_private import AssetGraph
 from capsim_dagster.schemas import Resource
 
 HOST_INVENTORY: Final = dg.AssetKey("host_inventory")

@@ -6,13 +6,12 @@ from contextlib import contextmanager
 from typing import Final
 
 import dagster as dg
-from dagster._core.definitions.job_base import InMemoryJob  # not exported
-from dagster._core.execution.api import execute_run_iterator  # not exported
 
+from capsim_dagster.orchestration.dagster_private import InMemoryJob, execute_run_iterator
 from capsim_dagster.orchestration.dead_runs import held_run, host_tag, release_dead_runs
 from capsim_dagster.orchestration.event_log import EngineReusingEventLog
+from capsim_dagster.orchestration.months import range_tags
 from capsim_dagster.orchestration.origin import origin_of
-from capsim_dagster.orchestration.partitions import range_tags
 from capsim_dagster.orchestration.run_summary import RunSummary, summary_of
 from capsim_dagster.orchestration.waiting import Patience
 
@@ -44,10 +43,7 @@ def run_job(
     with _held(instance, run_id, patience_of(definitions)):
         try:
             result = _execute(
-                definitions.resolve_job_def(job),
-                instance,
-                run_id,
-                {**range_tags(months), **host_tag(), **(tags or {})},
+                definitions.resolve_job_def(job), instance, run_id, {**range_tags(months), **host_tag(), **(tags or {})}
             )
         except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
             _record_as_cancelled(instance, run_id)
@@ -79,11 +75,7 @@ def _execute(
 ) -> dg.ExecuteInProcessResult:
     """Run a job as `execute_in_process` does, with the origin that it has in the UI."""
     run = instance.create_run_for_job(
-        job,
-        run_id=run_id,
-        run_config=_QUIET,
-        tags={**job.run_tags, **tags},
-        remote_job_origin=origin_of(job.name),
+        job, run_id=run_id, run_config=_QUIET, tags={**job.run_tags, **tags}, remote_job_origin=origin_of(job.name)
     )
     events = list(execute_run_iterator(InMemoryJob(job), run, instance))
     ended = instance.get_run_by_id(run_id)

@@ -168,10 +168,7 @@ def audit_page(page: AuditPage) -> Metadata:
 
 def refined_feed(feed: Path, page: AuditPage) -> Metadata:
     """Return of which feed an audit page tells, and how many rows the table holds of it; its totals are the feed's."""
-    return {
-        "feed": dg.MetadataValue.path(feed),
-        "dagster/row_count": dg.MetadataValue.int(page.counts["rows"]),
-    }
+    return {"feed": dg.MetadataValue.path(feed), "dagster/row_count": dg.MetadataValue.int(page.counts["rows"])}
 
 
 def relation(path: Path, name: str) -> Metadata:

@@ -4,14 +4,16 @@ What Dagster makes of them is in `partitions`; nothing here loads it, so that lo
 """
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeVar
 
 from capsim_dagster.schemas.months import first_day, month_name
 
 PARTITION_TAG: Final = "dagster/partition"
 RANGE_START_TAG: Final = "dagster/asset_partition_range_start"
 RANGE_END_TAG: Final = "dagster/asset_partition_range_end"
+
+T = TypeVar("T", int, str)
 
 _DAY_LETTERS: Final = len("2026-01-15")
 _LONGEST_MONTH: Final = dt.timedelta(days=31)
@@ -74,14 +76,16 @@ def month_ranges(months: Iterable[int], longest: int | None = None) -> list[list
     >>> month_ranges([202311, 202312, 202401], longest=2)
     [[202311, 202312], [202401]]
     """
-    ranges: list[list[int]] = []
-    for month in sorted(set(months)):
-        last = ranges[-1] if ranges else []
-        if last and month == _next_month(last[-1]) and (longest is None or len(last) < longest):
-            last.append(month)
-        else:
-            ranges.append([month])
-    return ranges
+    return _ranges(months, _next_month, longest)
+
+
+def hour_ranges(keys: Iterable[str]) -> list[list[str]]:
+    """Return the keys of hours as ranges without a gap, in order: what a run can ask for.
+
+    >>> hour_ranges(["2026-01-15-23:00", "2026-01-16-00:00", "2026-01-16-02:00"])
+    [['2026-01-15-23:00', '2026-01-16-00:00'], ['2026-01-16-02:00']]
+    """
+    return _ranges(keys, _next_hour)
 
 
 def ranges_named(months: Iterable[int]) -> str:
@@ -111,20 +115,35 @@ def dates_asked(tags: Mapping[str, str]) -> tuple[str, str] | None:
 
 def last_month_asked(tags: Mapping[str, str]) -> int | None:
     """Return the last month that a run asks for by its tags, as YYYYMM; None for a run without partitions."""
-    key = tags.get(RANGE_END_TAG) or tags.get(PARTITION_TAG)
-    return month_of(key) if key else None
+    return max(ends_asked(tags), default=None)
 
 
 def ends_asked(tags: Mapping[str, str]) -> list[int]:
     """Return the first and last month that a run asks for by its tags, as YYYYMM; none for a run without partitions."""
-    last = last_month_asked(tags)
-    return [] if last is None else [month_of(tags.get(RANGE_START_TAG) or tags[PARTITION_TAG]), last]
+    return [month_of(key) for key in dates_asked(tags) or ()]
 
 
 def months_asked(tags: Mapping[str, str], wanted: Iterable[int]) -> list[int]:
     """Return those of some months that a run asks for by its tags."""
     ends = ends_asked(tags)
     return [month for month in wanted if ends and ends[0] <= month <= ends[1]]
+
+
+def _ranges(values: Iterable[T], after: Callable[[T], T], longest: int | None = None) -> list[list[T]]:
+    """Return values as ranges in which each comes after the one before."""
+    ranges: list[list[T]] = []
+    for value in sorted(set(values)):
+        last = ranges[-1] if ranges else []
+        if last and value == after(last[-1]) and (longest is None or len(last) < longest):
+            last.append(value)
+        else:
+            ranges.append([value])
+    return ranges
+
+
+def _next_hour(key: str) -> str:
+    hour = dt.datetime.combine(day_of(key), dt.time(hour_of(key))) + dt.timedelta(hours=1)
+    return hour_key(hour.date(), hour.hour)
 
 
 def _next_month(month: int) -> int:

@@ -4,14 +4,13 @@ import re
 import sys
 from typing import Final
 
-from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME  # not exported
-from dagster._core.remote_origin import (  # not exported
+from capsim_dagster.orchestration.dagster_private import (
+    SINGLETON_REPOSITORY_NAME,
+    LoadableTargetOrigin,
     ManagedGrpcPythonEnvCodeLocationOrigin,
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin  # not exported
-
 from capsim_dagster.orchestration.instance import LOCATION, MODULE
 
 COMMAND_TAG: Final = "capsim/command"

@@ -12,7 +12,7 @@ from capsim_dagster.orchestration.check_specs import VALIDATED_CHECKS
 from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.gates import require_gates
 from capsim_dagster.orchestration.keys import MASTER_PARQUET, OWNERS, SERVER_METRICS
-from capsim_dagster.orchestration.partition_events import Made
+from capsim_dagster.orchestration.partitioned import Made
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.panel.contract import columns
 from capsim_dagster.panel.findings import PanelReport, Repair

@@ -6,51 +6,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES  # not exported
-from dagster._core.storage.partition_status_cache import AssetPartitionStatus  # not exported
 
+from capsim_dagster.orchestration.dagster_private import NOT_FINISHED_STATUSES, AssetPartitionStatus
 from capsim_dagster.orchestration.month_span import MonthSpan
 from capsim_dagster.orchestration.months import (
     PARTITION_TAG,
     RANGE_END_TAG,
     RANGE_START_TAG,
-    day_of,
+    dates_asked,
     hour_key,
-    hour_of,
     key_of,
-    last_month_asked,
     month_of,
-    month_ranges,
     months_asked,
-    range_tags,
-    ranges_named,
 )
 from capsim_dagster.schemas.months import first_day, month_end, month_start, months_between
 from capsim_dagster.settings import Automation, DataGeneration
-
-__all__ = [
-    "PARTITION_TAG",
-    "RANGE_END_TAG",
-    "RANGE_START_TAG",
-    "Standing",
-    "backfill_policy",
-    "daily_partitions",
-    "day_of",
-    "forget_dates",
-    "forget_months",
-    "hour_key",
-    "hour_of",
-    "hourly_partitions",
-    "key_of",
-    "last_month_asked",
-    "month_of",
-    "month_ranges",
-    "monthly_partitions",
-    "months_asked",
-    "range_tags",
-    "ranges_named",
-    "standing",
-]
 
 
 def monthly_partitions(
@@ -103,37 +73,23 @@ def partition_tags(partitions: dg.PartitionsDefinition[str] | None, keys: Sequen
     return {RANGE_START_TAG: first, RANGE_END_TAG: last} if len(whole) == len({*keys}) else {}
 
 
-def forget_months(instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], *, but: Mapping[str, str]) -> int:
-    """Forget what is recorded of the months of a fleet that is replaced, and return how many were forgotten.
+def forget(instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], but: Mapping[str, str] | None = None) -> int:
+    """Forget what is recorded of the partitions of a fleet that is replaced, and return how many were forgotten.
 
-    Their values are gone, or will be when their months are made anew; nothing else would tell Dagster.
+    Their values are gone, or will be when they are made anew, or name other settings; nothing else would tell Dagster.
 
     Args:
         instance: Where runs are recorded; one that cannot forget single partitions goes on showing them.
-        assets: Assets with a partition a month.
-        but: Tags of the run that replaces the fleet: the months that it asks for are made anew.
+        assets: Assets with partitions.
+        but: Tags of the run that replaces the fleet: the partitions that it asks for are made anew; None = forget all.
     """
-    forgotten = 0
+    asked, forgotten = dates_asked(but or {}), 0
     for asset in assets:
-        there = {month_of(key) for key in instance.get_materialized_partitions(asset)}
-        lost = sorted(there.difference(months_asked(but, there)))
+        there = instance.get_materialized_partitions(asset)
+        lost = sorted(key for key in there if not (asked and asked[0] <= key <= asked[1]))
         with suppress(NotImplementedError):
-            instance.wipe_asset_partitions(asset, [key_of(month) for month in lost])
+            instance.wipe_asset_partitions(asset, lost)
             forgotten += len(lost)
-    return forgotten
-
-
-def forget_dates(instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey]) -> int:
-    """Forget what is recorded of the days and hours of a fleet that is replaced, and return how many were forgotten.
-
-    Files of theirs stay, each with a manifest that names their settings; to the new fleet they are not there.
-    """
-    forgotten = 0
-    for asset in assets:
-        there = sorted(instance.get_materialized_partitions(asset))
-        with suppress(NotImplementedError):
-            instance.wipe_asset_partitions(asset, there)
-            forgotten += len(there)
     return forgotten
 
 

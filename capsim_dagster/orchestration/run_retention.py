@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Final
 
 import dagster as dg
-from dagster._core.storage.dagster_run import FINISHED_STATUSES  # not exported
-from dagster._core.storage.event_log.schema import (
+from sqlalchemy import Select, func, select
+
+from capsim_dagster.orchestration.dagster_private import (
+    FINISHED_STATUSES,
     AssetCheckExecutionsTable,
     AssetEventTagsTable,
     AssetKeyTable,
     SqlEventLogStorageTable,
 )
-from sqlalchemy import Select, func, select
-
 from capsim_dagster.orchestration.event_log import EngineReusingEventLog
 
 _MOST_RUNS: Final = 500

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import dagster as dg
-from dagster._core.errors import DagsterAssetCheckFailedError  # not exported
-from dagster_shared.error import SerializableErrorInfo  # not exported
 
+from capsim_dagster.orchestration.dagster_private import DagsterAssetCheckFailedError, SerializableErrorInfo
 from capsim_dagster.orchestration.waiting import WaitError
 
 _NOT_SUMMED: Final = ("months", "pending_months", "problems")

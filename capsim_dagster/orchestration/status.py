@@ -10,12 +10,11 @@ from functools import partial
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage  # not exported
-from dagster._core.storage.runs.sql_run_storage import SqlRunStorage  # not exported
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from capsim_dagster.errors import StorageError
+from capsim_dagster.orchestration.dagster_private import SqlEventLogStorage, SqlRunStorage
 from capsim_dagster.orchestration.findings import recorded_status
 from capsim_dagster.orchestration.history import Records, inventory_versions
 from capsim_dagster.orchestration.keys import PROCESSED_DATA

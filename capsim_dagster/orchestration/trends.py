@@ -4,11 +4,9 @@ import datetime as dt
 from typing import Final
 
 import dagster as dg
-from dagster._core.storage.asset_check_execution_record import (  # not exported
-    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
-)
 
 from capsim_dagster.orchestration.check_specs import every_check
+from capsim_dagster.orchestration.dagster_private import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 from capsim_dagster.plots.checks import CheckTrend, Evaluation, Verdict
 
 _LATEST: Final = 30

@@ -17,13 +17,15 @@ from typing import Final
 import dagster as dg
 import uvicorn
 import yaml
-from dagster._cli.proxy_server_manager import ProxyServerManager  # not exported
-from dagster._core.workspace.context import WorkspaceProcessContext  # not exported
-from dagster._core.workspace.load_target import WorkspaceFileTarget  # not exported
-from dagster._utils.log import configure_loggers  # not exported
 from dagster_webserver.version import __version__
 from dagster_webserver.webserver import DagsterWebserver
 
+from capsim_dagster.orchestration.dagster_private import (
+    ProxyServerManager,
+    WorkspaceFileTarget,
+    WorkspaceProcessContext,
+    configure_loggers,
+)
 from capsim_dagster.orchestration.ui_app import ui_app
 from capsim_dagster.storage import DataLayout
 

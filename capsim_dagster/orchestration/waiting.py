@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import dagster as dg
-from dagster._utils.concurrency import ConcurrencyClaimStatus  # not exported
-from dagster._utils.interrupts import pop_captured_interrupt  # not exported
 
 from capsim_dagster.errors import CapsimError
+from capsim_dagster.orchestration.dagster_private import ConcurrencyClaimStatus, pop_captured_interrupt
 from capsim_dagster.orchestration.dead_runs import HOST_TAG, release_dead_runs
 
 _POLL_SECONDS: Final = 0.25

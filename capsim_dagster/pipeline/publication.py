@@ -19,7 +19,7 @@ from capsim_dagster.pipeline.remote import own_master
 from capsim_dagster.publication.archive import HOSTS_AT_ONCE, HourFile, SampledFleet, write_hour
 from capsim_dagster.publication.export import Exported, export_day
 from capsim_dagster.publication.findings import Verification
-from capsim_dagster.publication.hours import inspect_day
+from capsim_dagster.publication.hours import inspect_day, look_whole
 from capsim_dagster.publication.parity import master_p95
 from capsim_dagster.publication.site import destination_of, site_of
 from capsim_dagster.publication.upload import Uploaded, upload_day
@@ -88,6 +88,19 @@ def hourly_archive(
         files.append(write_hour(fleet, platform.layout.archive, hour))
         advance(files[-1].lines)
     return ArchivedDay(day, files)
+
+
+def archived_day(platform: Platform, day: dt.date) -> ArchivedDay | None:
+    """Return a day of the archive as it lies on disk; None = it is not whole.
+
+    Raises:
+        PublicationError: If a file is there and cannot be read.
+    """
+    if not look_whole(platform.layout.archive, day):
+        return None
+    found = inspect_day(platform.layout.archive, day)
+    files = [HourFile(each.hour, each.path, each.lines, each.bytes, each.sha256, is_unchanged=False) for each in found]
+    return ArchivedDay(day, files) if all(each.is_whole for each in found) else None
 
 
 def require_day(platform: Platform, day: dt.date, *, today: dt.date) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from capsim_dagster.orchestration.partitions import key_of
+from capsim_dagster.orchestration.months import key_of
 
 
 def partition_states(

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from capsim_dagster.definitions import build_definitions
-from capsim_dagster.orchestration.partitions import RANGE_END_TAG, RANGE_START_TAG
+from capsim_dagster.orchestration.months import RANGE_END_TAG, RANGE_START_TAG
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.settings import load_settings
 from capsim_dagster_tests.conftest import CONFIG, SMALL

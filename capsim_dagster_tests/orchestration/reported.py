@@ -7,7 +7,7 @@ import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
 from capsim_dagster.orchestration.keys import DATED, HOST_INVENTORY, MONTHLY, PROCESSED_DATA, TIER1_REALTIME
-from capsim_dagster.orchestration.partitions import key_of, range_tags
+from capsim_dagster.orchestration.months import key_of, range_tags
 from capsim_dagster.settings import Settings
 from capsim_dagster.simulation.telemetry import fleet_hash
 

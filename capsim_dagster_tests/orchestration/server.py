@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from capsim_dagster.orchestration.partitions import key_of, month_of, range_tags
+from capsim_dagster.orchestration.months import key_of, month_of, range_tags
 from capsim_dagster.schemas.months import first_day, months_between, yearmonth
 
 ROOT = Path(__file__).parents[2]

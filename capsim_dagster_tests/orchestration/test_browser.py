@@ -12,7 +12,7 @@ import pytest
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.orchestration.instance import open_instance
 from capsim_dagster.orchestration.keys import GROUND_TRUTH, HOST_INVENTORY, MASTER_PARQUET, MONTHLY_CSV, TIME_DIMENSION
-from capsim_dagster.orchestration.partitions import range_tags
+from capsim_dagster.orchestration.months import range_tags
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.browsing import keep
 from capsim_dagster_tests.conftest import MONTHS

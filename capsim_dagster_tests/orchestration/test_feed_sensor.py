@@ -13,7 +13,8 @@ from capsim_dagster.definitions import build_definitions
 from capsim_dagster.legacy_feed import contract
 from capsim_dagster.orchestration.feed_sensor import feed_sensor
 from capsim_dagster.orchestration.keys import PROCESSED_DATA
-from capsim_dagster.orchestration.partitions import key_of, month_of, monthly_partitions, range_tags
+from capsim_dagster.orchestration.months import key_of, month_of, range_tags
+from capsim_dagster.orchestration.partitions import monthly_partitions
 from capsim_dagster.pipeline import feed_watch
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MakeSettings

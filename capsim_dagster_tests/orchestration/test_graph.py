@@ -9,7 +9,7 @@ from dagster_duckdb import DuckDBResource
 
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.orchestration.launch import run_job as run_in_terminal
-from capsim_dagster.orchestration.partitions import key_of, range_tags
+from capsim_dagster.orchestration.months import key_of, range_tags
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MONTHS
 from capsim_dagster_tests.orchestration.conftest import QUIET, TODAY, failure_texts, run_job

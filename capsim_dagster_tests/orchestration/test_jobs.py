@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.errors import SettingsError
-from capsim_dagster.orchestration.jobs import missing_months, monthly_schedule
 from capsim_dagster.orchestration.keys import PROCESSED_DATA
-from capsim_dagster.orchestration.partitions import key_of, monthly_partitions, range_tags
+from capsim_dagster.orchestration.months import key_of, range_tags
+from capsim_dagster.orchestration.partitions import monthly_partitions
+from capsim_dagster.orchestration.schedules import missing_months, monthly_schedule
 from capsim_dagster.settings import DataGeneration, load_settings
 from capsim_dagster_tests.conftest import CONFIG, MakeSettings
 

@@ -6,9 +6,9 @@ import pytest
 
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.orchestration.check_specs import every_check
-from capsim_dagster.orchestration.gates import barred_months
+from capsim_dagster.orchestration.gates import FEED_GATE, barred
 from capsim_dagster.orchestration.instance import open_instance
-from capsim_dagster.orchestration.partitions import range_tags
+from capsim_dagster.orchestration.months import key_of, range_tags
 from capsim_dagster.orchestration.trends import check_trends
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MONTHS
@@ -144,7 +144,7 @@ def test_a_run_that_was_killed_before_it_judged_a_month_again_does_not_lift_its_
     instance.report_run_failed(killed)
     assert check_states(instance, "monthly_csv/cpu", "row_parity")[FEBRUARY] != "FAILED"
 
-    assert set(barred_months(instance, MONTHS)) == {FEBRUARY}
+    assert set(barred(FEED_GATE, instance, [key_of(month) for month in MONTHS])) == {key_of(FEBRUARY)}
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
 from capsim_dagster.definitions import build_definitions
-from capsim_dagster.orchestration.partitions import key_of, range_tags
+from capsim_dagster.orchestration.months import key_of, range_tags
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MONTHS, small_settings
 from capsim_dagster_tests.orchestration.conftest import TODAY, run_job

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from capsim_dagster.definitions import build_definitions
-from capsim_dagster.orchestration.partitions import range_tags
+from capsim_dagster.orchestration.months import range_tags
 from capsim_dagster.orchestration.status import read_status
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MONTHS

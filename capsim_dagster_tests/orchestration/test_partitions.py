@@ -9,18 +9,15 @@ from hypothesis import strategies as st
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.orchestration.keys import PROCESSED_DATA
 from capsim_dagster.orchestration.month_span import widen_span
-from capsim_dagster.orchestration.partitions import (
-    Standing,
-    backfill_policy,
+from capsim_dagster.orchestration.months import (
     key_of,
     last_month_asked,
     month_of,
     month_ranges,
-    monthly_partitions,
     range_tags,
     ranges_named,
-    standing,
 )
+from capsim_dagster.orchestration.partitions import Standing, backfill_policy, monthly_partitions, standing
 from capsim_dagster.settings import Settings, load_settings
 from capsim_dagster.storage import DataLayout
 from capsim_dagster_tests.conftest import CONFIG, SMALL, MakeSettings

@@ -12,7 +12,7 @@ import pytest
 
 from capsim_dagster.orchestration.check_specs import every_check
 from capsim_dagster.orchestration.keys import DATED, TIER1_REALTIME
-from capsim_dagster.orchestration.partitions import day_of, hour_of
+from capsim_dagster.orchestration.months import day_of, hour_of
 from capsim_dagster.orchestration.status import read_status
 from capsim_dagster.pipeline import publication, publication_hours
 from capsim_dagster.pipeline.platform import Platform

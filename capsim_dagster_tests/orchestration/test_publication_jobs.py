@@ -8,7 +8,7 @@ import pytest
 
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.errors import SettingsError
-from capsim_dagster.orchestration.publication_jobs import hour_ranges
+from capsim_dagster.orchestration.months import hour_ranges
 from capsim_dagster.publication.hour_files import hour_path
 from capsim_dagster_tests.orchestration.conftest import TODAY
 from capsim_dagster_tests.orchestration.published_days import (

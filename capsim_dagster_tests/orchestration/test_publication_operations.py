@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from capsim_dagster.orchestration.partitions import hour_key
+from capsim_dagster.orchestration.months import hour_key
 from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.orchestration.server import serving
 

@@ -6,13 +6,14 @@ import dagster as dg
 import pytest
 
 from capsim_dagster.audits.report import AuditReport
-from capsim_dagster.orchestration import partition_events
-from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.metadata import Metadata
-from capsim_dagster.orchestration.partition_events import PartitionEvent
-from capsim_dagster.orchestration.partitions import key_of, month_of, range_tags
+from capsim_dagster.orchestration.months import key_of, range_tags
+from capsim_dagster.orchestration.partitioned import Asked, Made, Part, Partitioned, partitioned
+from capsim_dagster.orchestration.progress import LogProgress
 from capsim_dagster.orchestration.run_summary import AssetSummary, CheckSummary, RunSummary, summary_of
-from capsim_dagster_tests.conftest import MONTHS
+from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.settings import load_settings
+from capsim_dagster_tests.conftest import CONFIG, MONTHS
 from capsim_dagster_tests.orchestration.conftest import QUIET
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
@@ -36,32 +37,30 @@ def ran(reports: Reports, *, end: Callable[[], None] = nothing, stops_run: bool 
         """Name things."""
         return dg.MaterializeResult(metadata={"dagster/row_count": 12, "bytes": 300})
 
-    @dg.multi_asset(
-        specs=[dg.AssetSpec(TABLE)],
-        check_specs=[spec],
-        name="table",
-        partitions_def=PARTITIONS,
-        can_subset=True,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-    )
-    def table(context: dg.AssetExecutionContext) -> Iterator[PartitionEvent]:
-        for number, month in enumerate(map(month_of, context.partition_keys), start=1):
+    def make(asked: Asked) -> Iterator[Part]:
+        for number, month in enumerate(asked.months, start=1):
             facts: Metadata = {
                 "dagster/partition_row_count": dg.IntMetadataValue(number),
                 "bytes": dg.IntMetadataValue(100),
             }
-            yield partition_events.materialized(context, TABLE, key_of(month), facts, version=str(month))
-            report = {TABLE: {spec.name: reports[month]}} if month in reports else {}
-            yield from partition_events.evaluated(context, [spec], key_of(month), report, stops_run=stops_run)
-        with clear_failure():
-            end()
-        yield from partition_events.finished(context, [TABLE], [spec])
+            found = {spec.name: reports[month]} if month in reports else {}
+            yield Part(key_of(month), {TABLE: Made(facts, str(month), found)})
+        end()
+
+    table = partitioned(
+        Partitioned("table", [dg.AssetSpec(TABLE)], [spec], PARTITIONS, "months", make, None if stops_run else NAMES)
+    )
 
     @dg.asset_check(asset=NAMES, description="Names differ.")
     def names_differ() -> dg.AssetCheckResult:
         return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN, description="two are the same")
 
-    definitions = dg.Definitions(assets=[names, table], asset_checks=[names_differ], executor=dg.in_process_executor)
+    definitions = dg.Definitions(
+        assets=[names, table],
+        asset_checks=[names_differ],
+        resources={"platform": Platform(load_settings(CONFIG)), "progress": LogProgress()},
+        executor=dg.in_process_executor,
+    )
     with dg.DagsterInstance.ephemeral() as instance:
         job = definitions.resolve_implicit_global_asset_job_def()
         tags = range_tags(MONTHS)

@@ -16,7 +16,7 @@ import pytest
 from capsim_dagster.audits.relations import Fingerprint, PieceKey, master_fingerprints
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.orchestration.keys import MONTHLY
-from capsim_dagster.orchestration.partitions import month_of, range_tags
+from capsim_dagster.orchestration.months import month_of, range_tags
 from capsim_dagster.orchestration.states import Status, Verdict
 from capsim_dagster.orchestration.status import read_status
 from capsim_dagster.pipeline import stages

@@ -33,6 +33,7 @@ class Resumption:
         is_continued: Whether the interval before the first one is in the archive.
         skipped: Days that are not caught up, at least in part.
         left_open: Hours that are open and that it does not go on with.
+        days_over: Days that may be whole by it, or are and nobody was told when the run before was killed.
     """
 
     writer: OpenArchive
@@ -41,6 +42,7 @@ class Resumption:
     is_continued: bool
     skipped: tuple[dt.date, ...] = ()
     left_open: tuple[DayHour, ...] = ()
+    days_over: tuple[dt.date, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ def resume(root: Path, simulator: Simulator, start: dt.datetime, *, is_present: 
     every = _hours(root, is_open=True)
     opened = [hour for hour in every if (hour <= here if is_present else hour >= here)]
     left = tuple(hour for hour in every if hour not in opened and not hour.whole_path(root).exists())
-    return replace(_resume(root, simulator, start, opened, is_present=is_present), left_open=left)
+    resumed = _resume(root, simulator, start, opened, is_present=is_present)
+    before = timeline.begin(resumed.first).date() - dt.timedelta(days=1)
+    return replace(resumed, left_open=left, days_over=tuple(sorted({before, *(hour.day for hour in opened)})))
 
 
 def _resume(

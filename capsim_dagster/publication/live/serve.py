@@ -63,6 +63,8 @@ class LiveOptions:
         start: Simulated time to start from, UTC; None = the present.
         speed: Simulated seconds in a second, 1 and up.
         monotonic: Tells seconds that never go back, by which simulated time runs.
+        day_over: Called with each day that may have become whole: the server has written its last hour, or goes on
+            after one that had; it must not take long.
     """
 
     archive_root: Path
@@ -75,6 +77,7 @@ class LiveOptions:
     start: dt.datetime | None = None
     speed: float = 1.0
     monotonic: Callable[[], float] = time.monotonic
+    day_over: Callable[[dt.date], None] = lambda _day: None
 
     @property
     def is_present(self) -> bool:
@@ -139,6 +142,8 @@ class LiveSession:
         self._writer, self._next = resumed.writer, resumed.first
         current = timeline.number_at(resumed.start)
         self._announce(resumed, current)
+        for day in resumed.days_over:
+            options.day_over(day)
         if resumed.is_continued:
             for number in range(max(resumed.first - min(options.max_backlog, _MAX_REFILL), 0), resumed.first):
                 self.feed.publish(self._simulator.interval(number))
@@ -240,6 +245,8 @@ class LiveSession:
         """Give an interval, which is in the archive, to clients; say something once an hour."""
         is_first = self.feed.newest is None
         self.feed.publish(interval)
+        if interval.number % self._timeline.per_day == 0:
+            self._options.day_over(interval.begin.date() - dt.timedelta(days=1))
         self._next = interval.number + 1
         if self._timeline.place_in_hour(interval.number) == 0 and not is_first:
             self._say(self._hour_line(interval))

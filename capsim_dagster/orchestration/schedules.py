@@ -1,0 +1,205 @@
+"""The schedules: missing months once they are over, yesterday after midnight, and each hour once it is whole."""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+
+import dagster as dg
+
+from capsim_dagster.errors import SettingsError, listed
+from capsim_dagster.orchestration.dagster_private import NOT_FINISHED_STATUSES, is_valid_cron_schedule
+from capsim_dagster.orchestration.jobs import DAILY_PUBLICATION, HOURLY_PUBLICATION, LOADING_JOBS, MONTHLY_REFRESH
+from capsim_dagster.orchestration.keys import PROCESSED_DATA
+from capsim_dagster.orchestration.months import (
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    hour_key,
+    hour_ranges,
+    key_of,
+    month_ranges,
+    ranges_named,
+)
+from capsim_dagster.orchestration.partitions import Standing, standing
+from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.pipeline.publication_hours import late_hours
+from capsim_dagster.schemas.months import month_name, month_start, months_between, yearmonth
+from capsim_dagster.settings import DataGeneration, Settings
+
+
+def missing_months(
+    generation: DataGeneration, present: Iterable[int], *, failed: Iterable[int] = (), today: dt.date, limit: int
+) -> list[int]:
+    """Return the complete months to ask for, at most `limit`: those that are not there, and no others.
+
+    Those that were never tried come first, the oldest before the others: months that fail again and again are not to
+    keep the rest from being asked for.
+
+    Args:
+        generation: The fleet and its window.
+        present: Months that are there or on their way, as YYYYMM.
+        failed: Months that failed when they were last tried.
+        today: Today's date, in UTC; its own month is not complete.
+        limit: Most months to return.
+    """
+    held, tried = set(present), set(failed)
+    missing = [month for month in complete_months(generation, today=today) if month not in held]
+    return sorted(sorted(missing, key=lambda month: month in tried)[:limit])
+
+
+def complete_months(generation: DataGeneration, *, today: dt.date) -> list[int]:
+    """Return the months from the window's start to the last one that is over, as YYYYMM.
+
+    Args:
+        generation: The fleet and its window.
+        today: Today's date, in UTC; its own month is not complete.
+    """
+    last_complete = month_start(today) - dt.timedelta(days=1)
+    if last_complete < generation.start_date:
+        return []
+    return [yearmonth(month) for month in months_between(generation.start_date, last_complete)]
+
+
+def require_cron(name: str, cron: str) -> None:
+    """Make sure that a setting of `automation` is a cron schedule.
+
+    Raises:
+        SettingsError: If it is not: it could never tick.
+    """
+    if not is_valid_cron_schedule(cron):
+        raise SettingsError(
+            f"automation.{name}: found {cron!r}, which is no cron schedule",
+            remedy="five fields: minute, hour, day of month, month, day of week, e.g. '0 6 2 * *'",
+        )
+
+
+def monthly_schedule(settings: Settings, months: dg.PartitionsDefinition[str]) -> dg.ScheduleDefinition:
+    """Return the schedule of `monthly_refresh`.
+
+    Args:
+        settings: The fleet and its window; when it ticks, how many months it asks for at most, and how many in one run.
+        months: The partitions of `processed_data`.
+
+    Raises:
+        SettingsError: If it could never tick.
+    """
+    generation, automation = settings.data_generation, settings.automation
+    require_cron("monthly_cron", automation.monthly_cron)
+
+    @dg.schedule(
+        job_name=MONTHLY_REFRESH,
+        name="monthly_refresh_schedule",
+        cron_schedule=automation.monthly_cron,
+        execution_timezone="UTC",
+        description=(
+            "Asks for the complete months that are missing in processed_data, or failed when they were last tried: "
+            f"at most {automation.max_months_per_tick} a tick, months in a row as one run. A month that an unfinished "
+            "run loads is not asked for again. Settings: section automation."
+        ),
+    )
+    def monthly_refresh_schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        if settings.refinery.feed_dir is not None:
+            # Its months come when somebody delivers them.
+            return dg.SkipReason(
+                f"the table holds the feed in {settings.refinery.feed_dir}: feed_sensor asks for its months"
+            )
+        today = context.scheduled_execution_time.date()
+        over = complete_months(generation, today=today)
+        complete = [month for month in over if months.has_partition_key(key_of(month))]
+        if not complete:
+            return dg.SkipReason(f"no month is over yet since the first day, {generation.start_date}")
+        found = standing(context.instance, PROCESSED_DATA, months, complete, jobs=LOADING_JOBS)
+        asked = missing_months(
+            generation,
+            {*found.present, *found.under_way},
+            failed=found.failed,
+            today=today,
+            limit=automation.max_months_per_tick,
+        )
+        if not asked:
+            return dg.SkipReason(_nothing_to_ask(found, today, complete[-1], is_window_over=over[-1] > complete[-1]))
+        ranges = month_ranges(asked, automation.max_months_per_run)
+        return [_request([key_of(month) for month in part], today.isoformat()) for part in ranges]
+
+    return monthly_refresh_schedule
+
+
+def _request(keys: Sequence[str], tick: str) -> dg.RunRequest:
+    """Return the request for a range of partitions; ticking twice at one time names the same run."""
+    tags = {RANGE_START_TAG: keys[0], RANGE_END_TAG: keys[-1]}
+    return dg.RunRequest(run_key=f"{tick} {keys[0]}...{keys[-1]}", tags=tags)
+
+
+def _nothing_to_ask(found: Standing, today: dt.date, last: int, *, is_window_over: bool) -> str:
+    """Return why a tick asks for nothing."""
+    if found.under_way:
+        runs = listed(sorted({run for ids in found.under_way.values() for run in ids}))
+        return (
+            f"{ranges_named(found.under_way)}: unfinished runs load these months already ({runs}); no other is missing"
+        )
+    if is_window_over:
+        return f"every month up to {month_name(last)} is there; later ones: automation.months_after_window"
+    return f"every complete month before {month_start(today):%Y-%m} is there"
+
+
+def daily_schedule(platform: Platform) -> dg.ScheduleDefinition:
+    """Return the schedule of `daily_publication`.
+
+    Args:
+        platform: The window, and when it ticks.
+
+    Raises:
+        SettingsError: If it could never tick.
+    """
+    start, cron = platform.generation.start_date, platform.settings.automation.daily_cron
+    require_cron("daily_cron", cron)
+
+    @dg.schedule(
+        job_name=DAILY_PUBLICATION,
+        name="daily_publication_schedule",
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        description="Asks for archive and daily dataset of the day before the tick. Settings: automation.daily_cron.",
+    )
+    def daily_publication_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        yesterday = context.scheduled_execution_time.date() - dt.timedelta(days=1)
+        if yesterday < start:
+            return dg.SkipReason(f"no day is over yet since the first day, {start}")
+        key = yesterday.isoformat()
+        return dg.RunRequest(run_key=key, partition_key=key)
+
+    return daily_publication_schedule
+
+
+def hourly_schedule(platform: Platform) -> dg.ScheduleDefinition:
+    """Return the schedule of `hourly_publication`.
+
+    Args:
+        platform: Archive and hourly dataset, when it ticks, and how far back it looks.
+
+    Raises:
+        SettingsError: If it could never tick.
+    """
+    automation = platform.settings.automation
+    require_cron("hourly_cron", automation.hourly_cron)
+
+    @dg.schedule(
+        job_name=HOURLY_PUBLICATION,
+        name="hourly_publication_schedule",
+        cron_schedule=automation.hourly_cron,
+        execution_timezone="UTC",
+        description=(
+            "Asks for the hours that are whole in the archive and not published, or published from another file: of "
+            f"the last {automation.late_hours_days} days. Settings: automation.hourly_cron, late_hours_days."
+        ),
+    )
+    def hourly_publication_schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        now = context.scheduled_execution_time.astimezone(dt.UTC)
+        unfinished = dg.RunsFilter(job_name=HOURLY_PUBLICATION, statuses=NOT_FINISHED_STATUSES)
+        runs = context.instance.get_runs(filters=unfinished)
+        if runs:
+            return dg.SkipReason(f"an unfinished run publishes hours: {listed(run.run_id for run in runs)}")
+        keys = [hour_key(hour.day, hour.hour) for hour in late_hours(platform, now=now)]
+        if not keys:
+            return dg.SkipReason("every hour that is whole in the archive is published")
+        return [_request(part, f"{now:%Y-%m-%dT%H:%M}") for part in hour_ranges(keys)]
+
+    return hourly_publication_schedule
