@@ -87,7 +87,7 @@ def metric_column(name: str, metric: PanelMetric) -> Column:
     text = f"{series} {part}{metric.resource} load; null = no value."
     if metric.unit == "percent":
         return percentage(name, text)
-    return Column(name, Type.DOUBLE, text, CAPACITY_UNITS[metric.resource], nullable=True, minimum=0)
+    return Column(name, Type.DOUBLE, text, CAPACITY_UNITS[metric.resource], nullable=True, minimum=0, repeats=False)
 
 
 def arrow_schema(panel: Panel, *, encode_names: bool = False) -> pa.Schema:
@@ -97,7 +97,7 @@ def arrow_schema(panel: Panel, *, encode_names: bool = False) -> pa.Schema:
 
 def plain_columns(panel: Panel) -> list[str]:
     """Return the columns whose values hardly ever repeat: those in units of many capacities."""
-    return [name for name, metric in panel.metrics.items() if metric.unit == "absolute"]
+    return [column.name for column in columns(panel) if not column.repeats]
 
 
 def server_id(panel: Panel, number: int) -> str:

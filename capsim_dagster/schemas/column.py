@@ -58,6 +58,7 @@ class Column:
         maximum: Highest value, inclusive; None = no bound.
         values: The only values; empty = any.
         pattern: Regular expression that is found in each text; empty = none.
+        repeats: Whether values repeat; where not, a dictionary in a file would cost time and space.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Column:
     maximum: float | None = None
     values: tuple[str, ...] = ()
     pattern: str = ""
+    repeats: bool = True
 
     @property
     def field_type(self) -> str:

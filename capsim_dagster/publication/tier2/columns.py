@@ -1,5 +1,6 @@
 """The columns of the hourly dataset: types, units, bounds and what each means."""
 
+from dataclasses import replace
 from typing import Final
 
 from capsim_dagster.publication.columns import PERCENT
@@ -14,15 +15,16 @@ RESOURCES: Final = tuple(sorted(resource.value for resource in Resource))
 STATISTICS: Final = ("mean", "p50", "p95", "max")
 
 
-def _statistic(name: str, what: str) -> Column:
-    return percentage(name, f"{what}; null = no sample of the hour has a value.", PERCENT)
+def _statistic(name: str, what: str, *, repeats: bool = True) -> Column:
+    column = percentage(name, f"{what}; null = no sample of the hour has a value.", PERCENT)
+    return replace(column, repeats=repeats)
 
 
 COLUMNS: Final = (
     Column("ts", Type.INSTANT, "Start of the hour.", "UTC"),
     Column("host_id", Type.TEXT, "The host."),
     Column("resource", Type.TEXT, "The resource: cpu, disk, memory or network."),
-    _statistic("mean", "Mean utilization: the exact sum of the values, rounded once, by their number"),
+    _statistic("mean", "Mean utilization: the exact sum of the values, rounded once, by their number", repeats=False),
     _statistic("p50", "Median utilization by nearest rank: of n sorted values the one at place ceil(0.50 n)"),
     _statistic("p95", "P95 of utilization by nearest rank: of n sorted values the one at place ceil(0.95 n)"),
     _statistic("max", "Highest utilization"),

@@ -23,7 +23,7 @@ from capsim_dagster.publication.lines import ParsedHour, RejectedLine, parse_lin
 from capsim_dagster.publication.manifest import DATA_NAME, PRODUCER
 from capsim_dagster.publication.tally import SECONDS_PER_HOUR, DayTally
 from capsim_dagster.publication.tier2.aggregate import aggregate_hour
-from capsim_dagster.publication.tier2.columns import SCHEMA
+from capsim_dagster.publication.tier2.columns import COLUMNS, SCHEMA
 from capsim_dagster.publication.tier2.describe import AggregatedHour, describe_hour, footer_of
 from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier2.site import HourlySite
@@ -33,8 +33,6 @@ from capsim_dagster.storage.store import local_disk
 
 _REPEATED: Final = "the host and time of a line before it"
 _AGAIN: Final = "write that hour of the archive again, and then publish it"
-_PLAIN: Final = ("mean",)
-"""Columns whose values hardly ever repeat: a dictionary would cost time and space."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ def _parquet(rows: pa.Table, footer: str) -> bytes:
         sink,
         SCHEMA,
         compression="zstd",
-        use_dictionary=[name for name in SCHEMA.names if name not in _PLAIN],
+        use_dictionary=[column.name for column in COLUMNS if column.repeats],
         store_schema=False,
         write_page_checksum=True,
     ) as writer:
