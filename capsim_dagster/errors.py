@@ -5,7 +5,7 @@ command prints it as one block; a traceback means a defect in capsim.
 
     CapsimError
     ├── SettingsError       a setting is unknown, contradictory or out of range
-    ├── WarehouseError      the DuckDB file is missing, locked or of an older schema
+    ├── WarehouseError      the DuckDB file is missing, locked or of an older schema, or rows break the rules of a table
     ├── MasterError         the master Parquet is missing, torn or made with other settings
     ├── TruthError          the ground truth is missing, torn or made with other settings
     ├── StorageError        a folder or bucket cannot be reached, read or written
@@ -45,7 +45,7 @@ class SettingsError(CapsimError):
 
 
 class WarehouseError(CapsimError):
-    """The DuckDB warehouse is missing, locked by another process or of an older schema."""
+    """The DuckDB warehouse is missing, locked by another process or of an older schema, or rows break its rules."""
 
 
 class MasterError(CapsimError):

@@ -18,7 +18,9 @@ import pyarrow.parquet as pq
 from capsim_dagster.daily_grid import Advance, grid_pieces, reported
 from capsim_dagster.data_footer import DataFooter, footer_of, read_footer, readable
 from capsim_dagster.errors import GateError, TruthError
-from capsim_dagster.schemas import ExpectedUtilization, Resource, TruthEvents, TruthSeries, arrow_schema
+from capsim_dagster.schemas import Resource
+from capsim_dagster.schemas.arrow import arrow_schema
+from capsim_dagster.schemas.fleet import EXPECTED_UTILIZATION, TRUTH_EVENTS, TRUTH_SERIES
 from capsim_dagster.seeding import Float32Array
 from capsim_dagster.settings import DataGeneration
 from capsim_dagster.simulation import telemetry, truth
@@ -28,11 +30,11 @@ HOSTS_PER_CHUNK: Final = 128
 """Hosts whose events are found at a time: the arrays of a few years fit the processor's cache."""
 CHUNKS_PER_BATCH: Final = 64
 """Chunks whose rows are written as one row group."""
-EXPECTED_SCHEMA: Final = arrow_schema(ExpectedUtilization, encode_names=True)
+EXPECTED_SCHEMA: Final = arrow_schema(EXPECTED_UTILIZATION, encode_names=True)
 """Columns of `expected.parquet`; strings reach the file through dictionaries."""
-EVENTS_SCHEMA: Final = arrow_schema(TruthEvents)
+EVENTS_SCHEMA: Final = arrow_schema(TRUTH_EVENTS)
 """Columns of `events.parquet`."""
-SERIES_SCHEMA: Final = arrow_schema(TruthSeries)
+SERIES_SCHEMA: Final = arrow_schema(TRUTH_SERIES)
 """Columns of `series.parquet`."""
 _REMEDY: Final = "materialize ground_truth again: capsim run"
 _CENTS: Final = np.float32(100)

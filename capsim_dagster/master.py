@@ -18,13 +18,15 @@ import pyarrow.parquet as pq
 from capsim_dagster.daily_grid import Advance, grid_pieces, reported
 from capsim_dagster.data_footer import footer_of, read_footer, readable
 from capsim_dagster.errors import GateError, MasterError, listed
-from capsim_dagster.schemas import CAPACITY_COLUMNS, FULL_UTILIZATION, MasterTelemetry, Resource, arrow_schema
+from capsim_dagster.schemas import CAPACITY_COLUMNS, FULL_UTILIZATION, Resource
+from capsim_dagster.schemas.arrow import arrow_schema
+from capsim_dagster.schemas.fleet import MASTER
 from capsim_dagster.schemas.months import yearmonth
 from capsim_dagster.settings import DataGeneration
 from capsim_dagster.simulation import telemetry
 from capsim_dagster.storage import StoredFile, write_parquet
 
-SCHEMA: Final = arrow_schema(MasterTelemetry, encode_names=True)
+SCHEMA: Final = arrow_schema(MASTER, encode_names=True)
 """Columns as written: strings reach the file through dictionaries."""
 
 

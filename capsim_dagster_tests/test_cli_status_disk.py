@@ -207,7 +207,7 @@ def test_status_loads_no_dagster_where_every_run_is_finished(data_dir: Path) -> 
         try:
             capsim()
         finally:
-            heavy = {"dagster", "dataframely", "matplotlib", "obstore"} & {*sys.modules}
+            heavy = {"dagster", "matplotlib", "obstore"} & {*sys.modules}
             assert not heavy, heavy
     """
     arguments = ["status", *OPTIONS, "--data-dir", str(data_dir)]

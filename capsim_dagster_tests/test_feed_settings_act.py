@@ -12,6 +12,7 @@ import pytest
 
 from capsim_dagster.errors import FeedError, GateError
 from capsim_dagster.legacy_feed.contract import FeedPiece
+from capsim_dagster.legacy_feed.dialects import plain_dialect
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import Defects, load_settings
@@ -106,7 +107,7 @@ def write_feed(root: Path, case: Case) -> None:
     """Write one month in the shipped layout."""
     platform = Platform(load_settings(CONFIG, {"refinery": {"feed_dir": root}}))
     for resource in Resource:
-        header = ",".join(platform.refined.header(resource))
+        header = plain_dialect(platform.refined.settings, resource).header
         lines = [f"2024-01-0{day},{host},{day}0.5,16" for day in (1, 2, 3) for host in "ab"]
         path = platform.refined.path(FeedPiece(MONTH, resource))
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,9 @@ from capsim_dagster.errors import GateError, TruthError
 from capsim_dagster.ground_truth import StoredTruth, TruthFiles, open_truth, write_truth
 from capsim_dagster.pipeline import stages
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.schemas import ExpectedUtilization, Resource, TruthEvents, TruthSeries
+from capsim_dagster.schemas import Resource
+from capsim_dagster.schemas.fleet import EXPECTED_UTILIZATION, TRUTH_EVENTS, TRUTH_SERIES
+from capsim_dagster.schemas.frames import broken_rules
 from capsim_dagster.settings import DataGeneration
 from capsim_dagster.simulation import telemetry, truth
 from capsim_dagster_tests.child_process import OPEN_PLATFORM, READY, kill, started
@@ -58,9 +60,9 @@ def test_files_hold_what_their_schemas_say(generation: DataGeneration, files: Tr
     assert stored.expected.rows == read(files, "expected").height == 12 * 4 * 90
     assert stored.series.rows == read(files, "series").height == 12 * 4
     assert stored.events.rows == read(files, "events").height > 40
-    assert ExpectedUtilization.is_valid(read(files, "expected"), cast=True)
-    assert TruthEvents.is_valid(read(files, "events"), cast=True)
-    assert TruthSeries.is_valid(read(files, "series"), cast=True)
+    assert broken_rules(EXPECTED_UTILIZATION, read(files, "expected")) == []
+    assert broken_rules(TRUTH_EVENTS, read(files, "events")) == []
+    assert broken_rules(TRUTH_SERIES, read(files, "series")) == []
 
 
 def test_expectation_is_that_of_the_simulation_with_two_decimals(generation: DataGeneration, files: TruthFiles) -> None:

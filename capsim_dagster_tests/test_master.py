@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from capsim_dagster import daily_grid, master
 from capsim_dagster.errors import GateError, MasterError
 from capsim_dagster.master import MasterFile, open_master, write_master
-from capsim_dagster.schemas import CAPACITY_COLUMNS, MasterTelemetry, Resource
+from capsim_dagster.schemas import CAPACITY_COLUMNS, Resource
+from capsim_dagster.schemas.fleet import MASTER
+from capsim_dagster.schemas.frames import broken_rules
 from capsim_dagster.settings import DataGeneration
 from capsim_dagster.simulation import telemetry
 from capsim_dagster.storage import StoredFile, sha256
@@ -116,7 +118,7 @@ def test_master_holds_one_row_for_each_host_resource_and_day(generation: DataGen
 
     assert stored.rows == rows.height == ROWS
     assert rows.select(KEYS).n_unique() == ROWS
-    assert MasterTelemetry.is_valid(rows, cast=True)
+    assert broken_rules(MASTER, rows) == []
 
 
 def test_master_holds_the_values_of_the_simulation_and_the_capacities_of_the_inventory(

@@ -32,7 +32,7 @@ def score(
     was damaged as a whole are not judged: nobody has to read it.
 
     Args:
-        injected: Columns of `schemas.InjectedDefects`, of every file that was read.
+        injected: Columns of `schemas.feed.INJECTED_DEFECTS`, of every file that was read.
         rejected: One row a rejected line: `path`, `line` and `reason`.
         refused: One row a file that was refused as a whole: `path` and `reason`.
         dialects: Traits that were recorded, by file.

@@ -108,7 +108,7 @@ def events_explain_differences(
 
     Args:
         differs: Where the data differ from the twin or are missing, shape `(n_series, n_days)`.
-        events: The events of these series, of `schemas.TruthEvents`.
+        events: The events of these series, of `schemas.fleet.TRUTH_EVENTS`.
         series: Host and resource of each series.
         start: The first of the days.
     """
@@ -138,7 +138,7 @@ def breach_dates(series: pl.DataFrame, hosts: pl.DataFrame, generation: DataGene
     """Report whether each breach host, and no other, has one breach date, within the horizon.
 
     Args:
-        series: The series, of `schemas.TruthSeries`.
+        series: The series, of `schemas.fleet.TRUTH_SERIES`.
         hosts: The inventory.
         generation: Start and horizon.
     """

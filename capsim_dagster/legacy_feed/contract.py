@@ -7,12 +7,13 @@ import os
 import re
 import string
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from capsim_dagster.schemas import Resource
+from capsim_dagster.schemas import Column, Resource
+from capsim_dagster.schemas.feed import FEED
 from capsim_dagster.schemas.months import month_name
 from capsim_dagster.settings import LegacyFeed
 
@@ -76,12 +77,6 @@ class FeedContract:
     def relative(self, path: Path) -> str:
         """Return a path as tables and messages name it: under the root, with slashes."""
         return path.relative_to(self.root).as_posix()
-
-    def header(self, resource: Resource) -> tuple[str, ...]:
-        """Return the column labels that capsim writes in a resource's files."""
-        columns = self.settings.resources[resource]
-        labels = (self.settings.date_columns[0], self.settings.host_columns[0], columns.value_column)
-        return labels if columns.capacity_column is None else (*labels, columns.capacity_column)
 
     def piece(self, path: Path) -> FeedPiece | None:
         """Return which piece a file is, or None if its name or folder breaks the layout."""
@@ -158,6 +153,13 @@ class FeedContract:
                 parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{patterns[name]})")
                 seen.add(name)
         return re.compile("".join(parts))
+
+
+def written_columns(settings: LegacyFeed, resource: Resource) -> list[Column]:
+    """Return the columns that capsim writes in a resource's files, named by the first of each list of labels."""
+    columns = settings.resources[resource]
+    labels = (settings.date_columns[0], settings.host_columns[0], columns.value_column, columns.capacity_column)
+    return [replace(column, name=label) for label, column in zip(labels, FEED, strict=True) if label is not None]
 
 
 def _listed(folder: Path | str, on_error: Callable[[OSError], None]) -> list[os.DirEntry[str]]:

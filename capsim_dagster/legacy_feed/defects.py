@@ -22,13 +22,14 @@ from capsim_dagster.legacy_feed.draws import file_number, pick, split_number
 from capsim_dagster.legacy_feed.inspect import require_one_line_per_row
 from capsim_dagster.legacy_feed.variants import draw_dialect, known_labels
 from capsim_dagster.master import MasterFile
-from capsim_dagster.schemas import FileFault, InjectedDefects, Resource
+from capsim_dagster.schemas import FileFault, Resource
+from capsim_dagster.schemas.feed import INJECTED_DEFECTS
+from capsim_dagster.schemas.frames import frame_schema
 from capsim_dagster.seeding import streams
 from capsim_dagster.settings import INJECTED_FILE_FAULTS
 
 _Row = tuple[int | None, str, str | None]
 """Line, kind and original of one entry of the list."""
-_SCHEMA: Final = {name: column.dtype for name, column in InjectedDefects.columns().items()}
 _ZIP_SIGNATURE: Final = b"PK\x03\x04"
 """A spreadsheet under the name of a CSV file is the usual case."""
 _BINARY_WORDS: Final = 512
@@ -45,7 +46,7 @@ class DirtyFile:
         path: Where.
         content: Its bytes; None = there is no file.
         lines: Physical data lines, without header and trailing blank lines; 0 = nothing in it can be read as lines.
-        defects: What was done; columns of `schemas.InjectedDefects`.
+        defects: What was done; columns of `schemas.feed.INJECTED_DEFECTS`.
         file_fault: What is wrong with it as a whole.
     """
 
@@ -154,7 +155,7 @@ def _clean(source: _Source) -> tuple[bytes, SoundText]:
 
 
 def _listed(path: str, rows: Iterable[_Row]) -> pl.DataFrame:
-    return pl.DataFrame([(path, *row) for row in rows], schema=_SCHEMA, orient="row")
+    return pl.DataFrame([(path, *row) for row in rows], schema=frame_schema(INJECTED_DEFECTS), orient="row")
 
 
 def _missing(_source: _Source) -> _Damaged:

@@ -16,14 +16,13 @@ from typing import IO, Final, Literal
 import numpy as np
 import polars as pl
 
+from capsim_dagster.legacy_feed.contract import written_columns
 from capsim_dagster.schemas import DialectTrait, Resource
+from capsim_dagster.schemas.feed import FEED
 from capsim_dagster.settings import LegacyFeed
 from capsim_dagster.simulation.time_dimension import date_of
 
-DATE: Final = "date"
-HOST: Final = "host_id"
-VALUE: Final = "p95_util"
-CAPACITY: Final = "capacity"
+DATE, HOST, VALUE, CAPACITY = (column.name for column in FEED)
 LINE_END: Final = b"\n"
 """End of line of a text that is not yet encoded."""
 
@@ -38,7 +37,7 @@ _COMPRESSION: Final = 6
 
 
 @dataclass(frozen=True)
-class Column:
+class LabelledColumn:
     """One column of a feed file.
 
     Attributes:
@@ -70,7 +69,7 @@ class Dialect:
         traits: In what it differs from the plain feed.
     """
 
-    columns: tuple[Column, ...]
+    columns: tuple[LabelledColumn, ...]
     date_format: str
     delimiter: str
     decimal: str
@@ -155,7 +154,7 @@ class Dialect:
         is_needed = self.is_quoted or self.delimiter in label or '"' in label
         return quoted(label) if is_needed else label
 
-    def _values(self, column: Column, frame: pl.DataFrame) -> pl.Expr:
+    def _values(self, column: LabelledColumn, frame: pl.DataFrame) -> pl.Expr:
         """Return what a column holds; capacities are whole numbers: 64, not 64.0, as the source systems print them."""
         if column.field == CAPACITY:
             return pl.col(CAPACITY).cast(pl.Int64)
@@ -170,13 +169,11 @@ def plain_dialect(settings: LegacyFeed, resource: Resource) -> Dialect:
     It takes the first of each list of candidates, and a decimal point where it may. Fields are in quotes where a day
     or a value would hold the delimiter.
     """
-    columns = settings.resources[resource]
-    labels = [(settings.date_columns[0], DATE), (settings.host_columns[0], HOST), (columns.value_column, VALUE)]
-    labels += [(columns.capacity_column, CAPACITY)] if columns.capacity_column is not None else []
+    written = written_columns(settings, resource)
     delimiter, date_format = settings.delimiters[0], settings.date_formats[0]
     decimal = "." if "." in settings.decimal_signs else ","
     return Dialect(
-        columns=tuple(Column(label, field) for label, field in labels),
+        columns=tuple(LabelledColumn(labelled.name, of.name) for labelled, of in zip(written, FEED, strict=False)),
         date_format=date_format,
         delimiter=delimiter,
         decimal=decimal,

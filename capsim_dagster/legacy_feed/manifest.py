@@ -17,10 +17,11 @@ import pyarrow.parquet as pq
 from capsim_dagster.data_footer import readable
 from capsim_dagster.errors import FeedError
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
-from capsim_dagster.schemas import InjectedDefects, arrow_schema
+from capsim_dagster.schemas.arrow import arrow_schema
+from capsim_dagster.schemas.feed import INJECTED_DEFECTS
 from capsim_dagster.storage import StoredFile, staged_parquet
 
-SCHEMA: Final = arrow_schema(InjectedDefects)
+SCHEMA: Final = arrow_schema(INJECTED_DEFECTS)
 """Columns as written."""
 _KEY: Final = "capsim"
 _SUFFIX: Final = ".parquet"
@@ -33,7 +34,7 @@ class DefectList:
     """The defects of one feed file.
 
     Attributes:
-        frame: Columns of `schemas.InjectedDefects`.
+        frame: Columns of `schemas.feed.INJECTED_DEFECTS`.
         sha256: Hex digest of the feed file; empty = it is missing on purpose.
         bytes: Size of the feed file.
     """
@@ -59,7 +60,7 @@ def staged_list(path: Path, frame: pl.DataFrame, *, sha256: str, size: int) -> A
 
     Args:
         path: The final path.
-        frame: Columns of `schemas.InjectedDefects`.
+        frame: Columns of `schemas.feed.INJECTED_DEFECTS`.
         sha256: Hex digest of the feed file; empty = it is missing on purpose.
         size: Size of the feed file [bytes].
     """

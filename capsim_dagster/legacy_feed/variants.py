@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
-from capsim_dagster.legacy_feed.dialects import Column, Dialect, is_same_format, needs_no_quotes, plain_dialect
+from capsim_dagster.legacy_feed.dialects import Dialect, LabelledColumn, is_same_format, needs_no_quotes, plain_dialect
 from capsim_dagster.legacy_feed.draws import file_number, pick, split_number
 from capsim_dagster.schemas import DialectTrait
 from capsim_dagster.settings import LegacyFeed
@@ -106,7 +106,7 @@ def _extra_columns(plain: Dialect, settings: LegacyFeed, number: float) -> Diale
         while label in known:
             label += "_"
         place, number = split_number(number, len(columns) + 1)
-        columns.insert(place, Column(label, constant=constant))
+        columns.insert(place, LabelledColumn(label, constant=constant))
     return replace(plain, columns=tuple(columns))
 
 

@@ -33,7 +33,7 @@ from capsim_dagster.pipeline.feed_pictures import audit_pictures
 from capsim_dagster.pipeline.fleet_pictures import inventory_pictures
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.plots.checks import check_trends_picture
-from capsim_dagster.schemas import ExpectedUtilization, Hosts, MasterTelemetry, TimePeriods, TruthEvents, TruthSeries
+from capsim_dagster.schemas.fleet import EXPECTED_UTILIZATION, HOSTS, MASTER, TIME_PERIODS, TRUTH_EVENTS, TRUTH_SERIES
 from capsim_dagster.simulation.telemetry import MODEL_VERSION, fleet_hash
 
 _TAGS: Final = {"cadence": "on_demand"}
@@ -76,7 +76,7 @@ def host_inventory() -> dg.AssetsDefinition:
         pool=WAREHOUSE_POOL,
         code_version=MODEL_VERSION,
         backfill_policy=_ONE_RUN,
-        metadata={"dagster/column_schema": metadata.column_schema(Hosts)},
+        metadata={"dagster/column_schema": metadata.column_schema(HOSTS)},
     )
     def host_inventory(
         context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]
@@ -118,7 +118,7 @@ def time_dimension() -> dg.AssetsDefinition:
         pool=WAREHOUSE_POOL,
         code_version=MODEL_VERSION,
         backfill_policy=_ONE_RUN,
-        metadata={"dagster/column_schema": metadata.column_schema(TimePeriods)},
+        metadata={"dagster/column_schema": metadata.column_schema(TIME_PERIODS)},
     )
     def time_dimension(
         context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]
@@ -155,7 +155,7 @@ def master_parquet() -> dg.AssetsDefinition:
         pool=WAREHOUSE_POOL,
         code_version=MODEL_VERSION,
         backfill_policy=_ONE_RUN,
-        metadata={"dagster/column_schema": metadata.column_schema(MasterTelemetry)},
+        metadata={"dagster/column_schema": metadata.column_schema(MASTER)},
     )
     def master_parquet(
         context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform], progress: dg.ResourceParam[Progress]
@@ -190,8 +190,9 @@ def ground_truth() -> dg.AssetsDefinition:
         code_version=MODEL_VERSION,
         backfill_policy=_ONE_RUN,
         metadata={
-            f"columns_of_{name}": metadata.column_schema(schema)
-            for name, schema in (("expected", ExpectedUtilization), ("events", TruthEvents), ("series", TruthSeries))
+            "columns_of_expected": metadata.column_schema(EXPECTED_UTILIZATION),
+            "columns_of_events": metadata.column_schema(TRUTH_EVENTS),
+            "columns_of_series": metadata.column_schema(TRUTH_SERIES),
         },
     )
     def ground_truth(

@@ -10,7 +10,6 @@ from typing import Final
 from urllib.parse import quote
 
 import dagster as dg
-import dataframely as dy
 
 from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import MAX_EXAMPLES
@@ -20,7 +19,7 @@ from capsim_dagster.master import MasterFile
 from capsim_dagster.orchestration.ui_app import AUDIT_URL
 from capsim_dagster.pipeline.audit_page import AuditPage
 from capsim_dagster.refinery.load import LoadedMonth
-from capsim_dagster.schemas import sql_type
+from capsim_dagster.schemas import Column
 from capsim_dagster.storage import StoredFile
 from capsim_dagster.text import markdown, visible, visible_lines
 
@@ -35,33 +34,17 @@ _WIDE_LINE: Final = "\xa0 " * 150
 """A line that cannot be seen: Dagster's dialog is as wide as its text, and a picture without a size has no width."""
 
 
-def column_schema(schema: type[dy.Schema]) -> dg.TableSchema:
-    """Return a table contract as the columns, types and descriptions that the UI shows."""
+def column_schema(columns: Iterable[Column]) -> dg.TableSchema:
+    """Return columns with types, units and descriptions as the UI shows them."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
-                name=name,
-                type=sql_type(column),
-                description=_described(column),
-                constraints=dg.TableColumnConstraints(nullable=column.nullable, unique=False),
+                column.name,
+                column.type.value,
+                description=column.text,
+                constraints=dg.TableColumnConstraints(nullable=column.nullable),
             )
-            for name, column in schema.columns().items()
-        ]
-    )
-
-
-def feed_schema(header: Sequence[str]) -> dg.TableSchema:
-    """Return the columns of one resource's feed files: day, host, utilization and, where there is one, capacity."""
-    described = (
-        ("DATE", "The day."),
-        ("VARCHAR", "Key into hosts."),
-        ("DOUBLE", "Daily P95 utilization; empty = gap. Unit: %."),
-        ("BIGINT", "Capacity of the resource."),
-    )
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(label, kind, description=text)
-            for label, (kind, text) in zip(header, described, strict=False)
+            for column in columns
         ]
     )
 
@@ -232,9 +215,3 @@ def _behind(finding: Finding) -> Metadata:
     if finding.note:
         metadata["note"] = text(finding.note)
     return metadata
-
-
-def _described(column: dy.Column) -> str:
-    unit = (column.metadata or {}).get("unit")
-    description = column.description or ""
-    return f"{description} Unit: {unit}." if unit else description

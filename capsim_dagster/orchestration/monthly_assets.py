@@ -8,7 +8,7 @@ import dagster as dg
 
 from capsim_dagster.audits.report import Reports
 from capsim_dagster.errors import CapsimError, FeedError, GateError
-from capsim_dagster.legacy_feed.contract import FeedContract
+from capsim_dagster.legacy_feed.contract import FeedContract, written_columns
 from capsim_dagster.orchestration import metadata
 from capsim_dagster.orchestration.check_specs import Months, specs_of
 from capsim_dagster.orchestration.gates import FEED_GATE, barred, require_gates
@@ -20,7 +20,7 @@ from capsim_dagster.pipeline.month_checks import FeedMonths
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.refinery.load import LoadedMonth
 from capsim_dagster.refinery.rules import READER_VERSION
-from capsim_dagster.schemas import ProcessedData
+from capsim_dagster.schemas.tables import TABLES
 from capsim_dagster.simulation.telemetry import MODEL_VERSION
 
 _TAGS: Final = {"cadence": "monthly"}
@@ -44,7 +44,7 @@ def monthly_csv(months: Months, contract: FeedContract, policy: dg.BackfillPolic
             tags=_TAGS,
             code_version=MODEL_VERSION,
             description=f"Legacy feed of {resource}: one CSV a month, as such shops receive it.",
-            metadata={"dagster/column_schema": metadata.feed_schema(contract.header(resource))},
+            metadata={"dagster/column_schema": metadata.column_schema(written_columns(contract.settings, resource))},
         )
         for resource, key in MONTHLY_CSV.items()
     ]
@@ -95,7 +95,7 @@ def processed_data(months: Months, policy: dg.BackfillPolicy) -> dg.AssetsDefini
             "Lines that are not sound are in rejected_lines, with the reason; feed_files accounts for each file. The "
             "feed is capsim's own, or the one that the resource `feed` names."
         ),
-        metadata={"dagster/column_schema": metadata.column_schema(ProcessedData)},
+        metadata={"dagster/column_schema": metadata.column_schema(TABLES["processed_data"])},
     )
     return partitioned(
         Partitioned(

@@ -47,7 +47,7 @@ def server_metrics(panel: Panel) -> dg.AssetsDefinition:
         kinds={"parquet"},
         deps=[MASTER_PARQUET],
         code_version=MODEL_VERSION,
-        metadata={"dagster/column_schema": _column_schema(panel)},
+        metadata={"dagster/column_schema": metadata.column_schema(columns(panel))},
     )
     def server_metrics(
         context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform], progress: dg.ResourceParam[Progress]
@@ -75,7 +75,7 @@ def validated_server_metrics(panel: Panel) -> dg.AssetsDefinition:
         code_version=MODEL_VERSION,
         check_specs=specs_of(VALIDATED_SERVER_METRICS),
         output_required=False,
-        metadata={"dagster/column_schema": _column_schema(panel)},
+        metadata={"dagster/column_schema": metadata.column_schema(columns(panel))},
     )
     def validated_server_metrics(
         context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform], progress: dg.ResourceParam[Progress]
@@ -97,20 +97,6 @@ def validated_server_metrics(panel: Panel) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(data_version=dg.DataVersion(made.version), metadata=made.facts)
 
     return validated_server_metrics
-
-
-def _column_schema(panel: Panel) -> dg.TableSchema:
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                column.name,
-                str(column.kind.arrow),
-                description=f"{column.description} Unit: {column.unit}." if column.unit else column.description,
-                constraints=dg.TableColumnConstraints(nullable=column.nullable),
-            )
-            for column in columns(panel)
-        ]
-    )
 
 
 def made_panel(platform: Platform, made: GeneratedPanel) -> Made:

@@ -11,21 +11,18 @@ from capsim_dagster.errors import GateError
 from capsim_dagster.orchestration.check_specs import Days, Hours, specs_of
 from capsim_dagster.orchestration.gates import ARCHIVE_GATE, barred, require_gates
 from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE, MASTER_PARQUET, OWNERS, TIER2_HOURLY, TIER3_DAILY
+from capsim_dagster.orchestration.metadata import column_schema
 from capsim_dagster.orchestration.months import day_of, hour_of
 from capsim_dagster.orchestration.partitioned import Made, Partitioned, each_alone, partitioned
-from capsim_dagster.orchestration.publication_metadata import (
-    archived_day,
-    dataset_schema,
-    published_day,
-    published_hour,
-)
+from capsim_dagster.orchestration.publication_metadata import archived_day, published_day, published_hour
 from capsim_dagster.pipeline import publication
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.publication_checks import DAILY_CLAIMS, HOURLY_CLAIMS, reports_of
-from capsim_dagster.publication.columns import COLUMNS, Column
+from capsim_dagster.publication.columns import COLUMNS
 from capsim_dagster.publication.export import now_utc
 from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.tier2.columns import COLUMNS as HOUR_COLUMNS
+from capsim_dagster.schemas import Column
 from capsim_dagster.simulation.telemetry import MODEL_VERSION
 
 _ARCHIVE: Final = (
@@ -99,7 +96,7 @@ def _spec(
         tags={"cadence": "hourly" if key == TIER2_HOURLY else "daily"},
         code_version=MODEL_VERSION,
         description=description,
-        metadata={"dagster/column_schema": dataset_schema(columns)} if columns else {},
+        metadata={"dagster/column_schema": column_schema(columns)} if columns else {},
     )
 
 

@@ -1,31 +1,14 @@
 """What a person sees beside a day or an hour of publication."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
 
 from capsim_dagster.orchestration.metadata import Metadata, table
 from capsim_dagster.pipeline.publication import ArchivedDay, PublishedDay, PublishedHour
-from capsim_dagster.publication.columns import Column
 from capsim_dagster.publication.export import Exported
 from capsim_dagster.publication.hour_files import hour_path
 from capsim_dagster.publication.tier2.export import ExportedHour
-
-
-def dataset_schema(columns: Sequence[Column]) -> dg.TableSchema:
-    """Return columns with types, units and bounds."""
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                column.name,
-                str(column.arrow),
-                description=f"{column.description} Unit: {column.unit}." if column.unit else column.description,
-                constraints=dg.TableColumnConstraints(nullable=column.nullable),
-            )
-            for column in columns
-        ]
-    )
 
 
 def archived_day(root: Path, made: ArchivedDay) -> Metadata:

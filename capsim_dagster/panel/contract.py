@@ -3,24 +3,20 @@
 import datetime as dt
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 import pyarrow as pa
 
-from capsim_dagster.schemas import FULL_UTILIZATION, Resource
+from capsim_dagster.schemas import Column, Type, arrow
+from capsim_dagster.schemas.column import percentage
+from capsim_dagster.schemas.fleet import CAPACITY_UNITS, HOSTS
 from capsim_dagster.settings import Flag, Panel, PanelMetric
 
 KEY: Final = ("server_id", "timestamp")
 """Columns that identify a row, and by which the file is sorted."""
 FOOTER_KEY: Final = "capsim_panel"
 """Key of the Parquet metadata that says, as JSON, which servers and days a panel of capsim's must hold."""
-_CAPACITY_UNITS: Final = {Resource.CPU: "cores", Resource.MEMORY: "GB", Resource.DISK: "MB", Resource.NETWORK: "Mbps"}
-_TEXTS: Final = {
-    "business_unit": "Business unit of the server's department.",
-    "region": "Data-centre region.",
-    "criticality": "Service criticality.",
-}
+_TEXTS: Final = tuple(column for column in HOSTS if column.name in ("business_unit", "region", "criticality"))
 _FLAGS: Final = {
     Flag.IS_WEEKEND: "Saturday or Sunday.",
     Flag.IS_HOLIDAY: "Bank holiday in the server's region.",
@@ -28,52 +24,6 @@ _FLAGS: Final = {
 }
 _NAME: Final = re.compile(r"(?P<kind>raw|validated)_server_metrics_(?P<start>\d{8})_to_(?P<end>\d{8})\.parquet")
 _DAY: Final = "%Y%m%d"
-
-
-class Kind(StrEnum):
-    """What a column holds."""
-
-    TEXT = "text"
-    TIMESTAMP = "timestamp"
-    METRIC = "metric"
-    FLAG = "flag"
-
-    @property
-    def arrow(self) -> pa.DataType:
-        """The type as the file has it: text, microseconds without a zone, double, boolean."""
-        return _TYPES[self]
-
-
-_TYPES: Final = {
-    Kind.TEXT: pa.string(),
-    Kind.TIMESTAMP: pa.timestamp("us"),
-    Kind.METRIC: pa.float64(),
-    Kind.FLAG: pa.bool_(),
-}
-
-
-@dataclass(frozen=True)
-class PanelColumn:
-    """One column of a panel.
-
-    Attributes:
-        name: Its name.
-        kind: What it holds.
-        description: What it says.
-        unit: Unit of a metric.
-        highest: Highest value of a metric that can be right; None = no bound is known. The lowest is 0.
-    """
-
-    name: str
-    kind: Kind
-    description: str
-    unit: str = ""
-    highest: float | None = None
-
-    @property
-    def nullable(self) -> bool:
-        """Whether a value may be missing: of metrics alone."""
-        return self.kind is Kind.METRIC
 
 
 @dataclass(frozen=True)
@@ -119,40 +69,35 @@ def panel_name(name: str) -> PanelName | None:
     return PanelName(match["kind"] == "validated", *days)
 
 
-def columns(panel: Panel) -> list[PanelColumn]:
-    """Return the columns of a panel, in order."""
+def columns(panel: Panel) -> list[Column]:
+    """Return the columns of a panel, in order; values may be missing of metrics alone."""
     return [
-        PanelColumn("server_id", Kind.TEXT, f"Server: {panel.server_prefix} and the number of the host."),
-        PanelColumn("timestamp", Kind.TIMESTAMP, "The day, at midnight."),
-        *(PanelColumn(name, Kind.TEXT, text) for name, text in _TEXTS.items()),
+        Column("server_id", Type.TEXT, f"Server: {panel.server_prefix} and the number of the host."),
+        Column("timestamp", Type.TIMESTAMP, "The day, at midnight."),
+        *_TEXTS,
         *(metric_column(name, metric) for name, metric in panel.metrics.items()),
-        *(PanelColumn(flag.value, Kind.FLAG, _FLAGS[flag]) for flag in panel.flags),
+        *(Column(flag.value, Type.FLAG, _FLAGS[flag]) for flag in panel.flags),
     ]
 
 
-def metric_column(name: str, metric: PanelMetric) -> PanelColumn:
+def metric_column(name: str, metric: PanelMetric) -> Column:
     """Return the column of a metric."""
-    unit = "% of capacity" if metric.unit == "percent" else _CAPACITY_UNITS[metric.resource]
     part = {"in": "inbound ", "out": "outbound ", None: ""}[metric.direction]
     series = "A series of its own, of" if metric.own else "Daily P95 of"
-    highest = FULL_UTILIZATION if metric.unit == "percent" else None
-    return PanelColumn(name, Kind.METRIC, f"{series} {part}{metric.resource} load; null = no value.", unit, highest)
+    text = f"{series} {part}{metric.resource} load; null = no value."
+    if metric.unit == "percent":
+        return percentage(name, text)
+    return Column(name, Type.DOUBLE, text, CAPACITY_UNITS[metric.resource], nullable=True, minimum=0, repeats=False)
 
 
 def arrow_schema(panel: Panel, *, encode_names: bool = False) -> pa.Schema:
-    """Return the columns as the file has them.
-
-    Args:
-        panel: Which columns.
-        encode_names: Whether text is handed over as dictionaries, which is cheaper where it repeats.
-    """
-    names = {Kind.TEXT: pa.dictionary(pa.int32(), pa.string())} if encode_names else {}
-    return pa.schema([pa.field(c.name, names.get(c.kind, c.kind.arrow), nullable=c.nullable) for c in columns(panel)])
+    """Return the columns as the file has them; `encode_names` as in `schemas.arrow`."""
+    return arrow.arrow_schema(columns(panel), encode_names=encode_names)
 
 
 def plain_columns(panel: Panel) -> list[str]:
     """Return the columns whose values hardly ever repeat: those in units of many capacities."""
-    return [name for name, metric in panel.metrics.items() if metric.unit == "absolute"]
+    return [column.name for column in columns(panel) if not column.repeats]
 
 
 def server_id(panel: Panel, number: int) -> str:

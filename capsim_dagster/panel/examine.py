@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from capsim_dagster.errors import MAX_EXAMPLES
-from capsim_dagster.panel.contract import KEY, Kind, PanelColumn
+from capsim_dagster.panel.contract import KEY
 from capsim_dagster.panel.keys import KeyedBatch, empty_code, keyed
 from capsim_dagster.panel.normalise import FilePlan
 from capsim_dagster.panel.retype import numbers
+from capsim_dagster.schemas import Column, Type
 
 _EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
 
@@ -86,7 +87,7 @@ class MetricCount:
         examples: At most five of those.
     """
 
-    column: PanelColumn
+    column: Column
     rows: int = 0
     count: int = 0
     lowest: float = math.inf
@@ -119,7 +120,7 @@ class MetricCount:
 
     @property
     def _bound(self) -> float:
-        return math.inf if self.column.highest is None else self.column.highest
+        return math.inf if self.column.maximum is None else self.column.maximum
 
     def _add_outside(self, batch: pa.RecordBatch, values: pa.Array) -> None:
         found = numbers(values)
@@ -179,10 +180,10 @@ def examine(plan: FilePlan, batches: Iterator[pa.RecordBatch]) -> Examination:
     """Return what the rows hold; it ends at the first batch that is not in order."""
     contract = [column.contract for column in plan.usable if column.contract]
     seen = Examination(
-        metrics={column.name: MetricCount(column) for column in contract if column.kind is Kind.METRIC},
+        metrics={column.name: MetricCount(column) for column in contract if column.type is Type.DOUBLE},
         nulls={column.name: 0 for column in contract if not column.nullable},
     )
-    identity = [column.name for column in contract if column.kind is Kind.TEXT and column.name not in KEY]
+    identity = [column.name for column in contract if column.type is Type.TEXT and column.name not in KEY]
     for piece in keyed(_counted(seen, batches)):
         _add_keys(seen, piece)
         if not piece.is_sorted:

@@ -140,7 +140,7 @@ def generate_panel(
 
 
 def largest_capacities(hosts: pl.DataFrame) -> dict[str, float]:
-    """Return the largest capacity of the fleet by column of `schemas.Hosts`."""
+    """Return the largest capacity of the fleet by column of `schemas.fleet.HOSTS`."""
     return {name: float(hosts.get_column(name).to_numpy().max()) for name in CAPACITY_COLUMNS.values()}
 
 

@@ -156,7 +156,7 @@ def _in_turns(metrics: Iterable[MetricCount]) -> list[str]:
 
 
 def _bound(metric: MetricCount) -> str:
-    return "any finite value" if metric.column.highest is None else f"{metric.column.highest:g}"
+    return "any finite value" if metric.column.maximum is None else f"{metric.column.maximum:g}"
 
 
 def missing_values(counted: Counted, metric: MetricCount) -> int:

@@ -12,24 +12,26 @@ import pyarrow as pa
 
 from capsim_dagster.errors import PanelError, listed
 from capsim_dagster.panel import retype
-from capsim_dagster.panel.contract import KEY, Kind, PanelColumn, columns
+from capsim_dagster.panel.contract import KEY, columns
 from capsim_dagster.panel.findings import Tally
+from capsim_dagster.schemas import Column, Type
+from capsim_dagster.schemas.arrow import ARROW_TYPES
 from capsim_dagster.settings import Flag, Panel
 
 _DAY_COLUMNS: Final = ("date", "ds", "day")
 """Other names of the column `timestamp`, the first of which is taken where it is absent."""
 _TIMESTAMP: Final = "timestamp"
 _KNOWN_BY: Final = {
-    Kind.TEXT: retype.is_text,
-    Kind.TIMESTAMP: retype.is_timestamp,
-    Kind.METRIC: retype.is_metric,
-    Kind.FLAG: retype.is_flag,
+    Type.TEXT: retype.is_text,
+    Type.TIMESTAMP: retype.is_timestamp,
+    Type.DOUBLE: retype.is_metric,
+    Type.FLAG: retype.is_flag,
 }
 _RETYPE: Final = {
-    Kind.TEXT: retype.text,
-    Kind.TIMESTAMP: retype.timestamp,
-    Kind.METRIC: retype.metric,
-    Kind.FLAG: retype.flag,
+    Type.TEXT: retype.text,
+    Type.TIMESTAMP: retype.timestamp,
+    Type.DOUBLE: retype.metric,
+    Type.FLAG: retype.flag,
 }
 
 
@@ -48,13 +50,13 @@ class PlannedColumn:
     name: str
     source: str
     found: pa.DataType
-    contract: PanelColumn | None
+    contract: Column | None
     target: pa.DataType
 
     @property
     def is_usable(self) -> bool:
         """Whether something safe is known about its type."""
-        return self.contract is None or _KNOWN_BY[self.contract.kind](self.found)
+        return self.contract is None or _KNOWN_BY[self.contract.type](self.found)
 
 
 @dataclass(frozen=True)
@@ -135,21 +137,21 @@ def plan_file(panel: Panel, schema: pa.Schema) -> FilePlan:
     )
 
 
-def _known(panel: Panel) -> list[PanelColumn]:
+def _known(panel: Panel) -> list[Column]:
     """Return the columns of the contract, and flags that a panel may have beyond it."""
     required = columns(panel)
     names = {column.name for column in required}
-    return [*required, *(PanelColumn(flag.value, Kind.FLAG, "") for flag in Flag if flag.value not in names)]
+    return [*required, *(Column(flag.value, Type.FLAG, "") for flag in Flag if flag.value not in names)]
 
 
-def _planned(schema: pa.Schema, source: str, contract: PanelColumn | None) -> PlannedColumn:
+def _planned(schema: pa.Schema, source: str, contract: Column | None) -> PlannedColumn:
     found = schema.types[schema.names.index(source)]
     return PlannedColumn(
         name=contract.name if contract else source,
         source=source,
         found=found,
         contract=contract,
-        target=contract.kind.arrow if contract else found,
+        target=ARROW_TYPES[contract.type] if contract else found,
     )
 
 
@@ -199,7 +201,7 @@ class Normaliser:
         try:
             if column.contract is None:
                 return array if array.type == column.target else array.cast(column.target)
-            return _RETYPE[column.contract.kind](array, column.found, how)
+            return _RETYPE[column.contract.type](array, column.found, how)
         except pa.ArrowException as error:
             raise PanelError(
                 f"column {column.source} is {column.found} and cannot be made {column.target}: {error}",

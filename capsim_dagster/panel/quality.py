@@ -60,7 +60,7 @@ class PanelScan:
         Args:
             generation: The settings.
             panel: Which metrics.
-            capacities: The largest capacity of the fleet by column of `schemas.Hosts`.
+            capacities: The largest capacity of the fleet by column of `schemas.fleet.HOSTS`.
             end: Last day, inclusive.
         """
         self._generation, self._panel = generation, panel

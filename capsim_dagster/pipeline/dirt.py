@@ -29,7 +29,8 @@ from capsim_dagster.legacy_feed.dialects import plain_dialect
 from capsim_dagster.legacy_feed.manifest import DefectList, list_files, list_path, read_list
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.refinery.dialect import days_of_month
-from capsim_dagster.schemas import InjectedDefects
+from capsim_dagster.schemas.feed import INJECTED_DEFECTS
+from capsim_dagster.schemas.frames import frame_schema
 from capsim_dagster.storage import sha256
 
 _COLUMNS: Final = ("date", "host_id", "util", "capacity")
@@ -105,7 +106,7 @@ def defects_score(platform: Platform) -> Finding:
         for listed in lists
         if listed.sha256 in digests or listed.frame["path"].str.strip_suffix(".gz").is_in(list(names)).any()
     ]
-    injected = pl.concat(read) if read else InjectedDefects.create_empty()
+    injected = pl.concat(read) if read else pl.DataFrame(schema=frame_schema(INJECTED_DEFECTS))
     unread = len(lists) - len(read)
     report = score(injected, rejected, refused, {path: set(json.loads(text)["traits"]) for path, _, text in loaded})
     if not unread:

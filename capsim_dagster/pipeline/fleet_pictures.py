@@ -20,7 +20,7 @@ def inventory_pictures(hosts: pl.DataFrame) -> dict[str, bytes]:
     classification.
 
     Args:
-        hosts: Columns of `schemas.Hosts`.
+        hosts: Columns of `schemas.fleet.HOSTS`.
     """
     panels = {
         "by variety": _varieties(hosts),
@@ -35,7 +35,7 @@ def load_pictures(loads: pl.DataFrame, calendar: pl.DataFrame, footer: DataFoote
 
     Args:
         loads: Loads by group and day, from `profiles.Loads.frame`.
-        calendar: Columns of `schemas.RegionCalendar`.
+        calendar: Columns of `schemas.fleet.REGION_CALENDAR`.
         footer: The footer of the master that the loads are from.
         n_hosts: How many of its hosts they are of.
     """

@@ -28,7 +28,8 @@ from capsim_dagster.plots import profiles
 from capsim_dagster.plots import series as plots
 from capsim_dagster.plots.canvas import PictureFormat
 from capsim_dagster.plots.course import SeriesView, event_spans
-from capsim_dagster.schemas import CAPACITY_COLUMNS, VARIETIES, Hosts, Resource, Scenario, Variant, Variety, host_id
+from capsim_dagster.schemas import CAPACITY_COLUMNS, VARIETIES, Resource, Scenario, Variant, Variety, host_id
+from capsim_dagster.schemas.fleet import CAPACITY_UNITS
 from capsim_dagster.schemas.months import yearmonth
 from capsim_dagster.seeding import Float32Array
 from capsim_dagster.simulation import parameters
@@ -316,9 +317,8 @@ def _view(
 
 def _about(host: dict[str, Any], resource: Resource) -> str:
     """Return capacity and place of a host in words."""
-    column = CAPACITY_COLUMNS[resource]
-    unit = (Hosts.columns()[column].metadata or {})["unit"]
-    return f"{host[column]:,} {unit} · {host['server_type']}, {host['department']}, {host['region']}"
+    capacity = f"{host[CAPACITY_COLUMNS[resource]]:,} {CAPACITY_UNITS[resource]}"
+    return f"{capacity} · {host['server_type']}, {host['department']}, {host['region']}"
 
 
 def _with_truth(platform: Platform, view: SeriesView, expected: Float32Array) -> SeriesView:

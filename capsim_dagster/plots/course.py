@@ -120,7 +120,7 @@ def event_spans(events: pl.DataFrame) -> EventSpans:
     """Return the events of one series by kind.
 
     Args:
-        events: Columns `kind`, `start` and `end` of `schemas.TruthEvents`.
+        events: Columns `kind`, `start` and `end` of `schemas.fleet.TRUTH_EVENTS`.
 
     >>> first, last = dt.date(1970, 1, 2), dt.date(1970, 1, 3)
     >>> event_spans(pl.DataFrame({"kind": ["dip"], "start": [first], "end": [last]}))[EventKind.DIP]

@@ -93,7 +93,7 @@ def weekly_profile(loads: pl.DataFrame, calendar: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         loads: Columns `group`, `region`, `date`, `load` (sum over hosts) [%] and `hosts` (that reported).
-        calendar: Columns of `schemas.RegionCalendar`.
+        calendar: Columns of `schemas.fleet.REGION_CALENDAR`.
 
     Returns:
         Columns `group`, `weekday` (Monday 1 to Sunday 7) and `ratio`, ordered so; empty if there is no such week.
@@ -119,7 +119,7 @@ def quarter_end_effect(loads: pl.DataFrame, calendar: pl.DataFrame) -> pl.DataFr
 
     Args:
         loads: As for `weekly_profile`.
-        calendar: Columns of `schemas.RegionCalendar`, whole quarters or parts.
+        calendar: Columns of `schemas.fleet.REGION_CALENDAR`, whole quarters or parts.
 
     Returns:
         Columns `group`, `business_day` (-1 = last of the old quarter, 1 = first of the new one) and `ratio`, ordered

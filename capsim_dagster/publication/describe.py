@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from capsim_dagster.publication.columns import COLUMNS, KEY, Column
+from capsim_dagster.publication.columns import COLUMNS, KEY
 from capsim_dagster.publication.hours import ArchiveHour
 from capsim_dagster.publication.manifest import (
     DATA_NAME,
@@ -22,6 +22,7 @@ from capsim_dagster.publication.manifest import (
     TableSchema,
 )
 from capsim_dagster.publication.tally import DayTally
+from capsim_dagster.schemas import Column
 
 DATASET = "tier3_daily"
 """Name of the daily dataset, and of its folder."""
@@ -177,7 +178,7 @@ def described(columns: Sequence[Column], key: Sequence[str], nulls: Mapping[str,
         fields=tuple(
             FieldFacts(
                 name=column.name,
-                type=column.kind,
+                type=column.field_type,
                 unit=column.unit,
                 description=column.description,
                 constraints=_constraints(column),

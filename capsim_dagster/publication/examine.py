@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from capsim_dagster.errors import MAX_EXAMPLES
-from capsim_dagster.publication.columns import KEY, SCHEMA, TRAFFIC, UTILIZATIONS
+from capsim_dagster.publication.columns import COLUMNS, KEY, TRAFFIC, UTILIZATIONS
 from capsim_dagster.publication.lines import LineRule, Sample, reason
 from capsim_dagster.publication.manifest import Manifest
 from capsim_dagster.publication.tally import BoolArray, DayTally, seconds_of
 from capsim_dagster.publication.untrusted import row_groups
-from capsim_dagster.schemas import FULL_UTILIZATION
+from capsim_dagster.schemas import FULL_UTILIZATION, Type
 
 SAMPLED_ROWS: Final = 1_000
 """Rows that are judged one by one, evenly over the file."""
-TEXTS: Final = tuple(field.name for field in SCHEMA if pa.types.is_string(field.type))
+TEXTS: Final = tuple(column.name for column in COLUMNS if column.type is Type.TEXT)
 """Columns that are read as dictionaries."""
 
 Float64Array = NDArray[np.float64]

@@ -16,7 +16,7 @@ import pyarrow.json as pj
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
-from capsim_dagster.publication.columns import SCHEMA, TRAFFIC, UTILIZATIONS
+from capsim_dagster.publication.columns import HOUR_SCHEMA, SCHEMA, TRAFFIC, UTILIZATIONS
 from capsim_dagster.schemas import FULL_UTILIZATION
 from capsim_dagster.schemas.terms import HOST_ID_PATTERN
 
@@ -25,17 +25,11 @@ _TS_PATTERN: Final = r"^(19[7-9]\d|2[01]\d\d)-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
 _VERSION_PATTERN: Final = r"^[A-Za-z0-9_.+-]{1,64}$"
 _BLOCK_BYTES: Final = 1 << 20
 _LINE_END, _OPENING_BRACE, _BRACE = b"\n{}"
-_TEXT_COLUMNS: Final = {"host_id": pa.string(), "ts": pa.string()}
-_META: Final = {"interval_s": pa.int32(), "agent": pa.string(), "seq": pa.int64()}
 _NUMBERS: Final = (*UTILIZATIONS, *TRAFFIC)
+_META: Final = pa.struct([("interval_s", pa.int32()), ("agent", pa.string()), ("seq", pa.int64())])
 _LINE_SCHEMA: Final = pa.schema(
-    [*_TEXT_COLUMNS.items(), *((name, pa.float64()) for name in _NUMBERS), ("meta", pa.struct(list(_META.items())))]
+    [("host_id", pa.string()), ("ts", pa.string()), *((name, pa.float64()) for name in _NUMBERS), ("meta", _META)]
 )
-_NAMES: Final = pa.dictionary(pa.int32(), pa.string())
-HOUR_SCHEMA: Final = pa.schema(
-    [pa.field(f.name, _NAMES if pa.types.is_string(f.type) else f.type, nullable=f.nullable) for f in SCHEMA]
-)
-"""Columns of an hour in memory: as in the file, texts as dictionaries."""
 
 
 @dataclass(frozen=True)
@@ -259,12 +253,14 @@ def reason(error: ValidationError) -> str:
 
 
 def _table(samples: Sequence[Sample], hour: int) -> pa.Table:
-    found: dict[str, list[Any]] = {name: [getattr(sample, name) for sample in samples] for name in _NUMBERS}
-    found["ts"] = [dt.datetime.fromisoformat(sample.ts) for sample in samples]
-    found["host_id"] = [sample.host_id for sample in samples]
-    found["interval_s"] = [sample.meta.interval_s for sample in samples]
-    found["agent_version"] = [sample.meta.agent for sample in samples]
-    found["seq"] = [sample.meta.seq for sample in samples]
-    found["archive_hour"] = [hour] * len(samples)
-    arrays = [pa.array(found[field.name], type=field.type) for field in HOUR_SCHEMA]
-    return pa.table(arrays, schema=HOUR_SCHEMA)
+    rows = [
+        {
+            **vars(sample),
+            **vars(sample.meta),
+            "ts": dt.datetime.fromisoformat(sample.ts),
+            "agent_version": sample.meta.agent,
+            "archive_hour": hour,
+        }
+        for sample in samples
+    ]
+    return pa.Table.from_pylist(rows, schema=HOUR_SCHEMA)

@@ -4,20 +4,18 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import polars as pl
 
 from capsim_dagster.audits.report import Finding, Findings
 from capsim_dagster.errors import MasterError, listed
+from capsim_dagster.master import MasterFile
 from capsim_dagster.publication.columns import UTILIZATIONS
 from capsim_dagster.publication.findings import claim, not_judged
 from capsim_dagster.publication.manifest import Manifest
 from capsim_dagster.schemas import Resource
 from capsim_dagster.schemas.months import yearmonth
-
-if TYPE_CHECKING:
-    from capsim_dagster.master import MasterFile
 
 CLAIM: Final = "p95_is_that_of_the_master"
 TOLERANCE: Final = 0.01
@@ -43,7 +41,7 @@ def master_p95(master: Path, day: dt.date) -> pl.DataFrame | None:
     Raises:
         MasterError: If the master is missing or torn, or has not each host of the day in every resource.
     """
-    opened = _opened(master)
+    opened = MasterFile(master)
     if not opened.footer.start <= day <= opened.footer.end:
         return None
     columns = [_of_resource(opened, day, resource) for resource in Resource]
@@ -58,14 +56,7 @@ def master_p95(master: Path, day: dt.date) -> pl.DataFrame | None:
     return found
 
 
-def _opened(master: Path) -> "MasterFile":
-    # The contracts of its tables cost each start 0.4 CPU seconds, which only those with a master are to pay.
-    from capsim_dagster.master import MasterFile
-
-    return MasterFile(master)
-
-
-def _of_resource(master: "MasterFile", day: dt.date, resource: Resource) -> pl.DataFrame:
+def _of_resource(master: MasterFile, day: dt.date, resource: Resource) -> pl.DataFrame:
     """Return a resource's values of a day under its name."""
     months = [
         piece.filter(pl.col("date") == day).select(pl.col("host_id").cast(pl.String), p95_util=pl.col("p95_util"))
@@ -87,7 +78,7 @@ def unlike_master(master: Path, manifest: Manifest) -> Finding | None:
     Raises:
         MasterError: If the master is missing or torn.
     """
-    footer = _opened(master).footer
+    footer = MasterFile(master).footer
     if footer.seed != manifest.seed:
         said = (
             f"not compared: the master is of another fleet, of seed {footer.seed} ({footer.hosts:,} hosts from"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow.parquet as pq
 
 from capsim_dagster.audits.report import Finding, Findings, Severity
-from capsim_dagster.publication.columns import SCHEMA
+from capsim_dagster.publication.columns import HOUR_SCHEMA, SCHEMA
 from capsim_dagster.publication.describe import DATASET, name_of, table_schema
 from capsim_dagster.publication.examine import TEXTS, Broken, Examination, examine
 from capsim_dagster.publication.findings import (
@@ -21,7 +21,6 @@ from capsim_dagster.publication.findings import (
     verify_folder,
 )
 from capsim_dagster.publication.hour_files import source_path
-from capsim_dagster.publication.lines import HOUR_SCHEMA
 from capsim_dagster.publication.manifest import DATA_NAME, Manifest
 from capsim_dagster.publication.untrusted import UNREADABLE, footer_facts, opened
 from capsim_dagster.simulation.samples import HOURS_PER_DAY

@@ -12,6 +12,8 @@ import polars as pl
 from capsim_dagster.audits.relations import Fingerprint, rows_of
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.schemas import FileFault, Resource
+from capsim_dagster.schemas.feed import REFUSED_FILES
+from capsim_dagster.schemas.frames import frame_schema
 from capsim_dagster.schemas.months import first_day
 from capsim_dagster.warehouse import append_rows, transaction
 
@@ -137,18 +139,8 @@ def record_refusals(connection: duckdb.DuckDBPyConnection, refused: Sequence[Ref
     """Record which files were refused, and why, in the caller's transaction."""
     for file in refused:
         _forget(connection, "refused_files", file.piece.month, [file.piece.resource])
-    rows = pl.DataFrame(
-        {
-            "path": [file.path for file in refused],
-            "yearmonth": [file.piece.month for file in refused],
-            "resource": [file.piece.resource.value for file in refused],
-            "reason": [file.fault.value for file in refused],
-            "detail": [file.detail for file in refused],
-            "run": [run] * len(refused),
-            "refused_at": [_now()] * len(refused),
-        }
-    )
-    append_rows(connection, "refused_files", rows)
+    rows = [(f.path, f.piece.month, f.piece.resource, f.fault, f.detail, run, _now()) for f in refused]
+    append_rows(connection, "refused_files", pl.DataFrame(rows, frame_schema(REFUSED_FILES), orient="row"))
 
 
 def retire_months(connection: duckdb.DuckDBPyConnection) -> list[int]:

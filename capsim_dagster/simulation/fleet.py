@@ -67,7 +67,7 @@ def variety_indices(numbers: NDArray[np.int64], shares: Sequence[float]) -> NDAr
 
 
 def host_inventory(generation: DataGeneration, *, first: int = 1) -> pl.DataFrame:
-    """Return the hosts `first` to `num_servers`, one row each, ordered by host number; columns of `schemas.Hosts`.
+    """Return the hosts `first` to `num_servers`, ordered by host number; columns of `schemas.fleet.HOSTS`.
 
     Args:
         generation: Seed, fleet size, mix and metadata.
@@ -98,7 +98,7 @@ def host_inventory(generation: DataGeneration, *, first: int = 1) -> pl.DataFram
 
 
 def business_hierarchy(generation: DataGeneration, *, first: int = 1) -> pl.DataFrame:
-    """Return where each host stands in the organization; columns of `schemas.BusinessHierarchy`.
+    """Return where each host stands in the organization; columns of `schemas.fleet.BUSINESS_HIERARCHY`.
 
     Args:
         generation: Seed, fleet size and metadata.

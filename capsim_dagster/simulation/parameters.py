@@ -99,7 +99,7 @@ def host_block(generation: DataGeneration, hosts: pl.DataFrame) -> HostBlock:
 
     Args:
         generation: The settings that made the inventory.
-        hosts: Columns of `schemas.Hosts`, with `app_code` of `schemas.BusinessHierarchy`.
+        hosts: Columns of `schemas.fleet.HOSTS`, with `app_code` of `schemas.fleet.BUSINESS_HIERARCHY`.
     """
     varieties = {(variety.scenario.value, variety.variant.value): i for i, variety in enumerate(VARIETIES)}
     pairs = hosts.select("scenario", "variant").iter_rows()

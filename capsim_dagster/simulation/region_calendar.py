@@ -16,6 +16,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from capsim_dagster.schemas.fleet import BANK_HOLIDAYS
+from capsim_dagster.schemas.frames import frame_schema
 from capsim_dagster.schemas.months import month_end, month_start
 from capsim_dagster.settings import Calendar, Region
 from capsim_dagster.simulation.time_dimension import SATURDAY, epoch_days, weekdays
@@ -81,7 +83,7 @@ def region_days(code: str, first: dt.date, last: dt.date, shoulder_days: int) ->
 
 
 def region_calendar(regions: Iterable[Region], settings: Calendar, start: dt.date, end: dt.date) -> pl.DataFrame:
-    """Return one row a region and day from `start` to `end`, both inclusive; columns of `schemas.RegionCalendar`."""
+    """Return a row a region and day from `start` to `end`, both inclusive: columns `schemas.fleet.REGION_CALENDAR`."""
     frames = []
     for region in regions:
         days = region_days(region.bank_calendar, start, end, settings.holiday_shoulder_days)
@@ -104,7 +106,7 @@ def region_calendar(regions: Iterable[Region], settings: Calendar, start: dt.dat
 
 
 def bank_holidays(regions: Iterable[Region], start: dt.date, end: dt.date) -> pl.DataFrame:
-    """Return the bank holidays of each region from `start` to `end`; columns of `schemas.BankHolidays`."""
+    """Return the bank holidays of each region from `start` to `end`; columns of `schemas.fleet.BANK_HOLIDAYS`."""
     rows = [
         (region.name, day, name)
         for region in regions
@@ -112,9 +114,7 @@ def bank_holidays(regions: Iterable[Region], start: dt.date, end: dt.date) -> pl
         for day, name in _bank_calendar(region.bank_calendar, year)
         if start <= day <= end
     ]
-    return pl.DataFrame(rows, schema={"region": pl.String, "date": pl.Date, "name": pl.String}, orient="row").sort(
-        "region", "date"
-    )
+    return pl.DataFrame(rows, schema=frame_schema(BANK_HOLIDAYS), orient="row").sort("region", "date")
 
 
 def _business_days_left(is_business: BoolArray, month: Int64Array) -> Int64Array:

@@ -77,7 +77,7 @@ def host_model(generation: DataGeneration, hosts: pl.DataFrame) -> HostModel:
 
     Args:
         generation: The settings that made the inventory.
-        hosts: Columns of `schemas.Hosts`, with `app_code` of `schemas.BusinessHierarchy`.
+        hosts: Columns of `schemas.fleet.HOSTS`, with `app_code` of `schemas.fleet.BUSINESS_HIERARCHY`.
     """
     block = host_block(generation, hosts)
     seed, numbers = generation.random_seed, block.numbers

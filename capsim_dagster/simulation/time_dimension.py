@@ -50,7 +50,7 @@ def date_of(epoch_day: int) -> dt.date:
 
 
 def time_periods(start: dt.date, end: dt.date) -> "pl.DataFrame":
-    """Return one row a day from `start` to `end`, both inclusive; columns of `schemas.TimePeriods`."""
+    """Return one row a day from `start` to `end`, both inclusive; columns of `schemas.fleet.TIME_PERIODS`."""
     import polars as pl  # every command needs the arithmetic above, few a frame, which costs half a second to load
 
     day = pl.col("date")

@@ -28,7 +28,7 @@ _FACTOR_DECIMALS: Final = 6
 
 
 def series_truth(model: HostModel) -> pl.DataFrame:
-    """Return the drawn parameters of each series of some hosts; columns of `schemas.TruthSeries`."""
+    """Return the drawn parameters of each series of some hosts; columns of `schemas.fleet.TRUTH_SERIES`."""
     names = _host_ids(model)
     limiting = np.stack([model.series[resource].is_limiting for resource in Resource])
     which: list[int] = np.where(limiting.any(axis=0), limiting.argmax(axis=0), -1).tolist()
@@ -38,9 +38,9 @@ def series_truth(model: HostModel) -> pl.DataFrame:
 
 
 def event_truth(model: HostModel, end: dt.date) -> pl.DataFrame:
-    """Return the events of some hosts that show from the window's start to `end`; columns of `schemas.TruthEvents`.
+    """Return the events of some hosts that show from the window's start to `end`.
 
-    Rows are ordered by host, resource, start and kind.
+    Columns are those of `schemas.fleet.TRUTH_EVENTS`. Rows are ordered by host, resource, start and kind.
 
     Args:
         model: The hosts.

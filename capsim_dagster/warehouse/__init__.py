@@ -18,8 +18,9 @@ import duckdb
 import polars as pl
 import psutil
 
-from capsim_dagster.errors import StorageError, WarehouseError, listed
-from capsim_dagster.schemas import TABLES, ddl, sql_type
+from capsim_dagster.errors import StorageError, WarehouseError, listed, plural
+from capsim_dagster.schemas.frames import broken_rules, frame_schema
+from capsim_dagster.schemas.tables import TABLES, ddl
 from capsim_dagster.storage import atomic_path
 from capsim_dagster.system_errors import clear_error
 from capsim_dagster.warehouse.upgrade import STORAGE_VERSION, create_views, lower_storage
@@ -115,21 +116,25 @@ def replace_tables(
         facts: What `warehouse_info` is to say from then on, such as which settings made the rows.
 
     Raises:
-        dataframely.exc.SchemaError: If a frame lacks a column.
-        dataframely.exc.ValidationError: If a frame breaks its contract. No table has changed in either case.
+        WarehouseError: If a frame lacks a column or breaks a rule of one. No table has changed.
     """
-    checked = {table: TABLES[table].validate(frame, cast=True) for table, frame in frames.items()}
+    broken = [f"{table}.{rule}" for table, frame in frames.items() for rule in broken_rules(TABLES[table], frame)]
+    if broken:
+        raise WarehouseError(
+            f"rows for {listed(frames)} break {plural(len(broken), 'rule')} of their columns: {listed(broken)}",
+            remedy="no table has changed; make the rows as capsim_dagster.schemas.tables has the columns",
+        )
     with transaction(connection):
-        for table, frame in checked.items():
+        for table, frame in frames.items():
             connection.execute(f"DELETE FROM {table}")
-            append_rows(connection, table, frame)
+            append_rows(connection, table, frame.cast(frame_schema(TABLES[table])))
         for name, value in (facts or {}).items():
             set_fact(connection, name, value)
 
 
 def append_rows(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:
     """Insert a frame with the columns of a table, within the caller's transaction."""
-    columns = ", ".join(TABLES[table].columns())
+    columns = ", ".join(column.name for column in TABLES[table])
     connection.register("incoming", frame.to_arrow())
     connection.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM incoming")
     connection.unregister("incoming")
@@ -137,7 +142,7 @@ def append_rows(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.Dat
 
 def read_table(connection: duckdb.DuckDBPyConnection, table: str, *, order_by: str) -> pl.DataFrame:
     """Return all rows of a table in the order given."""
-    columns = ", ".join(TABLES[table].columns())
+    columns = ", ".join(column.name for column in TABLES[table])
     frame: pl.DataFrame = connection.sql(f"SELECT {columns} FROM {table} ORDER BY {order_by}").pl()
     return frame
 
@@ -271,7 +276,6 @@ def _require_version(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 def _other_columns(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Return the columns that tables should have and have not, as when another tool has replaced one."""
-    columns = connection.execute("SELECT table_name, column_name, data_type FROM duckdb_columns()").fetchall()
-    found = {(table, name, kind) for table, name, kind in columns}
-    wanted = [(table, name, sql_type(kind)) for table in TABLES for name, kind in TABLES[table].columns().items()]
+    found = {*connection.execute("SELECT table_name, column_name, data_type FROM duckdb_columns()").fetchall()}
+    wanted = [(table, column.name, column.type) for table, columns in TABLES.items() for column in columns]
     return [f"{table}.{name} {kind}" for table, name, kind in wanted if (table, name, kind) not in found]

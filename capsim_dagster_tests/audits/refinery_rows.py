@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import duckdb
 import polars as pl
 
-from capsim_dagster.schemas import TABLES, FileFault, LineFault, Resource, ddl
+from capsim_dagster.schemas import FileFault, LineFault, Resource
+from capsim_dagster.schemas.tables import TABLES, ddl
 from capsim_dagster.warehouse import append_rows, set_fact
 
 LOADED_AT = dt.datetime.fromisoformat("2026-01-02T03:04:05")

@@ -9,7 +9,7 @@ import duckdb
 import polars as pl
 
 from capsim_dagster.audits.relations import Relation
-from capsim_dagster.schemas import ddl
+from capsim_dagster.schemas.tables import ddl
 
 RELATION: Final[Relation] = "table_rows"
 

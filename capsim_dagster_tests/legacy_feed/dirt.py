@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
+from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece, written_columns
 from capsim_dagster.legacy_feed.defects import DirtyFile, dirty_file
 from capsim_dagster.master import MasterFile
 from capsim_dagster.schemas import Resource, host_id
@@ -40,11 +40,11 @@ def files(master: MasterFile, contract: FeedContract, pieces: list[FeedPiece] = 
 
 def clean_lines(master: MasterFile, contract: FeedContract, piece: FeedPiece) -> list[str]:
     """Return the lines of the plain feed, written by a second way: row by row."""
-    lines = []
+    lines, n_fields = [], len(written_columns(contract.settings, piece.resource))
     for frame in master.month(piece.month, piece.resource):
         for day, host, value, capacity in frame.iter_rows():
             text = "" if value is None else repr(round(value, 2))
-            lines.append(",".join([str(day), host, text, str(int(capacity))][: len(contract.header(piece.resource))]))
+            lines.append(",".join([str(day), host, text, str(int(capacity))][:n_fields]))
     return lines
 
 

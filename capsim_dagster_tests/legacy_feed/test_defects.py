@@ -11,7 +11,9 @@ from capsim_dagster import daily_grid
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
 from capsim_dagster.legacy_feed.defects import dirty_file
 from capsim_dagster.master import MasterFile
-from capsim_dagster.schemas import DialectTrait, FileFault, InjectedDefects, LineFault, Resource, host_id
+from capsim_dagster.schemas import DialectTrait, FileFault, LineFault, Resource, host_id
+from capsim_dagster.schemas.feed import INJECTED_DEFECTS
+from capsim_dagster.schemas.frames import broken_rules, frame_schema
 from capsim_dagster.settings import (
     INJECTED_FILE_FAULTS,
     INJECTED_LINE_FAULTS,
@@ -97,7 +99,8 @@ def test_faults_are_what_they_are_called_under_other_settings(
 
 def test_list_has_the_columns_of_its_schema(shared_master: MasterFile) -> None:
     for dirty in files(shared_master, feed(**EVERYTHING)).values():
-        InjectedDefects.validate(dirty.defects)
+        assert dirty.defects.schema == frame_schema(INJECTED_DEFECTS)
+        assert broken_rules(INJECTED_DEFECTS, dirty.defects) == []
         assert set(dirty.defects["path"]) <= {dirty.path.relative_to(ROOT).as_posix()}
 
 

@@ -10,7 +10,7 @@ from capsim_dagster.errors import GateError, PartitionError
 from capsim_dagster.legacy_feed import export
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
 from capsim_dagster.legacy_feed.defects import dirty_file
-from capsim_dagster.legacy_feed.dialects import Dialect
+from capsim_dagster.legacy_feed.dialects import Dialect, plain_dialect
 from capsim_dagster.legacy_feed.export import export_piece, retire_strays
 from capsim_dagster.legacy_feed.inspect import InspectedFile, inspect_file
 from capsim_dagster.legacy_feed.manifest import DefectList, list_path, read_list, read_lists
@@ -73,7 +73,7 @@ def test_file_holds_each_row_of_the_master_as_text(platform: Platform, piece: Fe
         pl.col("resource").cast(pl.String) == piece.resource.value,
         pl.col("date").dt.year() * 100 + pl.col("date").dt.month().cast(pl.Int32) == piece.month,
     )
-    assert tuple(header) == platform.contract.header(piece.resource)
+    assert ",".join(header) == plain_dialect(platform.contract.settings, piece.resource).header
     assert records == [
         [row["date"].isoformat(), row["host_id"], as_text(row["p95_util"]), str(int(row["capacity"]))]
         for row in rows.iter_rows(named=True)

@@ -5,6 +5,7 @@ import pytest
 
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
 from capsim_dagster.legacy_feed.defects import DirtyFile, dirty_file
+from capsim_dagster.legacy_feed.dialects import plain_dialect
 from capsim_dagster.master import MasterFile
 from capsim_dagster.schemas import FileFault, Resource
 from capsim_dagster.settings import Defects
@@ -110,7 +111,7 @@ def test_another_month_holds_lines_of_the_neighbour_and_is_not_its_copy(shared_m
         assert dirty.content is not None
         header, *lines = dirty.content.decode().splitlines()
         other = clean_lines(shared_master, contract, FeedPiece(neighbour[piece.month], piece.resource))
-        assert header == ",".join(contract.header(piece.resource))
+        assert header == plain_dialect(contract.settings, piece.resource).header
         assert lines == other[:-1]
         assert dirty.lines == len(lines)
 

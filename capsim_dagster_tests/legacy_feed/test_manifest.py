@@ -14,17 +14,17 @@ from capsim_dagster.legacy_feed.manifest import (
     remove_list,
     staged_list,
 )
-from capsim_dagster.schemas import InjectedDefects, Resource
+from capsim_dagster.schemas import Resource
+from capsim_dagster.schemas.feed import INJECTED_DEFECTS
+from capsim_dagster.schemas.frames import frame_schema
 from capsim_dagster_tests.legacy_feed.dirt import changed, feed
 
 PIECE = FeedPiece(202302, Resource.CPU)
 PATH = "2023/02/cpu_utilization_202302.csv"
-ROWS = InjectedDefects.create_empty().vstack(
-    pl.DataFrame(
-        [(PATH, None, "bom", None), (PATH, 7, "exact_duplicate", None), (PATH, 9, "missing_host", "a,b")],
-        schema=InjectedDefects.create_empty().schema,
-        orient="row",
-    )
+ROWS = pl.DataFrame(
+    [(PATH, None, "bom", None), (PATH, 7, "exact_duplicate", None), (PATH, 9, "missing_host", "a,b")],
+    schema=frame_schema(INJECTED_DEFECTS),
+    orient="row",
 )
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capsim_dagster.publication import lines as lines_module
-from capsim_dagster.publication.lines import HOUR_SCHEMA, LineRule, ParsedHour, parse_lines
+from capsim_dagster.publication.columns import HOUR_SCHEMA
+from capsim_dagster.publication.lines import LineRule, ParsedHour, parse_lines
 from capsim_dagster_tests.publication.days import MINUTES, START, hour_lines, line, text_of
 
 ORIGIN = int(dt.datetime.combine(START, dt.time(), tzinfo=dt.UTC).timestamp())

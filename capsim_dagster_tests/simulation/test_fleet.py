@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import settings as property_settings
 from hypothesis import strategies as st
 
-from capsim_dagster.schemas import VARIETIES, BusinessHierarchy, Hosts
+from capsim_dagster.schemas import VARIETIES
+from capsim_dagster.schemas.fleet import BUSINESS_HIERARCHY, HOSTS
+from capsim_dagster.schemas.frames import broken_rules, frame_schema
 from capsim_dagster.simulation.fleet import business_hierarchy, host_inventory, variety_indices, variety_shares
 from capsim_dagster_tests.conftest import MakeSettings
 from capsim_dagster_tests.every_setting import base_generation, changed
@@ -76,10 +78,9 @@ def test_later_hosts_can_be_made_alone() -> None:
 def test_inventory_and_hierarchy_fulfil_their_contracts() -> None:
     hosts, hierarchy = host_inventory(base_generation()), business_hierarchy(base_generation())
 
-    assert Hosts.is_valid(hosts, cast=True)
-    assert BusinessHierarchy.is_valid(hierarchy)
-    assert hosts.columns == Hosts.column_names()
-    assert hierarchy.columns == BusinessHierarchy.column_names()
+    assert broken_rules(HOSTS, hosts) == broken_rules(BUSINESS_HIERARCHY, hierarchy) == []
+    assert hosts.columns == [column.name for column in HOSTS]
+    assert hierarchy.schema == frame_schema(BUSINESS_HIERARCHY)
     assert hosts["host_id"].to_list() == [f"srv-{number:06d}" for number in range(1, 151)]
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import settings as property_settings
 from hypothesis import strategies as st
 
-from capsim_dagster.schemas import BankHolidays, RegionCalendar
+from capsim_dagster.schemas.fleet import BANK_HOLIDAYS, REGION_CALENDAR
+from capsim_dagster.schemas.frames import broken_rules, frame_schema
 from capsim_dagster.settings import Calendar, Region
 from capsim_dagster.simulation.region_calendar import NOT_BUSINESS, bank_holidays, region_calendar, region_days
 from capsim_dagster_tests.every_setting import base_generation
@@ -176,8 +177,8 @@ def test_days_of_any_stretch_equal_the_same_days_of_the_whole_window(
 def test_region_calendar_fulfils_its_contract_with_one_row_a_region_and_day() -> None:
     rows = region_calendar(reversed(REGIONS), calendar_settings(), *WINDOW)
 
-    assert RegionCalendar.is_valid(rows)
-    assert rows.columns == RegionCalendar.column_names()
+    assert broken_rules(REGION_CALENDAR, rows) == []
+    assert rows.schema == frame_schema(REGION_CALENDAR)
     assert rows.height == 3 * 1_096
     assert rows.equals(rows.sort("region", "date"))
 
@@ -205,7 +206,8 @@ def test_bank_holidays_hold_each_region_with_the_days_of_its_calendar() -> None:
     rows = bank_holidays(regions, *WINDOW)
     days = {name: rows.filter(pl.col("region") == name)["date"].to_list() for name in "wef"}
 
-    assert BankHolidays.is_valid(rows)
+    assert broken_rules(BANK_HOLIDAYS, rows) == []
+    assert rows.schema == frame_schema(BANK_HOLIDAYS)
     assert rows.equals(rows.sort("region", "date"))
     assert days["w"] == days["e"] != days["f"]
 

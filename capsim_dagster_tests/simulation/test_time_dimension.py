@@ -4,7 +4,8 @@ import datetime as dt
 
 import pytest
 
-from capsim_dagster.schemas import TimePeriods
+from capsim_dagster.schemas.fleet import TIME_PERIODS
+from capsim_dagster.schemas.frames import broken_rules, frame_schema
 from capsim_dagster.schemas.months import month_end, month_start, months_between, yearmonth
 from capsim_dagster.simulation.time_dimension import epoch_days, time_periods
 
@@ -21,8 +22,8 @@ def test_calendar_holds_every_day_of_the_window_once_in_order() -> None:
 def test_calendar_fulfils_its_contract() -> None:
     days = time_periods(*WINDOW)
 
-    assert TimePeriods.is_valid(days)
-    assert days.columns == TimePeriods.column_names()
+    assert broken_rules(TIME_PERIODS, days) == []
+    assert days.schema == frame_schema(TIME_PERIODS)
 
 
 def test_calendar_columns_agree_with_the_standard_library() -> None:

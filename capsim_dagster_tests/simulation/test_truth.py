@@ -1,6 +1,7 @@
 """The truth: every event shows where it is labelled, nothing else does, and extending the run only adds to it."""
 
 import datetime as dt
+from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Final
@@ -12,7 +13,9 @@ from hypothesis import given
 from hypothesis import settings as property_settings
 from hypothesis import strategies as st
 
-from capsim_dagster.schemas import EventKind, Resource, TruthEvents, TruthSeries, host_id
+from capsim_dagster.schemas import Column, EventKind, Resource, host_id
+from capsim_dagster.schemas.fleet import TRUTH_EVENTS, TRUTH_SERIES
+from capsim_dagster.schemas.frames import broken_rules, frame_schema
 from capsim_dagster.seeding import Float32Array
 from capsim_dagster.settings import DataGeneration
 from capsim_dagster.simulation import telemetry, truth
@@ -92,15 +95,18 @@ def of_kinds(*kinds: EventKind) -> pl.DataFrame:
     return all_events().filter(pl.col("kind").is_in([kind.value for kind in kinds]))
 
 
+def assert_fulfils(rows: pl.DataFrame, columns: Sequence[Column]) -> None:
+    assert rows.with_columns(pl.col(pl.Enum).cast(pl.String)).schema == frame_schema(columns)
+    assert broken_rules(columns, rows) == []
+
+
 def test_truth_fulfils_its_contracts_in_the_order_of_hosts_and_resources() -> None:
     order = {resource.value: index for index, resource in enumerate(Resource)}
     rows = all_events().select("host_id", pl.col("resource").cast(pl.String).replace_strict(order), "start").rows()
 
-    assert TruthEvents.is_valid(all_events())
-    assert all_events().columns == TruthEvents.column_names()
+    assert_fulfils(all_events(), TRUTH_EVENTS)
     assert rows == sorted(rows)
-    assert TruthSeries.is_valid(all_series())
-    assert all_series().columns == TruthSeries.column_names()
+    assert_fulfils(all_series(), TRUTH_SERIES)
     assert all_series().select("host_id", "resource").rows() == [
         (host_id(number), resource.value) for number in range(1, N_HOSTS + 1) for resource in Resource
     ]
@@ -311,7 +317,7 @@ def test_without_anomalies_gaps_and_bursts_there_is_no_event() -> None:
     rows = truth.event_truth(telemetry.host_model(quiet, inventory(quiet).head(6)), END)
 
     assert rows.is_empty()
-    assert rows.columns == TruthEvents.column_names()
+    assert rows.columns == [column.name for column in TRUTH_EVENTS]
 
 
 def test_event_that_the_bounds_hide_is_none() -> None:

@@ -11,7 +11,7 @@ import pytest
 from capsim_dagster import warehouse
 from capsim_dagster.errors import WarehouseError
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.schemas import TABLES, ddl
+from capsim_dagster.schemas.tables import TABLES, ddl
 from capsim_dagster.warehouse import upgrade
 from capsim_dagster_tests.sabotage import rows_in
 

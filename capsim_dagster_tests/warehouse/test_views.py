@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from capsim_dagster import warehouse
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.schemas import TABLES, ddl
+from capsim_dagster.schemas.tables import TABLES, ddl
 from capsim_dagster.warehouse.upgrade import create_views
 
 START = dt.datetime(2023, 1, 1)  # noqa: DTZ001 the table's timestamps are naive

@@ -1,11 +1,12 @@
 """The columns of the hourly dataset: types, units, bounds and what each means."""
 
+from dataclasses import replace
 from typing import Final
 
-import pyarrow as pa
-
-from capsim_dagster.publication.columns import PERCENT, Column
-from capsim_dagster.schemas import FULL_UTILIZATION, Resource
+from capsim_dagster.publication.columns import PERCENT
+from capsim_dagster.schemas import Column, Resource, Type
+from capsim_dagster.schemas.arrow import arrow_schema
+from capsim_dagster.schemas.column import percentage
 
 DATASET: Final = "tier2_hourly"
 """Name of the hourly dataset, and of its folder."""
@@ -14,23 +15,23 @@ RESOURCES: Final = tuple(sorted(resource.value for resource in Resource))
 STATISTICS: Final = ("mean", "p50", "p95", "max")
 
 
-def _statistic(name: str, what: str) -> Column:
-    text = f"{what}; null = no sample of the hour has a value."
-    return Column(name, pa.float64(), "number", PERCENT, text, True, 0.0, FULL_UTILIZATION)
+def _statistic(name: str, what: str, *, repeats: bool = True) -> Column:
+    column = percentage(name, f"{what}; null = no sample of the hour has a value.", PERCENT)
+    return replace(column, repeats=repeats)
 
 
 COLUMNS: Final = (
-    Column("ts", pa.timestamp("us", tz="UTC"), "datetime", "UTC", "Start of the hour."),
-    Column("host_id", pa.string(), "string", "", "The host."),
-    Column("resource", pa.string(), "string", "", "The resource: cpu, disk, memory or network."),
-    _statistic("mean", "Mean utilization: the exact sum of the values, rounded once, by their number"),
+    Column("ts", Type.INSTANT, "Start of the hour.", "UTC"),
+    Column("host_id", Type.TEXT, "The host."),
+    Column("resource", Type.TEXT, "The resource: cpu, disk, memory or network."),
+    _statistic("mean", "Mean utilization: the exact sum of the values, rounded once, by their number", repeats=False),
     _statistic("p50", "Median utilization by nearest rank: of n sorted values the one at place ceil(0.50 n)"),
     _statistic("p95", "P95 of utilization by nearest rank: of n sorted values the one at place ceil(0.95 n)"),
     _statistic("max", "Highest utilization"),
-    Column("samples", pa.int32(), "integer", "", "Intervals of the hour with a value; 0 = a gap.", minimum=0.0),
+    Column("samples", Type.INT32, "Intervals of the hour with a value; 0 = a gap.", minimum=0.0),
 )
 """In the order of the file."""
 KEY: Final = ("host_id", "resource", "ts")
 """No two rows have the same; rows are sorted by it."""
-SCHEMA: Final = pa.schema([pa.field(column.name, column.arrow, nullable=column.nullable) for column in COLUMNS])
+SCHEMA: Final = arrow_schema(COLUMNS)
 """As written."""

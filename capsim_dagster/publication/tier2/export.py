@@ -22,7 +22,7 @@ from capsim_dagster.publication.lines import RejectedLine, parse_lines
 from capsim_dagster.publication.manifest import DATA_NAME, PRODUCER, SourceFile
 from capsim_dagster.publication.tally import SECONDS_PER_HOUR, DayTally
 from capsim_dagster.publication.tier2.aggregate import aggregate_hour
-from capsim_dagster.publication.tier2.columns import DATASET, SCHEMA
+from capsim_dagster.publication.tier2.columns import COLUMNS, DATASET, SCHEMA
 from capsim_dagster.publication.tier2.describe import AggregatedHour, HourManifest, describe_hour, footer_of
 from capsim_dagster.settings import Settings
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
@@ -57,8 +57,6 @@ def hourly_site_of(settings: Settings) -> HourlySite:
 
 _AGAIN: Final = "write that hour of the archive again, and then publish it"
 _DICTIONARY_BYTES: Final = 1 << 20
-_PLAIN: Final = ("mean",)
-"""Columns whose values hardly ever repeat: a dictionary would cost time and space."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +131,8 @@ def _aggregated(site: HourlySite, hour: DayHour) -> AggregatedHour:
 def _parquet(rows: pa.Table, footer: str) -> bytes:
     """Return the file with the rows: one row group."""
     sink = pa.BufferOutputStream()
-    with parquet_writer(sink, SCHEMA, compression="zstd", plain=_PLAIN, dictionary_bytes=_DICTIONARY_BYTES) as writer:
+    plain = [column.name for column in COLUMNS if not column.repeats]
+    with parquet_writer(sink, SCHEMA, compression="zstd", plain=plain, dictionary_bytes=_DICTIONARY_BYTES) as writer:
         writer.add_key_value_metadata({PRODUCER: footer})
         writer.write_table(rows, row_group_size=rows.num_rows)
     content: bytes = sink.getvalue().to_pybytes()
