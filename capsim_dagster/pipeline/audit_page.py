@@ -24,7 +24,7 @@ from capsim_dagster.audits.refinery import (
     refinery_account,
 )
 from capsim_dagster.errors import SettingsError
-from capsim_dagster.pipeline import audit_format, audit_view
+from capsim_dagster.pipeline import audit_format, audit_terms, audit_view
 from capsim_dagster.pipeline.audit_summary import audit_summary
 from capsim_dagster.pipeline.audit_view import Level, PageView
 from capsim_dagster.pipeline.platform import Platform
@@ -113,7 +113,7 @@ def rendered(view: PageView, warehouse: Path) -> str:
         view=view,
         account=view.account,
         warehouse=str(warehouse),
-        terms=audit_format,
+        terms=audit_terms,
         states=_STATES,
         sources=_SOURCES,
         raw_characters=RAW_CHARACTERS,

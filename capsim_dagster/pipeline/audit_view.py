@@ -24,7 +24,8 @@ from capsim_dagster.audits.refinery import (
     VarietyCount,
 )
 from capsim_dagster.errors import listed, plural
-from capsim_dagster.pipeline.audit_format import TRAITS, dialect_traits, file_remedy, number, round_share, share, words
+from capsim_dagster.pipeline.audit_format import dialect_traits, number, round_share, share, words
+from capsim_dagster.pipeline.audit_terms import TRAITS, file_remedy
 from capsim_dagster.schemas import DialectTrait
 from capsim_dagster.schemas.months import month_name
 

@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 from capsim_dagster.errors import WarehouseError
-from capsim_dagster.pipeline import audit_format
+from capsim_dagster.pipeline import audit_terms
 from capsim_dagster.pipeline.audit_page import write_audit_page
 from capsim_dagster.pipeline.audit_view import MAX_CONCERNS, MAX_WORST_FILES
 from capsim_dagster.pipeline.platform import Platform
@@ -143,7 +143,7 @@ def test_refused_missing_and_held_back_cells_are_told_in_words(empty_platform: P
     kept = rows_of(by_id(page, "refused"))[1]
     assert kept[2:5] == ["2023/01/disk_202301.csv", "not_csv The content is binary, not lines of text.", kept[4]]
     assert kept[4] == "starts with PK"
-    assert kept[5] == audit_format.file_remedy(FileFault.NOT_CSV)
+    assert kept[5] == audit_terms.file_remedy(FileFault.NOT_CSV)
     assert kept[6:] == ["10 earlier rows", "2026-02-03 04:05 UTC"]
 
 
@@ -231,7 +231,7 @@ def test_reasons_tell_meaning_remedy_and_examples(empty_platform: Platform) -> N
         add_rejected(connection, 202301, "cpu", LineFault.BLANK_LINE, raw="", column=None)
 
     _, page = page_of(empty_platform, fill)
-    term = audit_format.LINE_FAULTS[LineFault.UNKNOWN_HOST]
+    term = audit_terms.LINE_FAULTS[LineFault.UNKNOWN_HOST]
     rows = rows_of(by_id(page, "reasons"))
 
     assert rows[1] == [f"unknown_host {term.meaning}", "3", "75.00 %", "1", term.remedy]

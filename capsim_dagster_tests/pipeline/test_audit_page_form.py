@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from capsim_dagster.errors import SettingsError
-from capsim_dagster.pipeline import audit_format
+from capsim_dagster.pipeline import audit_terms
 from capsim_dagster.pipeline.audit_page import write_audit_page
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import DialectTrait, FileFault, LineFault
@@ -81,7 +81,7 @@ def test_every_link_and_description_leads_somewhere_and_tables_have_heads(empty_
 
 
 def test_colours_of_text_have_the_contrast_that_reading_needs() -> None:
-    css = Path(audit_format.__file__).with_name("audit_page.css").read_text(encoding="utf-8")
+    css = Path(audit_terms.__file__).with_name("audit_page.css").read_text(encoding="utf-8")
     pairs = [("ink", "loaded"), ("q-ink", "q1"), ("q-ink", "q2"), ("q-ink", "q3"), ("q4-ink", "q4"), ("muted", "paper")]
     pairs += [
         ("kept-ink", "kept-stripe"),
@@ -151,12 +151,12 @@ def test_page_that_cannot_be_written_leaves_nothing_behind(empty_platform: Platf
 
 
 def test_every_fault_and_trait_is_explained_in_sentences() -> None:
-    assert set(audit_format.LINE_FAULTS) == set(LineFault)
-    assert set(audit_format.FILE_FAULTS) == set(FileFault)
-    assert set(audit_format.TRAITS) == set(DialectTrait)
-    sentences = [text for term in audit_format.LINE_FAULTS.values() for text in (term.meaning, term.remedy)]
-    sentences += list(audit_format.FILE_FAULTS.values())
-    sentences += [audit_format.file_remedy(fault) for fault in FileFault]
+    assert set(audit_terms.LINE_FAULTS) == set(LineFault)
+    assert set(audit_terms.FILE_FAULTS) == set(FileFault)
+    assert set(audit_terms.TRAITS) == set(DialectTrait)
+    sentences = [text for term in audit_terms.LINE_FAULTS.values() for text in (term.meaning, term.remedy)]
+    sentences += list(audit_terms.FILE_FAULTS.values())
+    sentences += [audit_terms.file_remedy(fault) for fault in FileFault]
     assert all(sentence.endswith(".") for sentence in sentences)
 
 
