@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from capsim_dagster.orchestration import assets
-from capsim_dagster.pipeline import pictures
+from capsim_dagster.pictures import of_disk as pictures
 
 
 @contextmanager

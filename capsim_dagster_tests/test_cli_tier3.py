@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 
 from capsim_dagster.cli.tier3 import tier3
 from capsim_dagster.errors import MasterError, SettingsError
-from capsim_dagster.master import write_master
 from capsim_dagster.publication.archive import SampledFleet, write_hour
 from capsim_dagster.settings import load_settings
+from capsim_dagster.simulated.master import write_master
 from capsim_dagster.storage import DataLayout
 from capsim_dagster.storage.credentials import stored_credentials
 from capsim_dagster_tests.conftest import CONFIG, inventory

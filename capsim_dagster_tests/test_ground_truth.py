@@ -7,15 +7,16 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from capsim_dagster import daily_grid, ground_truth
 from capsim_dagster.errors import GateError, TruthError
-from capsim_dagster.ground_truth import StoredTruth, TruthFiles, open_truth, write_truth
 from capsim_dagster.pipeline import stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
 from capsim_dagster.schemas.fleet import EXPECTED_UTILIZATION, TRUTH_EVENTS, TRUTH_SERIES
 from capsim_dagster.schemas.frames import broken_rules
 from capsim_dagster.settings import DataGeneration
+from capsim_dagster.simulated import grid as daily_grid
+from capsim_dagster.simulated import truth as ground_truth
+from capsim_dagster.simulated.truth import StoredTruth, TruthFiles, open_truth, write_truth
 from capsim_dagster.simulation import telemetry, truth
 from capsim_dagster_tests.child_process import OPEN_PLATFORM, READY, kill, started
 from capsim_dagster_tests.conftest import MakeSettings, inventory

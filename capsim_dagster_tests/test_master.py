@@ -15,13 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from capsim_dagster import daily_grid, master
 from capsim_dagster.errors import GateError, MasterError
-from capsim_dagster.master import MasterFile, open_master, write_master
 from capsim_dagster.schemas import CAPACITY_COLUMNS, Resource
 from capsim_dagster.schemas.fleet import MASTER
 from capsim_dagster.schemas.frames import broken_rules
 from capsim_dagster.settings import DataGeneration
+from capsim_dagster.simulated import grid as daily_grid
+from capsim_dagster.simulated import master
+from capsim_dagster.simulated.master import MasterFile, open_master, write_master
 from capsim_dagster.simulation import telemetry
 from capsim_dagster.storage import StoredFile, sha256
 from capsim_dagster_tests.conftest import MONTHS, MakeSettings, inventory
@@ -33,7 +34,7 @@ ROWS = 12 * 4 * 90
 WRITER = """
 import sys, time
 from pathlib import Path
-from capsim_dagster.master import write_master
+from capsim_dagster.simulated.master import write_master
 from capsim_dagster_tests.conftest import inventory, small_settings
 path, last_piece = Path(sys.argv[1]), int(sys.argv[2])
 generation = small_settings(path.parent).data_generation

@@ -7,8 +7,9 @@ from typing import Final
 
 import duckdb
 
-from capsim_dagster.audits.relations import Relation, rows_of, statement
+from capsim_dagster.audits.fingerprints import Relation, rows_of
 from capsim_dagster.audits.report import Finding
+from capsim_dagster.storage.warehouse import statement
 
 TOLERANCE_DAYS: Final = 7
 """Least tolerance: noise of a quarter point over growth of 0.2 points a day crosses some days early or late."""
@@ -77,5 +78,5 @@ def _first_crossings(
     threshold: float,
 ) -> dict[Series, int]:
     parameters = {"start": start, "threshold": threshold, "hosts": sorted({host for host, _ in due})}
-    rows = rows_of(connection, statement("first_crossings", relation=relation), parameters)
+    rows = rows_of(connection, statement(__package__, "first_crossings", relation=relation), parameters)
     return {(host, resource): day for host, resource, day in rows}

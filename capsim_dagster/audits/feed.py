@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from capsim_dagster.audits.relations import FeedFormat, Fingerprint, PieceKey, feed_fingerprints
+from capsim_dagster.audits.fingerprints import FeedFormat, Fingerprint, PieceKey, feed_fingerprints
 from capsim_dagster.audits.report import Finding, Reports, by_claim
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 import duckdb
 
-from capsim_dagster.audits.relations import Relation, rows_of, statement
+from capsim_dagster.audits.fingerprints import Relation, rows_of
 from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import listed
 from capsim_dagster.schemas import VARIETIES
+from capsim_dagster.storage.warehouse import statement
 
 
 def behavioral_diversity(varieties: Iterable[tuple[str | None, str | None, int]], *, note: str = "") -> Finding:
@@ -41,7 +42,7 @@ def present_varieties(
     """Return scenario, variant and hosts of each variety that has rows in a relation."""
     return [
         (scenario, variant, hosts)
-        for scenario, variant, hosts in rows_of(connection, statement("varieties", relation=relation))
+        for scenario, variant, hosts in rows_of(connection, statement(__package__, "varieties", relation=relation))
     ]
 
 

@@ -4,18 +4,19 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import duckdb
 
-from capsim_dagster.audits.relations import Fingerprint, PieceKey, Relation, rows_of, statement
+from capsim_dagster.audits.fingerprints import Fingerprint, PieceKey, Relation, rows_of
 from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import listed
 from capsim_dagster.schemas import FULL_UTILIZATION, Resource
 from capsim_dagster.schemas.months import month_name
+from capsim_dagster.storage.warehouse import statement
 
 
 def expected_grid(connection: duckdb.DuckDBPyConnection) -> dict[PieceKey, Fingerprint]:
     """Return rows and key checksum that each month and resource must have: every host on every day."""
     return {
         (month, resource.value): Fingerprint(rows, 0, int(key_checksum), 0)
-        for month, rows, key_checksum in rows_of(connection, statement("expected_grid"))
+        for month, rows, key_checksum in rows_of(connection, statement(__package__, "expected_grid"))
         for resource in Resource
     }
 
@@ -117,7 +118,7 @@ def unique_keys(
         piece in grid and (f.rows, f.key_checksum) == (grid[piece].rows, grid[piece].key_checksum)
         for piece, f in found.items()
     )
-    rows = [] if is_whole else rows_of(connection, statement("duplicate_keys", relation=relation))
+    rows = [] if is_whole else rows_of(connection, statement(__package__, "duplicate_keys", relation=relation))
     return Finding(
         "keys_are_unique",
         examples=[f"{host} {resource} has {extra:,} rows too many in {month}" for host, resource, month, extra in rows],
@@ -127,7 +128,7 @@ def unique_keys(
 
 def known_hosts(connection: duckdb.DuckDBPyConnection, relation: Relation) -> Finding:
     """Report whether every row belongs to a host of the inventory."""
-    rows = rows_of(connection, statement("unknown_hosts", relation=relation))
+    rows = rows_of(connection, statement(__package__, "unknown_hosts", relation=relation))
     return Finding(
         "hosts_are_known",
         examples=[f"{host} with {count:,} rows is not in the inventory" for host, count in rows],

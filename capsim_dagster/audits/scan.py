@@ -13,10 +13,11 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from capsim_dagster.audits.relations import Relation, statement
+from capsim_dagster.audits.fingerprints import Relation
 from capsim_dagster.schemas import Resource, host_id
 from capsim_dagster.schemas.months import month_end, months_between
 from capsim_dagster.simulation.time_dimension import epoch_days
+from capsim_dagster.storage.warehouse import statement
 
 Int64Array = NDArray[np.int64]
 Float32Array = NDArray[np.float32]
@@ -56,7 +57,7 @@ def months_of_telemetry(
         end: Last day, inclusive.
         is_sample: Whether these are a few hosts of many, so that it pays to sort out the others' rows early.
     """
-    query = statement("month_values", relation=relation, also=_OF_THE_HOSTS if is_sample else "")
+    query = statement(__package__, "month_values", relation=relation, also=_OF_THE_HOSTS if is_sample else "")
     hosts = {"hosts": [host_id(number) for number in numbers.tolist()]} if is_sample else {}
     for month in months_between(start, end):
         first, last = max(month, start), min(month_end(month), end)

@@ -11,10 +11,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from capsim_dagster.audits.relations import rows_of, statement
+from capsim_dagster.audits.fingerprints import rows_of
 from capsim_dagster.audits.report import Finding
 from capsim_dagster.schemas import ANOMALY_KINDS, GAP_KINDS, EventKind, Resource, Scenario
 from capsim_dagster.settings import DataGeneration
+from capsim_dagster.storage.warehouse import statement
 
 SAMPLING_ERRORS: Final = 4.0
 """How many standard errors a measured rate may be off: one in 16,000 fails by chance."""
@@ -46,7 +47,7 @@ def gaps_are_labelled(connection: duckdb.DuckDBPyConnection, last: dt.date) -> F
         connection: Connection that sees `master_rows` and `truth_event_days`.
         last: Last day of the master.
     """
-    rows = rows_of(connection, statement("unlabelled_gaps"), {"last": last, "gaps": _names(GAP_KINDS)})
+    rows = rows_of(connection, statement(__package__, "unlabelled_gaps"), {"last": last, "gaps": _names(GAP_KINDS)})
     ((missing,),) = rows_of(connection, "SELECT count(*) FROM master_rows WHERE util IS NULL")
     return Finding(
         "gaps_are_labelled",
@@ -74,7 +75,7 @@ def event_rates(
         anomalous_share: Share of the series that have anomalies at all, 0 to 1.
     """
     parameters = {"last": last, "anomalies": _names(ANOMALY_KINDS)}
-    ((total, missing, anomalous),) = rows_of(connection, statement("event_rates"), parameters)
+    ((total, missing, anomalous),) = rows_of(connection, statement(__package__, "event_rates"), parameters)
     reported = total - missing
     expected_anomalous = generation.anomalies.rate * anomalous_share
     rates = [

@@ -10,8 +10,8 @@ from capsim_dagster.cli.options import EXIT_FAILED, config_option, data_dir_opti
 from capsim_dagster.cli.recording import recording
 
 if TYPE_CHECKING:
-    from capsim_dagster.pipeline.audit_page import AuditPage
     from capsim_dagster.pipeline.platform import Platform
+    from capsim_dagster.pipeline.refine import AuditPage
 
 
 @click.command()
@@ -28,8 +28,8 @@ def audit(config: Path | None, data_dir: Path | None, output: Path | None) -> No
     The page needs no network and no other file. Exit code 1 says that something on it needs attention. In its usual
     place it is the asset refinery_audit: it is recorded, and the checks over all months are run.
     """
-    from capsim_dagster.pipeline.audit_page import write_audit_page
     from capsim_dagster.pipeline.platform import Platform
+    from capsim_dagster.pipeline.refine import write_audit_page
 
     platform = Platform(read_settings(config, data_dir))
     page = write_audit_page(platform, output)

@@ -12,7 +12,7 @@ from rich.table import Table
 from capsim_dagster.cli.options import DATE, config_option, console, read_settings, window
 
 if TYPE_CHECKING:
-    from capsim_dagster.pipeline.bench import Measurement
+    from capsim_dagster.cli.measure import Measurement
 
 
 @click.command()
@@ -54,7 +54,7 @@ def bench(  # noqa: PLR0913 one argument an option
 def _measure(
     config: Path | None, chosen: dict[str, Any], dirt: float | None, *, with_dagster: bool
 ) -> "list[Measurement]":
-    from capsim_dagster.pipeline.bench import measure_command, measure_publication, measure_stages
+    from capsim_dagster.cli.measure import measure_command, measure_publication, measure_stages
 
     dirty = {} if dirt is None else {"defects": {"line_share": dirt}}
     with tempfile.TemporaryDirectory(prefix="capsim-bench-") as folder:

@@ -34,9 +34,9 @@ def plot(host: str, config: Path | None, data_dir: Path | None, resource: str | 
     capsim plot 9                                  the first host that breaches, on its limiting resource
     capsim plot srv-000007 --resource network --output bursts.png
     """  # noqa: D301 click formats this text
-    from capsim_dagster.pipeline.pictures import series_picture
+    from capsim_dagster.pictures.canvas import picture_format
+    from capsim_dagster.pictures.of_disk import series_picture
     from capsim_dagster.pipeline.platform import Platform
-    from capsim_dagster.plots.canvas import picture_format
     from capsim_dagster.storage import atomic_path
 
     kind = picture_format(output)

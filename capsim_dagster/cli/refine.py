@@ -27,7 +27,7 @@ from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import escape, titled
 from capsim_dagster.errors import MAX_EXAMPLES, CapsimError, FeedError, GateError, SettingsError, listed, plural
 from capsim_dagster.orchestration.months import ranges_named
-from capsim_dagster.pipeline.audit_format import share
+from capsim_dagster.refinery.page.words import share
 from capsim_dagster.schemas.months import month_name
 
 _OWN_SECTIONS: Final = ("refinery", "legacy_feed")
@@ -35,9 +35,8 @@ _OWN_SECTIONS: Final = ("refinery", "legacy_feed")
 
 if TYPE_CHECKING:
     from capsim_dagster.orchestration.command_runs import CommandRun
-    from capsim_dagster.pipeline.audit_page import AuditPage
     from capsim_dagster.pipeline.platform import Platform
-    from capsim_dagster.pipeline.refine import RefinedMonth
+    from capsim_dagster.pipeline.refine import AuditPage, RefinedMonth
     from capsim_dagster.refinery.load import LoadedMonth
     from capsim_dagster.settings import Chosen
 
@@ -249,7 +248,7 @@ def _print_verdict(
 
 def print_audit_page(platform: "Platform", terminal: Console) -> "AuditPage":
     """Write the audit page, print where it is and what it says, and return it."""
-    from capsim_dagster.pipeline.audit_page import write_audit_page
+    from capsim_dagster.pipeline.refine import write_audit_page
 
     page = write_audit_page(platform)
     terminal.print(escape(f"audit page: {page.path}\n  {page.verdict}"), soft_wrap=True, highlight=False)

@@ -216,7 +216,7 @@ def _master_of(data_dir: Path) -> Path:
     Raises:
         MasterError: If there is none.
     """
-    from capsim_dagster.master import MasterFile
+    from capsim_dagster.simulated.master import MasterFile
     from capsim_dagster.storage import DataLayout
 
     return MasterFile(DataLayout(data_dir.absolute()).master).path

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from capsim_dagster.errors import GateError, PartitionError
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
-from capsim_dagster.legacy_feed.defects import DirtyFile, dirty_file
 from capsim_dagster.legacy_feed.dialects import LINE_END, plain_dialect
+from capsim_dagster.legacy_feed.dirt.defects import DirtyFile, dirty_file
 from capsim_dagster.legacy_feed.inspect import InspectedFile, inspect_file, require_one_line_per_row
 from capsim_dagster.legacy_feed.manifest import list_files, list_path, remove_list, staged_list
-from capsim_dagster.master import MasterFile
+from capsim_dagster.simulated.master import MasterFile
 from capsim_dagster.storage import atomic_path, sha256
 
 

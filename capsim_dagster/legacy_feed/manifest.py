@@ -14,11 +14,11 @@ from typing import Final
 import polars as pl
 import pyarrow.parquet as pq
 
-from capsim_dagster.data_footer import readable
 from capsim_dagster.errors import FeedError
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
 from capsim_dagster.schemas.arrow import arrow_schema
 from capsim_dagster.schemas.feed import INJECTED_DEFECTS
+from capsim_dagster.simulated.footer import readable
 from capsim_dagster.storage import StoredFile, staged_parquet
 
 SCHEMA: Final = arrow_schema(INJECTED_DEFECTS)

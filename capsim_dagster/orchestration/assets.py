@@ -28,11 +28,12 @@ from capsim_dagster.orchestration.partitions import forget
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.orchestration.status import is_of_other_fleet
 from capsim_dagster.orchestration.trends import check_trends
-from capsim_dagster.pipeline import audit_page, pictures, stages
-from capsim_dagster.pipeline.feed_pictures import audit_pictures
-from capsim_dagster.pipeline.fleet_pictures import inventory_pictures
+from capsim_dagster.pictures import of_disk as pictures
+from capsim_dagster.pictures.checks import check_trends_picture
+from capsim_dagster.pictures.of_feed import audit_pictures
+from capsim_dagster.pictures.of_fleet import inventory_pictures
+from capsim_dagster.pipeline import refine, stages
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.plots.checks import check_trends_picture
 from capsim_dagster.schemas.fleet import EXPECTED_UTILIZATION, HOSTS, MASTER, TIME_PERIODS, TRUTH_EVENTS, TRUTH_SERIES
 from capsim_dagster.simulation.telemetry import MODEL_VERSION, fleet_hash
 
@@ -240,7 +241,7 @@ def refinery_audit() -> dg.AssetsDefinition:
         """
         with clear_failure():
             refining = feed.refining(platform)
-            page = audit_page.write_audit_page(refining)
+            page = refine.write_audit_page(refining)
             trends = check_trends(context.instance)
             images = {**audit_pictures(refining), "check_trends": check_trends_picture(trends, "the last runs")}
         facts = {**metadata.audit_page(page), **metadata.refined_feed(refining.refined.root, page)}

@@ -27,8 +27,8 @@ from capsim_dagster.orchestration.months import month_of
 from capsim_dagster.orchestration.partitioned import Made
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.pipeline import checks, panel, stages
-from capsim_dagster.pipeline.audit_page import AuditPage
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.pipeline.refine import AuditPage
 
 
 def build_checks() -> list[dg.AssetChecksDefinition]:

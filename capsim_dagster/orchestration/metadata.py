@@ -13,13 +13,13 @@ import dagster as dg
 
 from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import MAX_EXAMPLES
-from capsim_dagster.ground_truth import StoredTruth
 from capsim_dagster.legacy_feed.inspect import InspectedFile
-from capsim_dagster.master import MasterFile
 from capsim_dagster.orchestration.ui_app import AUDIT_URL
-from capsim_dagster.pipeline.audit_page import AuditPage
+from capsim_dagster.pipeline.refine import AuditPage
 from capsim_dagster.refinery.load import LoadedMonth
 from capsim_dagster.schemas import Column
+from capsim_dagster.simulated.master import MasterFile
+from capsim_dagster.simulated.truth import StoredTruth
 from capsim_dagster.storage import StoredFile
 from capsim_dagster.text import markdown, visible, visible_lines
 

@@ -15,7 +15,7 @@ from capsim_dagster.orchestration.gates import FEED_GATE, barred, require_gates
 from capsim_dagster.orchestration.keys import MASTER_PARQUET, MONTHLY_CSV, OWNERS, PROCESSED_DATA, WAREHOUSE_POOL
 from capsim_dagster.orchestration.months import key_of, month_of
 from capsim_dagster.orchestration.partitioned import Asked, Made, Part, Partitioned, partitioned
-from capsim_dagster.pipeline import audit_page, refine, stages
+from capsim_dagster.pipeline import refine, stages
 from capsim_dagster.pipeline.month_checks import FeedMonths
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.refinery.load import LoadedMonth
@@ -135,5 +135,5 @@ def _page_of_failure(refining: Platform) -> Iterator[None]:
         yield
     except (FeedError, GateError):
         with suppress(CapsimError):  # what was wrong with the months is to be told, not what is wrong with the page
-            audit_page.write_audit_page(refining)
+            refine.write_audit_page(refining)
         raise

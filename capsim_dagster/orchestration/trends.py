@@ -7,7 +7,7 @@ import dagster as dg
 
 from capsim_dagster.orchestration.check_specs import every_check
 from capsim_dagster.orchestration.dagster_private import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
-from capsim_dagster.plots.checks import CheckTrend, Evaluation, Verdict
+from capsim_dagster.pictures.checks import CheckTrend, Evaluation, Verdict
 
 _LATEST: Final = 30
 """Evaluations a check; a picture with more cannot be read."""

@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 
 from capsim_dagster.audits.claims import sentence, told
 from capsim_dagster.audits.report import Reports
-from capsim_dagster.daily_grid import Advance
 from capsim_dagster.errors import GateError
 from capsim_dagster.panel.build import PanelBatches, panel_pieces
 from capsim_dagster.panel.contract import FOOTER_KEY, PanelName, plain_columns
 from capsim_dagster.panel.quality import MetricSummary, PanelScan
 from capsim_dagster.schemas import CAPACITY_COLUMNS
 from capsim_dagster.settings import DataGeneration, Panel
+from capsim_dagster.simulated.grid import Advance
 from capsim_dagster.simulation.fleet import fleet_of
 from capsim_dagster.simulation.telemetry import fleet_hash
 from capsim_dagster.storage import Store, fill_parquet, sha256

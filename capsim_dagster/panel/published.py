@@ -10,10 +10,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from capsim_dagster.audits.fingerprints import fingerprints, view_panel
 from capsim_dagster.audits.parity import content_parity
-from capsim_dagster.audits.relations import fingerprints, view_panel
 from capsim_dagster.audits.report import Finding, Reports
-from capsim_dagster.data_footer import readable
 from capsim_dagster.errors import PanelError
 from capsim_dagster.panel.build import PanelPiece, hosts_at_once, shown_factors
 from capsim_dagster.panel.contract import KEY, server_id
@@ -21,6 +20,7 @@ from capsim_dagster.panel.generate import largest_capacities
 from capsim_dagster.panel.quality import SHAPE_CHECK, PanelScan
 from capsim_dagster.schemas.months import months_between, yearmonth
 from capsim_dagster.settings import DataGeneration, Panel
+from capsim_dagster.simulated.footer import readable
 from capsim_dagster.simulation.parameters import host_block
 from capsim_dagster.simulation.time_dimension import epoch_days
 

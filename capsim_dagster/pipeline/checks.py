@@ -20,8 +20,7 @@ from capsim_dagster.audits import truth as truth_audits
 from capsim_dagster.audits.breaches import TOLERANCE_DAYS, Breach, Series, breaches_on_date
 from capsim_dagster.audits.calendar import CalendarScan, calendar_effects, calendar_groups
 from capsim_dagster.audits.feed import file_names, no_defects, not_simulated
-from capsim_dagster.audits.reconciliation import reconciliation
-from capsim_dagster.audits.relations import (
+from capsim_dagster.audits.fingerprints import (
     Fingerprint,
     PieceKey,
     Relation,
@@ -34,14 +33,15 @@ from capsim_dagster.audits.relations import (
 )
 from capsim_dagster.audits.report import Finding, Reports, by_claim
 from capsim_dagster.audits.scan import months_of_telemetry
-from capsim_dagster.ground_truth import TruthFiles, open_truth
 from capsim_dagster.pipeline.dirt import defects_score, expected_content
 from capsim_dagster.pipeline.entrance import calendar_days, require_hosts
 from capsim_dagster.pipeline.feed_cache import strays_of
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master
+from capsim_dagster.refinery.reconciliation import reconciliation
 from capsim_dagster.schemas import Resource, Scenario
 from capsim_dagster.schemas.months import first_day, month_end, yearmonth
+from capsim_dagster.simulated.truth import TruthFiles, open_truth
 from capsim_dagster.simulation import parameters, telemetry, truth
 
 TWIN_HOSTS: Final = 200

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from capsim_dagster.audits.refinery import ORIGIN_FACT, OWN_FEED
-from capsim_dagster.data_footer import read_footer
 from capsim_dagster.errors import SettingsError, StorageError
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.refinery.account import ORIGIN_FACT, OWN_FEED
 from capsim_dagster.settings import RECORD_NAME, Chosen, Kind, chosen_alone, read_record, record_content, record_of
+from capsim_dagster.simulated.footer import read_footer
 from capsim_dagster.storage import atomic_path
+from capsim_dagster.storage.warehouse import fact
 from capsim_dagster.text import megabytes
-from capsim_dagster.warehouse import fact
 
 _HEADER: Final = """\
 # The settings that made what lies in this folder. Every capsim command here takes them as its default.

@@ -13,7 +13,7 @@ from typing import Final
 import duckdb
 import polars as pl
 
-from capsim_dagster.audits.relations import (
+from capsim_dagster.audits.fingerprints import (
     Fingerprint,
     PieceKey,
     fingerprints,

@@ -12,14 +12,14 @@ import duckdb
 import polars as pl
 
 from capsim_dagster.audits.parity import months_named
-from capsim_dagster.audits.refinery import ORIGIN_FACT, OWN_FEED
 from capsim_dagster.errors import FeedError, PartitionError, WarehouseError
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.refinery.account import ORIGIN_FACT, OWN_FEED
 from capsim_dagster.schemas.months import yearmonth
 from capsim_dagster.settings import leaves_of, read_record
 from capsim_dagster.simulation.telemetry import fleet_hash
 from capsim_dagster.storage import sha256
-from capsim_dagster.warehouse import fact, read_table, set_fact, transaction
+from capsim_dagster.storage.warehouse import fact, read_table, set_fact, transaction
 
 INVENTORY_HASH = "host_inventory.settings_hash"
 """Fact in the warehouse: which settings made the inventory."""

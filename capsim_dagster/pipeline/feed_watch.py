@@ -17,15 +17,15 @@ from typing import Annotated, ClassVar, Final, Literal, NamedTuple
 import duckdb
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from capsim_dagster.audits.refinery import ORIGIN_FACT
 from capsim_dagster.errors import FeedError, StorageError, WarehouseError, listed
 from capsim_dagster.pipeline.entrance import feed_origin
 from capsim_dagster.pipeline.feed_cache import refresh_feed
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.refine import feed_months
+from capsim_dagster.refinery.account import ORIGIN_FACT
 from capsim_dagster.refinery.accounts import loaded_files
 from capsim_dagster.storage import sha256
-from capsim_dagster.warehouse import fact, open_for_reading
+from capsim_dagster.storage.warehouse import fact, open_for_reading
 
 MAX_BYTES_A_LOOK: Final = 2 << 30
 """Content that one look reads, unless a single month has more: 20 s at 100 MB/s, and Dagster gives a tick 60 s."""

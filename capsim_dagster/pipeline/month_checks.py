@@ -12,8 +12,7 @@ import duckdb
 
 from capsim_dagster.audits import parity
 from capsim_dagster.audits.feed import foreign_month, read_feed
-from capsim_dagster.audits.reconciliation import reconciliation
-from capsim_dagster.audits.relations import FeedFormat, Fingerprint, PieceKey, table_month_fingerprints
+from capsim_dagster.audits.fingerprints import FeedFormat, Fingerprint, PieceKey, table_month_fingerprints
 from capsim_dagster.audits.report import Finding, Reports, by_claim
 from capsim_dagster.errors import FeedError
 from capsim_dagster.legacy_feed.contract import FeedPiece
@@ -22,6 +21,7 @@ from capsim_dagster.legacy_feed.inspect import require_header
 from capsim_dagster.pipeline.dirt import defect_lists, undamaged_content
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master
+from capsim_dagster.refinery.reconciliation import reconciliation
 from capsim_dagster.schemas import Resource
 
 

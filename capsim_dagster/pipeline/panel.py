@@ -10,9 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from capsim_dagster.audits.report import Reports, by_claim
-from capsim_dagster.daily_grid import Advance
 from capsim_dagster.errors import MasterError, PanelError
-from capsim_dagster.master import MasterFile
 from capsim_dagster.panel.contract import FOOTER_KEY, PanelName
 from capsim_dagster.panel.find import FoundPanel, find_panel
 from capsim_dagster.panel.generate import GeneratedPanel, generate_panel, panel_facts
@@ -20,6 +18,8 @@ from capsim_dagster.panel.load import LoadOutcome, load_panel
 from capsim_dagster.panel.published import audit_panel, master_parity
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master
+from capsim_dagster.simulated.grid import Advance
+from capsim_dagster.simulated.master import MasterFile
 from capsim_dagster.simulation.fleet import fleet_of
 from capsim_dagster.storage import store_of
 

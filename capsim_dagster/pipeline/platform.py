@@ -6,11 +6,10 @@ from typing import Final, NamedTuple
 
 import duckdb
 
-from capsim_dagster import warehouse
 from capsim_dagster.errors import SettingsError
 from capsim_dagster.legacy_feed.contract import FeedContract
 from capsim_dagster.settings import DataGeneration, Settings
-from capsim_dagster.storage import DataLayout
+from capsim_dagster.storage import DataLayout, warehouse
 
 _S3_SCHEME: Final = "s3:"
 """First part of s3://bucket/prefix once it is a path."""

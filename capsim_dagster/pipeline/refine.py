@@ -1,12 +1,13 @@
 """The refinery as a stage: months of a feed, capsim's own or a user's, into `processed_data`."""
 
+import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 
-from capsim_dagster.audits.refinery import ORIGIN_FACT
 from capsim_dagster.audits.report import Reports
 from capsim_dagster.errors import CapsimError, FeedError, GateError, SettingsError, listed
 from capsim_dagster.legacy_feed.contract import FeedPiece
@@ -24,13 +25,18 @@ from capsim_dagster.pipeline.feed_cache import refresh_feed, strays_of
 from capsim_dagster.pipeline.month_checks import TableMonths
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master
+from capsim_dagster.refinery.account import ORIGIN_FACT, OWN_FEED, PieceState, RefineryAccount, Source, refinery_account
 from capsim_dagster.refinery.accounts import loaded_files, retire_months
 from capsim_dagster.refinery.hosts import HostTable
 from capsim_dagster.refinery.load import Feed, LoadedMonth, load_month
+from capsim_dagster.refinery.page.page import rendered
+from capsim_dagster.refinery.page.summary import audit_summary
+from capsim_dagster.refinery.page.view import Level, page_view
 from capsim_dagster.refinery.rules import ReadRules
 from capsim_dagster.schemas.months import month_span
 from capsim_dagster.settings import Kind
-from capsim_dagster.warehouse import fact
+from capsim_dagster.storage import atomic_path
+from capsim_dagster.storage.warehouse import fact
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,26 @@ class RefinedMonth:
     month: int
     loaded: LoadedMonth | None
     reports: Reports
+
+
+@dataclass(frozen=True)
+class AuditPage:
+    """An audit page that was written.
+
+    Attributes:
+        path: Where it is.
+        verdict: Whether to trust the table, in one sentence.
+        has_problems: Whether something needs attention: nothing loaded, a contradiction, a refused or missing file, one
+            that changed or went since it was loaded, a month beyond the limit of rejected lines.
+        counts: The totals that it shows, by name.
+        summary: What it says first, as Markdown.
+    """
+
+    path: Path
+    verdict: str
+    has_problems: bool
+    counts: Mapping[str, int]
+    summary: str
 
 
 def processed_data(platform: Platform, months: Sequence[int], *, run: str) -> Iterator[LoadedMonth]:
@@ -239,3 +265,55 @@ def _all_of(failures: Sequence[CapsimError]) -> CapsimError:
         f"{len(failures)} months cannot be loaded: " + "\n  ".join(failure.found for failure in failures),
         remedy="; ".join(remedies),
     )
+
+
+def write_audit_page(platform: Platform, output: Path | None = None, *, now: dt.datetime | None = None) -> AuditPage:
+    """Write the audit page of the warehouse, whole or not at all.
+
+    Args:
+        platform: Settings and paths.
+        output: The file to write; None = the usual place under the data directory.
+        now: When the page is made; None = now.
+
+    Raises:
+        WarehouseError: If the warehouse is missing, locked or of an older schema.
+        SettingsError: If the file cannot be written.
+    """
+    refinery = platform.settings.refinery
+    with platform.reading() as connection:
+        account = refinery_account(connection, refinery.resources, _feed_root(platform, connection))
+    view = page_view(account, refinery.max_rejected_share, now or dt.datetime.now(dt.UTC))
+    path = output or platform.layout.audit
+    _publish(path, rendered(view, platform.layout.warehouse))
+    has_problems = view.verdict.level is not Level.GOOD
+    return AuditPage(path, view.verdict.sentence, has_problems, _counts(account), audit_summary(view))
+
+
+def _feed_root(platform: Platform, connection: duckdb.DuckDBPyConnection) -> Path | None:
+    """Return the root of the feed that the table holds, whatever the settings name; None = it holds none."""
+    origin = fact(connection, ORIGIN_FACT)
+    return platform.contract.root if origin == OWN_FEED else Path(origin) if origin else None
+
+
+def _publish(path: Path, page: str) -> None:
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"cannot write {path}: {error.strerror}", remedy="name another --output") from None
+
+
+def _counts(account: RefineryAccount) -> dict[str, int]:
+    totals = account.totals()
+    return {
+        "files": totals.files,
+        "bytes": totals.bytes,
+        "lines": totals.lines,
+        "loaded": totals.loaded,
+        "rejected": totals.rejected,
+        "rows": totals.table_rows,
+        "refused_files": len(account.refused),
+        "absent_files": len(account.in_state(PieceState.REFUSED, PieceState.MISSING, PieceState.HELD_BACK)),
+        "disagreements": len(account.disagreements),
+        "changed_files": len(account.with_source(Source.CHANGED, Source.LOST)),
+    }

@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
-from capsim_dagster.master import MasterFile, open_master
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.simulated.master import MasterFile, open_master
 from capsim_dagster.storage import Store, atomic_path, store_of
 
 

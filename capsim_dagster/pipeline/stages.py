@@ -12,13 +12,10 @@ import polars as pl
 from capsim_dagster.audits import fleet as fleet_audits
 from capsim_dagster.audits.claims import told
 from capsim_dagster.audits.report import Finding
-from capsim_dagster.daily_grid import Advance
 from capsim_dagster.errors import GateError
-from capsim_dagster.ground_truth import StoredTruth, TruthFiles, write_truth
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.legacy_feed.export import export_piece, retire_strays
 from capsim_dagster.legacy_feed.inspect import InspectedFile
-from capsim_dagster.master import write_master
 from capsim_dagster.pipeline.directory import ensure_record
 from capsim_dagster.pipeline.entrance import (
     CALENDAR_HASH,
@@ -33,9 +30,12 @@ from capsim_dagster.pipeline.remote import Remote, RemoteFeed, own_master
 from capsim_dagster.schemas import Resource
 from capsim_dagster.schemas.months import first_day, month_end, yearmonth
 from capsim_dagster.settings import Kind
+from capsim_dagster.simulated.grid import Advance
+from capsim_dagster.simulated.master import write_master
+from capsim_dagster.simulated.truth import StoredTruth, TruthFiles, write_truth
 from capsim_dagster.simulation import fleet, region_calendar, telemetry, time_dimension
 from capsim_dagster.storage import StoredFile
-from capsim_dagster.warehouse import fact, replace_tables
+from capsim_dagster.storage.warehouse import fact, replace_tables
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ import polars as pl
 
 from capsim_dagster.audits.report import Finding, Findings
 from capsim_dagster.errors import MasterError, listed
-from capsim_dagster.master import MasterFile
 from capsim_dagster.publication.columns import UTILIZATIONS
 from capsim_dagster.publication.findings import claim, not_judged
 from capsim_dagster.publication.manifest import Manifest
 from capsim_dagster.schemas import Resource
 from capsim_dagster.schemas.months import yearmonth
+from capsim_dagster.simulated.master import MasterFile
 
 CLAIM: Final = "p95_is_that_of_the_master"
 TOLERANCE: Final = 0.01

@@ -3,19 +3,18 @@
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from typing import Final
 
 import duckdb
 import polars as pl
 
-from capsim_dagster.audits.relations import Fingerprint, rows_of
+from capsim_dagster.audits.fingerprints import Fingerprint, rows_of
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.schemas import FileFault, Resource
 from capsim_dagster.schemas.feed import REFUSED_FILES
 from capsim_dagster.schemas.frames import frame_schema
 from capsim_dagster.schemas.months import first_day
-from capsim_dagster.warehouse import append_rows, transaction
+from capsim_dagster.storage.warehouse import append_rows, statement, transaction
 
 _OF_THE_PIECE: Final = "WHERE ds >= $first_day AND ds < $first_day + INTERVAL 1 MONTH AND resource = $resource"
 _INSERT: Final = """
@@ -148,10 +147,10 @@ def retire_months(connection: duckdb.DuckDBPyConnection) -> list[int]:
 
     They come from a window that is no more: left in place they would be hosts and days that nothing explains.
     """
-    stale = rows_of(connection, _sql("stale_months"))
+    stale = rows_of(connection, statement(__package__, "stale_months"))
     if stale:
         with transaction(connection):
-            connection.execute(_sql("retire_months"))
+            connection.execute(statement(__package__, "retire_months"))
     return [month for (month,) in stale]
 
 
@@ -176,7 +175,3 @@ def _forget(connection: duckdb.DuckDBPyConnection, table: str, month: int, resou
 
 def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC).replace(tzinfo=None)
-
-
-def _sql(name: str) -> str:
-    return files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from typing import Final
 import duckdb
 import polars as pl
 
-from capsim_dagster.audits.relations import (
+from capsim_dagster.audits.fingerprints import (
     Fingerprint,
     PieceKey,
     frame_fingerprint,
@@ -37,7 +37,7 @@ from capsim_dagster.refinery.rules import REMEDIES, FileRefused
 from capsim_dagster.refinery.source import FeedSource
 from capsim_dagster.schemas import FileFault, Resource
 from capsim_dagster.schemas.months import first_day, month_name
-from capsim_dagster.warehouse import transaction
+from capsim_dagster.storage.warehouse import transaction
 
 _KEPT: Final = "the month keeps its previous rows"
 _GATES: Final = (FileFault.UNLIKE_MASTER, FileFault.TOO_MANY_REJECTED)

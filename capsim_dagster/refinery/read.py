@@ -20,9 +20,8 @@ from capsim_dagster.refinery.dialect import (
     read_header,
     traits_of,
 )
-from capsim_dagster.refinery.duplicates import count_repeated, duplicate_lines
 from capsim_dagster.refinery.hosts import HostTable
-from capsim_dagster.refinery.judge import Fault, Judge, Row
+from capsim_dagster.refinery.judge import Fault, Judge, Row, count_repeated, duplicate_lines
 from capsim_dagster.refinery.lines import Lines, line_ends, scan_lines
 from capsim_dagster.refinery.rules import FileRefused, ReadRules
 from capsim_dagster.refinery.source import Block, FeedSource

@@ -9,7 +9,7 @@ import polars as pl
 
 from capsim_dagster.schemas import FileFault, LineFault, Resource
 from capsim_dagster.schemas.tables import TABLES, ddl
-from capsim_dagster.warehouse import append_rows, set_fact
+from capsim_dagster.storage.warehouse import append_rows, set_fact
 
 LOADED_AT = dt.datetime.fromisoformat("2026-01-02T03:04:05")
 REFUSED_AT = dt.datetime.fromisoformat("2026-02-03T04:05:06")

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import duckdb
 import polars as pl
 
-from capsim_dagster.audits.relations import Relation
+from capsim_dagster.audits.fingerprints import Relation
 from capsim_dagster.schemas.tables import ddl
 
 RELATION: Final[Relation] = "table_rows"

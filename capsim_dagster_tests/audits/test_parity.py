@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from capsim_dagster.audits import parity
-from capsim_dagster.audits.relations import Fingerprint, PieceKey, fingerprints
+from capsim_dagster.audits.fingerprints import Fingerprint, PieceKey, fingerprints
 from capsim_dagster.audits.report import Finding
 from capsim_dagster.schemas import Resource
 from capsim_dagster_tests.audits.relations_of_rows import RELATION, Row, show, warehouse_with

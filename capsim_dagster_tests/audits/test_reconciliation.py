@@ -1,9 +1,9 @@
 import pytest
 
-from capsim_dagster.audits.reconciliation import reconciliation
-from capsim_dagster.audits.relations import fingerprints, view_table
+from capsim_dagster.audits.fingerprints import fingerprints, view_table
 from capsim_dagster.audits.report import Finding
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.refinery.reconciliation import reconciliation
 from capsim_dagster_tests.sabotage import feed_file, run_sql
 
 FEBRUARY_CPU = "yearmonth = 202302 AND resource = 'cpu'"

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from capsim_dagster.audits.refinery import (
+from capsim_dagster.refinery.account import (
     RAW_CHARACTERS,
     Claim,
     PieceState,
@@ -18,7 +18,7 @@ from capsim_dagster.audits.refinery import (
 from capsim_dagster.schemas import VARIETIES, FileFault, LineFault, Resource
 from capsim_dagster.schemas.months import MAX_SPAN_MONTHS
 from capsim_dagster.settings import DataGeneration
-from capsim_dagster.warehouse import append_rows
+from capsim_dagster.storage.warehouse import append_rows
 from capsim_dagster_tests.audits.refinery_rows import (
     ALL_RESOURCES,
     LOADED_AT,

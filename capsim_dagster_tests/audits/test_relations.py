@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capsim_dagster.audits.relations import (
+from capsim_dagster.audits.fingerprints import (
     Fingerprint,
     PieceKey,
     feed_fingerprints,

@@ -6,7 +6,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from capsim_dagster.audits.relations import view_master
+from capsim_dagster.audits.fingerprints import view_master
 from capsim_dagster.audits.scan import MonthOfTelemetry, months_of_telemetry
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource

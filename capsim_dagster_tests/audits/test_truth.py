@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from capsim_dagster.audits import truth
-from capsim_dagster.audits.relations import view_event_days
+from capsim_dagster.audits.fingerprints import view_event_days
 from capsim_dagster.audits.report import Finding
 from capsim_dagster_tests.conftest import MakeSettings
 from capsim_dagster_tests.every_setting import changed

@@ -7,9 +7,9 @@ import pytest
 
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.legacy_feed.export import export_piece
-from capsim_dagster.master import MasterFile, write_master
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
+from capsim_dagster.simulated.master import MasterFile, write_master
 from capsim_dagster_tests.conftest import MONTHS, inventory, small_settings
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import polars as pl
 
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece, written_columns
-from capsim_dagster.legacy_feed.defects import DirtyFile, dirty_file
-from capsim_dagster.master import MasterFile
+from capsim_dagster.legacy_feed.dirt.defects import DirtyFile, dirty_file
 from capsim_dagster.schemas import Resource, host_id
 from capsim_dagster.settings import Defects, LegacyFeed
+from capsim_dagster.simulated.master import MasterFile
 from capsim_dagster_tests.conftest import MONTHS, small_settings
 from capsim_dagster_tests.legacy_feed.exact_reader import ReadFile, read
 

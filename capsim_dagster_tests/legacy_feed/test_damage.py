@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from capsim_dagster.legacy_feed.damage import ADDED, LineDamage, SoundLine, shifted
 from capsim_dagster.legacy_feed.dialects import plain_dialect
+from capsim_dagster.legacy_feed.dirt.damage import ADDED, LineDamage, SoundLine, shifted
 from capsim_dagster.schemas import LineFault, Resource
 from capsim_dagster.settings import INJECTED_LINE_FAULTS, FeedColumns
 from capsim_dagster_tests.conftest import small_settings

@@ -7,10 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capsim_dagster import daily_grid
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
-from capsim_dagster.legacy_feed.defects import dirty_file
-from capsim_dagster.master import MasterFile
+from capsim_dagster.legacy_feed.dirt.defects import dirty_file
 from capsim_dagster.schemas import DialectTrait, FileFault, LineFault, Resource, host_id
 from capsim_dagster.schemas.feed import INJECTED_DEFECTS
 from capsim_dagster.schemas.frames import broken_rules, frame_schema
@@ -21,6 +19,8 @@ from capsim_dagster.settings import (
     Defects,
 )
 from capsim_dagster.settings.feed import MAX_LINE_SHARE
+from capsim_dagster.simulated import grid as daily_grid
+from capsim_dagster.simulated.master import MasterFile
 from capsim_dagster_tests.legacy_feed.conftest import build_master
 from capsim_dagster_tests.legacy_feed.dirt import (
     PIECES,

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from capsim_dagster.legacy_feed.dialects import Dialect, compressed, plain_dialect
-from capsim_dagster.legacy_feed.variants import EXTRA_COLUMNS, known_labels, possible_dialects
+from capsim_dagster.legacy_feed.dirt.variants import EXTRA_COLUMNS, known_labels, possible_dialects
 from capsim_dagster.schemas import DialectTrait, Resource
 from capsim_dagster.settings import INJECTED_TRAITS, LegacyFeed
 from capsim_dagster_tests.conftest import small_settings

@@ -9,15 +9,15 @@ import pytest
 from capsim_dagster.errors import GateError, PartitionError
 from capsim_dagster.legacy_feed import export
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
-from capsim_dagster.legacy_feed.defects import dirty_file
 from capsim_dagster.legacy_feed.dialects import Dialect, plain_dialect
+from capsim_dagster.legacy_feed.dirt.defects import dirty_file
 from capsim_dagster.legacy_feed.export import export_piece, retire_strays
 from capsim_dagster.legacy_feed.inspect import InspectedFile, inspect_file
 from capsim_dagster.legacy_feed.manifest import DefectList, list_path, read_list, read_lists
-from capsim_dagster.master import MasterFile
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import Defects, LegacyFeed
+from capsim_dagster.simulated.master import MasterFile
 from capsim_dagster_tests.child_process import OPEN_PLATFORM, READY, kill, started
 from capsim_dagster_tests.conftest import MONTHS
 from capsim_dagster_tests.sabotage import change_lines, feed_file, files_under, rewrite_master
@@ -27,7 +27,7 @@ FEBRUARY_CPU = FeedPiece(202302, Resource.CPU)
 STOP_BEFORE_RENAME = f"""{OPEN_PLATFORM}
 from capsim_dagster.legacy_feed import export
 from capsim_dagster.legacy_feed.contract import FeedPiece
-from capsim_dagster.master import MasterFile
+from capsim_dagster.simulated.master import MasterFile
 from capsim_dagster.schemas import Resource
 def stop(*_):
     {READY}
@@ -41,7 +41,7 @@ STOP_BETWEEN_LIST_AND_FILE = f"""{OPEN_PLATFORM}
 from contextlib import contextmanager
 from capsim_dagster.legacy_feed import export
 from capsim_dagster.legacy_feed.contract import FeedPiece
-from capsim_dagster.master import MasterFile
+from capsim_dagster.simulated.master import MasterFile
 from capsim_dagster.schemas import Resource
 write_list = export.staged_list
 @contextmanager

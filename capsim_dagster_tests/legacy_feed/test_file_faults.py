@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
-from capsim_dagster.legacy_feed.defects import DirtyFile, dirty_file
 from capsim_dagster.legacy_feed.dialects import plain_dialect
-from capsim_dagster.master import MasterFile
+from capsim_dagster.legacy_feed.dirt.defects import DirtyFile, dirty_file
 from capsim_dagster.schemas import FileFault, Resource
 from capsim_dagster.settings import Defects
+from capsim_dagster.simulated.master import MasterFile
 from capsim_dagster_tests.legacy_feed.conftest import build_master
 from capsim_dagster_tests.legacy_feed.dirt import PIECES, ROOT, changed, clean_lines, feed, files, kinds
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from capsim_dagster.orchestration.metadata import pictures
-from capsim_dagster.plots.canvas import Margins, PictureFormat, head, panels, rendered, styled
+from capsim_dagster.pictures.canvas import Margins, PictureFormat, head, panels, rendered, styled
 
 SVG = "{http://www.w3.org/2000/svg}"
 

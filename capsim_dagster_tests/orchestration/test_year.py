@@ -13,7 +13,7 @@ from typing import Final
 import dagster as dg
 import pytest
 
-from capsim_dagster.audits.relations import Fingerprint, PieceKey, master_fingerprints
+from capsim_dagster.audits.fingerprints import Fingerprint, PieceKey, master_fingerprints
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.orchestration.keys import MONTHLY
 from capsim_dagster.orchestration.months import month_of, range_tags

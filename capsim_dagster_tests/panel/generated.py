@@ -7,10 +7,10 @@ from typing import Any, Final
 import polars as pl
 import pyarrow as pa
 
-from capsim_dagster.daily_grid import Advance
 from capsim_dagster.panel.build import PanelBatches, panel_pieces
 from capsim_dagster.panel.generate import GeneratedPanel, generate_panel
 from capsim_dagster.settings import DataGeneration, Metric, Panel, load_settings
+from capsim_dagster.simulated.grid import Advance
 from capsim_dagster.simulation.fleet import fleet_of
 from capsim_dagster.storage import Folder, Store
 from capsim_dagster_tests.conftest import CONFIG, small_settings

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from capsim_dagster.master import write_master
 from capsim_dagster.panel import build
 from capsim_dagster.settings import DataGeneration
+from capsim_dagster.simulated.master import write_master
 from capsim_dagster.simulation.fleet import fleet_of
 from capsim_dagster_tests.panel.generated import KEY, generation_of, own_metric, panel_of, table_of
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from capsim_dagster.cli.measure import measure_command
 from capsim_dagster.panel.contract import arrow_schema
-from capsim_dagster.pipeline.bench import measure_command
 from capsim_dagster.storage import fill_parquet
 from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.panel.loading import METRICS, base_settings, footer

@@ -6,8 +6,8 @@ from xml.etree.ElementTree import Element
 
 import duckdb
 
-from capsim_dagster.pipeline.audit_page import AuditPage, write_audit_page
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.pipeline.refine import AuditPage, write_audit_page
 from capsim_dagster_tests.audits.refinery_rows import (
     add_months,
 )

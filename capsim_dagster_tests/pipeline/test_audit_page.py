@@ -4,12 +4,12 @@ import duckdb
 import pytest
 
 from capsim_dagster.errors import WarehouseError
-from capsim_dagster.pipeline import audit_terms
-from capsim_dagster.pipeline.audit_page import write_audit_page
-from capsim_dagster.pipeline.audit_view import MAX_CONCERNS, MAX_WORST_FILES
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.pipeline.refine import write_audit_page
+from capsim_dagster.refinery.page import terms as audit_terms
+from capsim_dagster.refinery.page.view import MAX_CONCERNS, MAX_WORST_FILES
 from capsim_dagster.schemas import FileFault, LineFault
-from capsim_dagster.warehouse import append_rows
+from capsim_dagster.storage.warehouse import append_rows
 from capsim_dagster_tests.audits.refinery_rows import (
     add_calendar,
     add_file,

@@ -6,9 +6,9 @@ import duckdb
 import pytest
 
 from capsim_dagster.errors import SettingsError
-from capsim_dagster.pipeline import audit_terms
-from capsim_dagster.pipeline.audit_page import write_audit_page
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.pipeline.refine import write_audit_page
+from capsim_dagster.refinery.page import terms as audit_terms
 from capsim_dagster.schemas import DialectTrait, FileFault, LineFault
 from capsim_dagster_tests.audits.refinery_rows import (
     add_file,

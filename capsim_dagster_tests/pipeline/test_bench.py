@@ -3,14 +3,14 @@ import subprocess
 import polars as pl
 import pytest
 
-from capsim_dagster.errors import GateError
-from capsim_dagster.pipeline.bench import (
+from capsim_dagster.cli.measure import (
     Measurement,
     measure_command,
     measure_publication,
     measure_stages,
     publication_stages,
 )
+from capsim_dagster.errors import GateError
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MakeSettings
 from capsim_dagster_tests.sabotage import rewrite_master

@@ -8,7 +8,7 @@ from typing import Any, Final
 import polars as pl
 import pytest
 
-from capsim_dagster.audits.relations import master_fingerprints
+from capsim_dagster.audits.fingerprints import master_fingerprints
 from capsim_dagster.errors import CapsimError, GateError
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.pipeline import refine, stages

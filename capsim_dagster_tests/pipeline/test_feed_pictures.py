@@ -5,11 +5,11 @@ from collections import Counter
 import pytest
 
 from capsim_dagster.errors import WarehouseError
+from capsim_dagster.pictures import feed
+from capsim_dagster.pictures.feed import NOTHING_YET, FeedMonths
+from capsim_dagster.pictures.of_feed import audit_pictures
 from capsim_dagster.pipeline import refine
-from capsim_dagster.pipeline.feed_pictures import audit_pictures
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.plots import feed
-from capsim_dagster.plots.feed import NOTHING_YET, FeedMonths
 from capsim_dagster.schemas import FileFault, LineFault, Resource
 from capsim_dagster_tests import foreign_feed
 from capsim_dagster_tests.audits.refinery_rows import add_calendar, add_file, add_months, add_refusal, add_rejected

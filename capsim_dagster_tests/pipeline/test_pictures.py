@@ -9,13 +9,14 @@ import polars as pl
 import pytest
 
 from capsim_dagster.errors import MasterError, SettingsError, TruthError
-from capsim_dagster.pipeline import pictures, stages
+from capsim_dagster.pictures import fleet, profiles, regions
+from capsim_dagster.pictures import of_disk as pictures
+from capsim_dagster.pictures import series as plots
+from capsim_dagster.pictures.canvas import PictureFormat
+from capsim_dagster.pictures.course import SeriesView
+from capsim_dagster.pictures.regions import RegionMeans
+from capsim_dagster.pipeline import stages
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.plots import fleet, profiles, regions
-from capsim_dagster.plots import series as plots
-from capsim_dagster.plots.canvas import PictureFormat
-from capsim_dagster.plots.course import SeriesView
-from capsim_dagster.plots.regions import RegionMeans
 from capsim_dagster.schemas import VARIETIES, EventKind, Resource, host_id
 from capsim_dagster_tests.conftest import small_settings
 from capsim_dagster_tests.plots.views import ids, png_size, texts

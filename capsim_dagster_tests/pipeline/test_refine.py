@@ -11,9 +11,9 @@ import pytest
 from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import CapsimError, FeedError, GateError
 from capsim_dagster.pipeline import checks, refine
-from capsim_dagster.pipeline.audit_page import write_audit_page
 from capsim_dagster.pipeline.month_checks import TableMonths
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.pipeline.refine import write_audit_page
 from capsim_dagster.schemas import Resource
 from capsim_dagster_tests.foreign_feed import (
     HOSTS,

@@ -5,12 +5,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from capsim_dagster import warehouse
 from capsim_dagster.errors import CapsimError, GateError, MasterError, PartitionError, WarehouseError
 from capsim_dagster.pipeline import refine, stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
 from capsim_dagster.simulation import fleet, time_dimension
+from capsim_dagster.storage import warehouse
 from capsim_dagster_tests.conftest import MONTHS, MakeSettings
 from capsim_dagster_tests.sabotage import feed_file, files_under, rows_in, run_sql
 

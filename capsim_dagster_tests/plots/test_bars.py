@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from capsim_dagster.plots.bars import MOST_TICKS, period_ticks
+from capsim_dagster.pictures.bars import MOST_TICKS, period_ticks
 
 
 def months(count: int, first: int = 202301) -> list[int]:

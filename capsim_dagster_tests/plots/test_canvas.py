@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from capsim_dagster.errors import SettingsError
-from capsim_dagster.plots import canvas
-from capsim_dagster.plots.canvas import Margins, PictureFormat, picture_format
+from capsim_dagster.pictures import canvas
+from capsim_dagster.pictures.canvas import Margins, PictureFormat, picture_format
 from capsim_dagster_tests.plots.views import crowded, strokes, texts
 
 

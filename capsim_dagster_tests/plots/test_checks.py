@@ -4,8 +4,8 @@ import datetime as dt
 
 import pytest
 
-from capsim_dagster.plots.canvas import PictureFormat
-from capsim_dagster.plots.checks import (
+from capsim_dagster.pictures.canvas import PictureFormat
+from capsim_dagster.pictures.checks import (
     MOST_EVALUATIONS,
     NEVER,
     WIDTH_PX,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from capsim_dagster.plots.canvas import PictureFormat
-from capsim_dagster.plots.composition import MOST_PARTS, WIDTH_PX, composition_picture
+from capsim_dagster.pictures.canvas import PictureFormat
+from capsim_dagster.pictures.composition import MOST_PARTS, WIDTH_PX, composition_picture
 from capsim_dagster_tests.plots.views import crowded, png_size, strokes, texts
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from capsim_dagster.plots.canvas import PictureFormat
-from capsim_dagster.plots.feed import (
+from capsim_dagster.pictures.canvas import PictureFormat
+from capsim_dagster.pictures.feed import (
     LINES_PX,
     MOST_MONTHS,
     MOST_REASONS,

@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from capsim_dagster.plots import fleet
-from capsim_dagster.plots.canvas import PictureFormat
+from capsim_dagster.pictures import fleet
+from capsim_dagster.pictures.canvas import PictureFormat
 from capsim_dagster_tests.plots.views import ids, png_size, texts
 
 PROFILE = pl.DataFrame({"group": "cpu", "weekday": range(1, 8), "ratio": [1.0, 1.0, 1.0, 1.0, 1.0, 0.8, 0.7]})

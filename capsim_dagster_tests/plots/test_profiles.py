@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from capsim_dagster.plots import profiles
+from capsim_dagster.pictures import profiles
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import Calendar, Region
 from capsim_dagster.simulation.region_calendar import region_calendar

@@ -5,9 +5,9 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from capsim_dagster.plots.canvas import PictureFormat
-from capsim_dagster.plots.course import POINT_MARKERS, SPAN_KINDS, smoothed
-from capsim_dagster.plots.series import series_picture, varieties_picture
+from capsim_dagster.pictures.canvas import PictureFormat
+from capsim_dagster.pictures.course import POINT_MARKERS, SPAN_KINDS, smoothed
+from capsim_dagster.pictures.series import series_picture, varieties_picture
 from capsim_dagster.schemas import GAP_KINDS, EventKind
 from capsim_dagster_tests.plots.views import ids, png_size, texts, view
 

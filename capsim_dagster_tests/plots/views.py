@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
-from capsim_dagster.plots.course import SeriesView
+from capsim_dagster.pictures.course import SeriesView
 from capsim_dagster.schemas import EventKind, Resource, Scenario, Variant, Variety
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from capsim_dagster.master import write_master
 from capsim_dagster.publication.archive import HourFile, SampledFleet, write_hour
 from capsim_dagster.publication.hour_files import hour_path
 from capsim_dagster.settings import Archive, DataGeneration, load_settings
+from capsim_dagster.simulated.master import write_master
 from capsim_dagster.simulation.fleet import fleet_of
 from capsim_dagster.storage import sha256
 from capsim_dagster_tests.conftest import CONFIG

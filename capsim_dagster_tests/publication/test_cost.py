@@ -18,7 +18,7 @@ MEMORY_MIB = 500
 _CHILD = """
 import json, sys, time
 from pathlib import Path
-from capsim_dagster.pipeline.bench import peak_rss_mib
+from capsim_dagster.cli.measure import peak_rss_mib
 from capsim_dagster.publication.export import DailySite, export_day
 from capsim_dagster.publication.verify import verify_dataset
 from capsim_dagster_tests.publication.days import DAY, TODAY, provenance, settings_of

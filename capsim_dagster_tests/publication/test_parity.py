@@ -12,10 +12,10 @@ import pytest
 
 from capsim_dagster.audits.report import Severity
 from capsim_dagster.errors import MasterError
-from capsim_dagster.master import write_master
 from capsim_dagster.publication.manifest import Manifest, parse_manifest
 from capsim_dagster.publication.parity import master_p95, p95_problems, unlike_master, with_finding
 from capsim_dagster.publication.verify import verify_dataset
+from capsim_dagster.simulated.master import write_master
 from capsim_dagster_tests.conftest import inventory, small_settings
 from capsim_dagster_tests.publication.days import DAY, HOSTS
 from capsim_dagster_tests.sabotage import rewrite_parquet

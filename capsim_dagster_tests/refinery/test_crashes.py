@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pytest
 
-from capsim_dagster.audits.relations import fingerprints, rows_of, view_table
+from capsim_dagster.audits.fingerprints import fingerprints, rows_of, view_table
 from capsim_dagster.pipeline import refine, stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.settings import Settings, load_settings

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capsim_dagster.refinery.duplicates import Policy, duplicate_lines
+from capsim_dagster.refinery.judge import Policy, duplicate_lines
 
 POLICIES: tuple[Policy, ...] = ("reject", "first", "last")
 Says = tuple[float | None, float | None]

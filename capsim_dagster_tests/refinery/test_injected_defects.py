@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
-from capsim_dagster.legacy_feed.defects import DirtyFile, dirty_file
-from capsim_dagster.master import MasterFile
+from capsim_dagster.legacy_feed.dirt.defects import DirtyFile, dirty_file
 from capsim_dagster.refinery.hosts import HostTable
 from capsim_dagster.refinery.read import ReadFile, read_feed_file
 from capsim_dagster.refinery.rules import FileRefused, ReadRules
@@ -19,6 +18,7 @@ from capsim_dagster.refinery.source import FeedSource
 from capsim_dagster.schemas import FileFault, LineFault, Resource, host_id
 from capsim_dagster.settings import INJECTED_FILE_FAULTS, INJECTED_LINE_FAULTS, INJECTED_TRAITS, Defects
 from capsim_dagster.settings.feed import MAX_LINE_SHARE
+from capsim_dagster.simulated.master import MasterFile
 from capsim_dagster_tests.legacy_feed.conftest import build_master
 from capsim_dagster_tests.refinery.readings import read_rules
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from capsim_dagster.audits.relations import master_fingerprints
+from capsim_dagster.audits.fingerprints import master_fingerprints
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.refinery.accounts import retire_months

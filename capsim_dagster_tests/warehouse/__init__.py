@@ -1,1 +1,1 @@
-"""Tests of `capsim_dagster.warehouse`."""
+"""Tests of `capsim_dagster.storage.warehouse`."""

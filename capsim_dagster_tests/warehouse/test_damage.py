@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from capsim_dagster.errors import WarehouseError
-from capsim_dagster.warehouse import open_for_reading, open_for_writing
+from capsim_dagster.storage.warehouse import open_for_reading, open_for_writing
 
 
 @pytest.fixture

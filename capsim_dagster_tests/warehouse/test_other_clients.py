@@ -8,11 +8,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from capsim_dagster import warehouse
 from capsim_dagster.errors import WarehouseError
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas.tables import TABLES, ddl
-from capsim_dagster.warehouse import upgrade
+from capsim_dagster.storage import warehouse
+from capsim_dagster.storage.warehouse import upgrade
 from capsim_dagster_tests.sabotage import rows_in
 
 OLD_CLIENT = """

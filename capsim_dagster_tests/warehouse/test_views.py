@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import settings as property_settings
 from hypothesis import strategies as st
 
-from capsim_dagster import warehouse
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas.tables import TABLES, ddl
-from capsim_dagster.warehouse.upgrade import create_views
+from capsim_dagster.storage import warehouse
+from capsim_dagster.storage.warehouse.upgrade import create_views
 
 START = dt.datetime(2023, 1, 1)  # noqa: DTZ001 the table's timestamps are naive
 Values = dict[int, float | None]

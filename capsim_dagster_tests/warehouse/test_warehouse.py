@@ -8,10 +8,10 @@ import duckdb
 import polars as pl
 import pytest
 
-from capsim_dagster import warehouse
 from capsim_dagster.errors import WarehouseError
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas.tables import TABLES
+from capsim_dagster.storage import warehouse
 from capsim_dagster_tests.child_process import OPEN_PLATFORM, READY, kill, let_go, started
 from capsim_dagster_tests.sabotage import rows_in, run_sql
 
@@ -25,7 +25,7 @@ RUIN_FEBRUARY = (
     "FROM processed_data WHERE month(ds) = 1 AND day(ds) < 20",
 )
 RUIN_WITHOUT_COMMIT = f"""{OPEN_PLATFORM}
-from capsim_dagster.warehouse import transaction
+from capsim_dagster.storage.warehouse import transaction
 with platform.writing() as connection:
     with transaction(connection):
         for statement in {RUIN_FEBRUARY!r}:
@@ -33,7 +33,7 @@ with platform.writing() as connection:
         {READY}
 """
 RUIN_AND_COMMIT = f"""{OPEN_PLATFORM}
-from capsim_dagster.warehouse import transaction
+from capsim_dagster.storage.warehouse import transaction
 with platform.writing() as connection:
     with transaction(connection):
         for statement in {RUIN_FEBRUARY!r}:

@@ -32,7 +32,7 @@ DROPPED: Final = "capsim_live_dropped_clients_total 2.0"
 SERVE: Final = """
 import sys, time
 from pathlib import Path
-from capsim_dagster.pipeline.bench import peak_rss_mib
+from capsim_dagster.cli.measure import peak_rss_mib
 from capsim_dagster.publication.live.serve import serve
 from capsim_dagster_tests.publication.live.fleets import live_fleet, options_for
 options = options_for(Path(sys.argv[1]), speed=float(sys.argv[3]), max_backlog=int(sys.argv[4]))

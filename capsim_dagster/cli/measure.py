@@ -1,0 +1,272 @@
+"""Measurement of the main job and of the publication of a day, stage by stage, without Dagster around them.
+
+The stages of each run in one fresh process, as they do in `capsim run`. CPU seconds are user and system time of all
+threads; the peak of resident memory is reset before each stage where the kernel allows it (Linux).
+"""
+
+import datetime as dt
+import json
+import multiprocessing
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Final
+
+from capsim_dagster.audits.report import Finding, Findings
+from capsim_dagster.errors import GateError, listed
+from capsim_dagster.pictures import of_disk as pictures
+from capsim_dagster.pipeline import checks, refine, stages
+from capsim_dagster.pipeline.dirt import expected_content
+from capsim_dagster.pipeline.month_checks import FeedMonths, TableMonths
+from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.pipeline.publication import hourly_archive
+from capsim_dagster.publication.export import export_day, site_of
+from capsim_dagster.publication.parity import master_p95
+from capsim_dagster.publication.verify import verify_dataset
+from capsim_dagster.schemas import Resource
+from capsim_dagster.settings import Settings
+
+_RESET_PEAK: Final = Path("/proc/self/clear_refs")
+_STATUS: Final = Path("/proc/self/status")
+_KIB_PER_MIB: Final = 1024
+_METER: Final = """
+import json, os, subprocess, sys, time
+began = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+spent = usage.ru_utime + usage.ru_stime, time.perf_counter() - began, usage.ru_maxrss
+print(json.dumps([os.waitstatus_to_exitcode(status), *spent]))
+"""
+"""A small process between: Linux counts the memory of the starting process as the peak of the one it starts."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one stage cost.
+
+    Attributes:
+        stage: Its name.
+        cpu_s: User and system time over all threads [s].
+        wall_s: Elapsed time [s].
+        peak_rss_mib: Peak of resident memory [MiB].
+        rows: Rows it wrote or audited.
+    """
+
+    stage: str
+    cpu_s: float
+    wall_s: float
+    peak_rss_mib: float
+    rows: int
+
+    @property
+    def rows_per_s(self) -> float:
+        """Rows a wall second."""
+        return self.rows / self.wall_s if self.wall_s else 0.0
+
+    def as_json(self) -> Mapping[str, object]:
+        """Return the measurement with its rate, for JSON."""
+        return {**asdict(self), "rows_per_s": round(self.rows_per_s)}
+
+
+def measure_stages(settings: Settings) -> list[Measurement]:
+    """Run and measure all stages and audits in one fresh process; the last measurement is their total.
+
+    Args:
+        settings: The settings; outputs go to their data directory.
+
+    Raises:
+        RuntimeError: If the process ends before it has measured.
+    """
+    return _measured_apart(settings, _measure_all)
+
+
+def measure_publication(settings: Settings) -> list[Measurement]:
+    """Archive, publish and verify the window's last day in one fresh process, and measure each; rows are samples.
+
+    Args:
+        settings: The settings; outputs go to their data directory, where the master is that `measure_stages` left.
+
+    Raises:
+        RuntimeError: If the process ends before it has measured.
+    """
+    return _measured_apart(settings, _measure_day)
+
+
+_Measure = Callable[[Mapping[str, object], Connection], None]
+"""Takes settings and where the measurements go to."""
+
+
+def _measured_apart(settings: Settings, measure: _Measure) -> list[Measurement]:
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=measure, args=(settings.model_dump(mode="json"), sender))
+    process.start()
+    sender.close()
+    try:
+        measurements: list[Measurement] = receiver.recv()
+    except EOFError:
+        raise RuntimeError("the measured process ended early; its error is printed above") from None
+    finally:
+        process.join()
+    return measurements
+
+
+def measure_command(*name: str, options: Sequence[str]) -> Measurement:
+    """Run a command of `capsim` as a process of its own and measure all of it, start-up included.
+
+    Args:
+        name: The command, e.g. `panel`, `load`.
+        options: Its options.
+
+    Raises:
+        subprocess.CalledProcessError: If it fails.
+    """
+    command = [sys.executable, "-m", "capsim_dagster.cli", *name, *options]
+    metered = subprocess.run([sys.executable, "-I", "-S", "-c", _METER, *command], stdout=subprocess.PIPE, check=True)
+    returncode, cpu_s, wall_s, peak_kib = json.loads(metered.stdout)
+    if returncode:
+        raise subprocess.CalledProcessError(returncode, command)
+    return Measurement(f"capsim {' '.join(name)}, whole process", cpu_s, wall_s, peak_kib / _KIB_PER_MIB, 0)
+
+
+def _measure_all(settings: Mapping[str, object], sender: Connection) -> None:
+    platform = Platform(Settings.model_validate(settings))
+    measured: list[Measurement] = []
+    for name, run in _stages(platform).items():
+        measured.append(_measure(name, run))
+    total = Measurement(
+        "all stages",
+        sum(m.cpu_s for m in measured),
+        sum(m.wall_s for m in measured),
+        max(m.peak_rss_mib for m in measured),
+        max(m.rows for m in measured),
+    )
+    sender.send([*measured, total])
+
+
+def _measure_day(settings: Mapping[str, object], sender: Connection) -> None:
+    platform = Platform(Settings.model_validate(settings))
+    sender.send([_measure(name, run) for name, run in publication_stages(platform).items()])
+
+
+def publication_stages(platform: Platform) -> dict[str, Callable[[], int]]:
+    """Return the stages of publishing the window's last day, seen from the day after; each returns its samples."""
+    day = platform.generation.end_date
+    today, site = day + dt.timedelta(days=1), site_of(platform.settings)
+
+    def verify() -> int:
+        # A small fleet with a gap has more nulls than the bound of a large one.
+        found = verify_dataset(site.folder(day), max_null_share=1.0, p95=master_p95(platform.layout.master, day))
+        return _passed_rows(found)
+
+    return {
+        "hourly_archive, a day": lambda: hourly_archive(platform, day, today=today).lines,
+        "tier3_daily, a day": lambda: export_day(site, day, today=today).manifest.rows,
+        "tier3 verify, a day": verify,
+    }
+
+
+def _stages(platform: Platform) -> dict[str, Callable[[], int]]:
+    """Return the stages in order; each returns the rows it wrote or audited."""
+
+    def months() -> list[int]:
+        return stages.calendar_months(platform)
+
+    def load() -> int:
+        return sum(month.rows for month in refine.processed_data(platform, months(), run="bench"))
+
+    def feed_checks() -> int:
+        audits = FeedMonths(platform)
+        reports = [found for month in months() for found in audits.audit(month, Resource).values()]
+        return sum(map(_audited_rows, reports))
+
+    def table_checks() -> int:
+        chosen = months()
+        expected = expected_content(platform, chosen)
+        with platform.writing() as connection:
+            connection.execute("SET threads = 1")  # as the refinery does, whose connection the audits use
+            audits = TableMonths(platform, connection, expected)
+            return sum(_audited_rows(audits.audit(month)) for month in chosen)
+
+    return {
+        "host_inventory": lambda: stages.host_inventory(platform).hosts.height,
+        "time_dimension": lambda: stages.time_calendar(platform).days,
+        "fleet checks": lambda: _audited_rows({**checks.host_inventory(platform), **checks.time_dimension(platform)}),
+        "master_parquet": lambda: stages.master_parquet(platform).rows,
+        "master checks": lambda: _audited_rows(checks.master_parquet(platform)),
+        "ground_truth": lambda: stages.ground_truth(platform).expected.rows,
+        "truth checks": lambda: _audited_rows(checks.ground_truth(platform)),
+        "pictures": lambda: _drawn(platform),
+        "monthly_csv": lambda: sum(file.lines for file in stages.monthly_csv(platform, months())),
+        "feed checks": feed_checks,
+        "processed_data": load,
+        "processed_data, again": load,
+        "table checks": table_checks,
+        "audit checks": lambda: _audited_rows(checks.refinery_audit(platform, months())),
+    }
+
+
+def _drawn(platform: Platform) -> int:
+    """Draw the pictures of master and ground truth; they are no rows."""
+    pictures.master_pictures(platform)
+    pictures.truth_pictures(platform)
+    return 0
+
+
+def _audited_rows(reports: Mapping[str, Finding]) -> int:
+    """Return the rows that were audited; a cost means nothing if a claim did not hold.
+
+    Raises:
+        GateError: If a claim did not hold.
+    """
+    failed = [f"{report.claim}: {report.verdict}" for report in reports.values() if not report.passed]
+    if failed:
+        raise GateError(listed(failed), remedy="the measurement is void: mend the data, or measure in an empty folder")
+    return max(int(report.counts.get("rows", report.counts.get("hosts", 0))) for report in reports.values())
+
+
+def _passed_rows(found: Findings) -> int:
+    """Return the rows that were verified; likewise.
+
+    Raises:
+        GateError: If a claim did not hold.
+    """
+    if not found.passed:
+        raise GateError(
+            listed(f"{each.claim}: {each.message}" for each in found.errors),
+            remedy="the measurement is void: measure in an empty folder",
+        )
+    return found.rows
+
+
+def _measure(stage: str, run: Callable[[], int]) -> Measurement:
+    _reset_peak()
+    cpu, wall = _cpu_seconds(), time.perf_counter()
+    rows = run()
+    return Measurement(stage, _cpu_seconds() - cpu, time.perf_counter() - wall, peak_rss_mib(), rows)
+
+
+def _cpu_seconds() -> float:
+    times = os.times()
+    return times.user + times.system
+
+
+def _reset_peak() -> None:
+    """Ask the kernel to forget the peak so far; without Linux the peak is that of the process until now."""
+    if _RESET_PEAK.exists():
+        _RESET_PEAK.write_text("5")
+
+
+def peak_rss_mib() -> float:
+    """Return the peak of resident memory of this process [MiB]; the one that started it has no part in it on Linux."""
+    if _STATUS.exists():
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / _KIB_PER_MIB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _KIB_PER_MIB

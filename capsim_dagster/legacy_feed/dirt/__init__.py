@@ -1,0 +1,1 @@
+"""Dirt: what is put into a feed on purpose, line by line and file by file, with a list of it."""

@@ -1,0 +1,263 @@
+"""Pictures of a feed by month: the size of its files, and what became of their lines."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capsim_dagster.pictures import canvas
+from capsim_dagster.pictures.bars import IntArray, draw_stack, period_ticks
+from capsim_dagster.pictures.canvas import ALARM, GROUP_COLOURS, INK, PALE, RESOURCE_COLOURS, Margins, PictureFormat
+from capsim_dagster.text import shortened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+
+BoolArray = NDArray[np.bool_]
+
+SIZES_PX: Final = (1_120, 400)
+"""Width and height of the picture of file sizes [pixels]."""
+LINES_PX: Final = (1_120, 560)
+"""Likewise, of the picture of lines."""
+MOST_MONTHS: Final = 120
+"""More months than these are drawn as years."""
+MOST_REASONS: Final = len(GROUP_COLOURS)
+"""Reasons that have a colour of their own, the most frequent ones; where there are more, the last is of the others."""
+NOTHING_YET: Final = "no feed file has been read yet"
+"""What the pictures of an empty feed say."""
+_MARGINS: Final = Margins(left=84, right=262, top=104, bottom=70, between_rows=40)
+_TITLE_PAD: Final = 18
+"""Room between a panel and its title, for the marks [points]."""
+_MARKS_PX: Final = 9
+"""How far the marks of months are above a panel [pixels]."""
+_MANY_PERIODS: Final = 60
+_MILLION: Final = 10**6
+_LARGEST_WRITTEN: Final = 10**7
+"""A scale that goes further has no room for its zeros, so it counts millions."""
+_UNITS: Final = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"), (1, "bytes"))
+_MOST_LEVELS: Final = 6
+_LONGEST_NAME: Final = 22
+_REFUSED: Final[Mapping[str, Any]] = {"marker": "X", "color": ALARM, "markeredgewidth": 0, "linestyle": "none"}
+_MISSING: Final[Mapping[str, Any]] = {"marker": "o", "color": INK, "markerfacecolor": "none", "linestyle": "none"}
+_FOOTNOTE: Final = (
+    "Counts the files whose lines are in the table: not a refused one, but the earlier one that stayed in its place."
+)
+
+
+@dataclass(frozen=True)
+class FeedMonths:
+    """What the refinery knows of a feed by month.
+
+    Attributes:
+        months: Months as YYYYMM, ascending, those without a file between the first and the last too.
+        sizes: Size of the files that are loaded by resource [bytes], each of shape `(n_months,)`.
+        loaded: Lines in the table, shape `(n_months,)`.
+        rejected: Lines that were rejected by reason, each of shape `(n_months,)`.
+        refused: Whether a file was refused, shape `(n_months,)`.
+        missing: Whether a file is missing, shape `(n_months,)`.
+    """
+
+    months: Sequence[int]
+    sizes: Mapping[str, IntArray]
+    loaded: IntArray
+    rejected: Mapping[str, IntArray]
+    refused: BoolArray
+    missing: BoolArray
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no file was ever read, loaded or refused."""
+        return not (self.refused.any() or self.loaded.any() or any(sizes.any() for sizes in self.sizes.values()))
+
+    @property
+    def n_lines(self) -> int:
+        """Lines of all files that are loaded."""
+        return int(self.loaded.sum()) + sum(int(lines.sum()) for lines in self.rejected.values())
+
+
+def file_sizes_picture(feed: FeedMonths, note: str, kind: PictureFormat = PictureFormat.SVG) -> bytes:
+    """Return the picture of the size of feed files by month, stacked by resource, with refused and missing ones marked.
+
+    Args:
+        feed: What is shown.
+        note: Which feed.
+        kind: SVG or PNG.
+    """
+    return _picture(feed, "Size of the feed's files", note, (_draw_sizes,), kind)
+
+
+def lines_picture(feed: FeedMonths, note: str, kind: PictureFormat = PictureFormat.SVG) -> bytes:
+    """Return the picture of lines by month: loaded above, and rejected by reason beneath, on a scale of their own.
+
+    Args:
+        feed: What is shown.
+        note: Which feed.
+        kind: SVG or PNG.
+    """
+    return _picture(feed, "Lines of the feed", note, (_draw_loaded, _draw_rejected), kind)
+
+
+def _picture(
+    feed: FeedMonths,
+    title: str,
+    note: str,
+    draw: "Sequence[Callable[[Axes, FeedMonths], None]]",
+    kind: PictureFormat,
+) -> bytes:
+    """Return a sheet with a panel for each way to draw, the months named below the lowest."""
+    size_px = SIZES_PX if len(draw) == 1 else LINES_PX
+    with canvas.styled():
+        figure, axes = canvas.panels(size_px, (len(draw), 1), _MARGINS)
+        canvas.head(figure, f"{title}, by {'year' if _are_years(feed) else 'month'}", note)
+        for panel, draw_panel in zip(axes, draw, strict=True):
+            if feed.is_empty:
+                canvas.say_empty(panel, NOTHING_YET)
+            else:
+                draw_panel(panel, feed)
+                _name_periods(panel, feed, are_labelled=panel is axes[-1])
+        canvas.foot(figure, _FOOTNOTE)
+        return canvas.rendered(figure, kind)
+
+
+def _draw_sizes(axes: "Axes", feed: FeedMonths) -> None:
+    """Draw the sizes by resource, in the unit that suits the largest month."""
+    from matplotlib.ticker import FuncFormatter
+
+    loaded = {name: sizes for name, sizes in feed.sizes.items() if sizes.any()}
+    colours = _colours(loaded)
+    _draw_layers(axes, feed, loaded, colours, otherwise="no file is loaded")
+    total = sum(int(sizes.sum()) for sizes in loaded.values())
+    if loaded:
+        unit, unit_name = _unit(int(axes.get_ylim()[1]))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda size, _place: f"{size / unit:,g}"))
+        axes.set_title(f"{unit_name} by resource; {in_bytes(total)} in all", pad=_TITLE_PAD)
+    labels = {name: f"{name}: {in_bytes(int(sizes.sum()))}" for name, sizes in loaded.items()}
+    _explain(axes, labels, colours, _draw_marks(axes, feed))
+
+
+def _draw_loaded(axes: "Axes", feed: FeedMonths) -> None:
+    _draw_layers(axes, feed, {"loaded": feed.loaded}, {"loaded": PALE}, otherwise="no line is loaded")
+    axes.set_title(f"loaded: {_part(int(feed.loaded.sum()), feed.n_lines)}", pad=_TITLE_PAD)
+    _explain(axes, {}, {}, _draw_marks(axes, feed))
+
+
+def _draw_rejected(axes: "Axes", feed: FeedMonths) -> None:
+    """Draw the rejected lines by reason; beside the loaded ones nobody would see them."""
+    reasons = _folded(feed.rejected)
+    total = sum(int(lines.sum()) for lines in reasons.values())
+    axes.set_title(f"rejected, by reason: {_part(total, feed.n_lines)}", pad=6)
+    colours = dict(zip(reasons, GROUP_COLOURS, strict=False))
+    _draw_layers(axes, feed, reasons, colours, otherwise="no line was rejected")
+    labels = {name: f"{shortened(name, _LONGEST_NAME)}: {lines.sum():,}" for name, lines in reasons.items()}
+    _explain(axes, labels, colours, [])
+
+
+def _draw_layers(
+    axes: "Axes", feed: FeedMonths, layers: Mapping[str, IntArray], colours: Mapping[str, str], *, otherwise: str
+) -> None:
+    """Draw stacked bars by month, or by year where months are too many; without any amount say so."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    _, starts = _periods(feed)
+    stacked = {name: np.add.reduceat(amounts, starts) for name, amounts in layers.items()}
+    if not any(amounts.any() for amounts in stacked.values()):
+        canvas.say_empty(axes, otherwise)
+        return
+    draw_stack(axes, stacked, colours)
+    axes.yaxis.set_major_locator(MaxNLocator(_MOST_LEVELS, integer=True))
+    is_long = axes.get_ylim()[1] > _LARGEST_WRITTEN
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda count, _place: f"{count / _MILLION:,g} M" if is_long else f"{count:,.0f}")
+    )
+
+
+def _name_periods(axes: "Axes", feed: FeedMonths, *, are_labelled: bool) -> None:
+    """Name the months or years below a panel, as many as have room; a panel above another needs no names."""
+    periods, _ = _periods(feed)
+    ticks = period_ticks(periods, are_years=_are_years(feed)) if are_labelled else []
+    axes.set_xticks([place for place, _ in ticks], [label for _, label in ticks])
+    axes.set_xlim(-0.5, len(periods) - 0.5)
+    axes.grid(visible=False, axis="x")
+
+
+def _draw_marks(axes: "Axes", feed: FeedMonths) -> "list[Line2D]":
+    """Mark months with refused and missing files above the panel; return what explains the marks."""
+    from matplotlib.lines import Line2D
+
+    periods, starts = _periods(feed)
+    height_px = axes.get_window_extent().height
+    size = 4 if len(periods) > _MANY_PERIODS else 6
+    handles = []
+    for name, marked, style in (("refused", feed.refused, _REFUSED), ("missing", feed.missing, _MISSING)):
+        places = np.flatnonzero(np.logical_or.reduceat(marked, starts))
+        if places.size:
+            level = np.full(places.size, 1 + _MARKS_PX / height_px)
+            above: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False}
+            axes.plot(places, level, **style, **above, markersize=size, gid=name)
+            months = f"{marked.sum():,} {'month' if marked.sum() == 1 else 'months'}"
+            handles.append(Line2D([], [], **style, markersize=6, label=f"file {name}: {months}"))
+    return handles
+
+
+def _explain(axes: "Axes", labels: Mapping[str, str], colours: Mapping[str, str], marks: "Sequence[Line2D]") -> None:
+    """Explain beside a panel its marks and its layers, these from the top down, as they are stacked."""
+    from matplotlib.patches import Patch
+
+    layers = [Patch(color=colours[name], label=label) for name, label in reversed([*labels.items()])]
+    if marks or layers:
+        axes.legend(handles=[*marks, *layers], loc="upper left", bbox_to_anchor=(1.0, 1.04))
+
+
+def _colours(sizes: Mapping[str, IntArray]) -> dict[str, str]:
+    """Return the colour of each resource; one that nobody knows takes it from the end, where no known one is."""
+    known: dict[str, str] = {resource.value: colour for resource, colour in RESOURCE_COLOURS.items()}
+    return {**known, **dict(zip(sorted(sizes.keys() - known.keys()), cycle(reversed(GROUP_COLOURS)), strict=False))}
+
+
+def _are_years(feed: FeedMonths) -> bool:
+    return len(feed.months) > MOST_MONTHS
+
+
+def _periods(feed: FeedMonths) -> tuple[list[int], IntArray]:
+    """Return the months as YYYYMM, or the years where months are too many, and the place at which each begins."""
+    names = [month // 100 for month in feed.months] if _are_years(feed) else feed.months
+    periods, starts = np.unique(np.array(names, dtype=np.int64), return_index=True)
+    return periods.tolist(), starts
+
+
+def _folded(rejected: Mapping[str, IntArray]) -> dict[str, IntArray]:
+    """Return the most frequent reasons, the first of them first, and the others together; none without a line."""
+    ranked = sorted(
+        ((reason.replace("_", " "), lines) for reason, lines in rejected.items() if lines.any()),
+        key=lambda entry: (-int(entry[1].sum()), entry[0]),
+    )
+    if len(ranked) <= MOST_REASONS:
+        return dict(ranked)
+    kept, rest = ranked[: MOST_REASONS - 1], ranked[MOST_REASONS - 1 :]
+    return {**dict(kept), f"{len(rest)} other reasons": np.sum([lines for _, lines in rest], axis=0)}
+
+
+def _part(count: int, total: int) -> str:
+    """Return a count as a part of all lines; neither something as nothing, nor almost all as all."""
+    part = count / total if total else 0.0
+    rounded = f"{part * 100:.2f}"
+    share = {"0.00": "< 0.01", "100.00": "> 99.99"}.get(rounded, rounded) if 0 < part < 1 else f"{part * 100:.0f}"
+    return f"{count:,} of {total:,} ({share} %)" if total else "no line"
+
+
+def in_bytes(count: int) -> str:
+    """Return a number of bytes in the unit that suits it.
+
+    >>> in_bytes(512), in_bytes(472_000_000)
+    ('512 bytes', '472.0 MB')
+    """
+    unit, name = _unit(count)
+    return f"{count:,} {name}" if unit == 1 else f"{count / unit:,.1f} {name}"
+
+
+def _unit(largest: int) -> tuple[int, str]:
+    return next((size, name) for size, name in _UNITS if size <= max(largest, 1))
