@@ -81,7 +81,7 @@ def test_every_link_and_description_leads_somewhere_and_tables_have_heads(empty_
 
 
 def test_colours_of_text_have_the_contrast_that_reading_needs() -> None:
-    css = Path(audit_terms.__file__).with_name("audit_page.css").read_text(encoding="utf-8")
+    css = Path(audit_terms.__file__).with_name("page.css").read_text(encoding="utf-8")
     pairs = [("ink", "loaded"), ("q-ink", "q1"), ("q-ink", "q2"), ("q-ink", "q3"), ("q4-ink", "q4"), ("muted", "paper")]
     pairs += [
         ("kept-ink", "kept-stripe"),

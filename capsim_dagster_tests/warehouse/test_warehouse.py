@@ -288,7 +288,7 @@ def _delete_facts_and_fail(connection: duckdb.DuckDBPyConnection, failure: type[
 
 MAKER = """
 from pathlib import Path
-from capsim_dagster import warehouse
+from capsim_dagster.storage import warehouse
 create = warehouse._create_tables
 def waiting(connection):
     print("ready", flush=True)
