@@ -21,6 +21,7 @@ from capsim_dagster.orchestration.keys import (
     TIME_DIMENSION,
     VALIDATED_SERVER_METRICS,
 )
+from capsim_dagster.panel import claims
 
 Months = dg.PartitionsDefinition[str]
 Days = dg.PartitionsDefinition[str]
@@ -94,37 +95,13 @@ AUDIT_CHECKS: Final = (
     ),
 )
 
-
-PANEL_CHECKS: Final = (
-    _blocking(SERVER_METRICS, "panel_has_one_row_per_server_day", "One row for each server x day, in order."),
-    _blocking(SERVER_METRICS, "missing_share_is_within_limit", "No metric lacks more of its values than it may."),
-    _blocking(SERVER_METRICS, "values_are_within_range", "Every value lies within the bounds of its metric."),
-    _warning(
-        SERVER_METRICS,
-        "calendar_effects_match_settings",
-        "Weekends and holidays are quieter and quarter ends busier, as far as is set, by region and metric.",
-    ),
-    _blocking(SERVER_METRICS, "row_parity", "Each metric that shows a resource has the content of the master."),
+PANEL_CHECKS: Final = tuple(
+    (_warning if name == claims.CALENDAR else _blocking)(SERVER_METRICS, name, f"{claim}.")
+    for name, claim in claims.MADE.items()
 )
 VALIDATED_CHECKS: Final = tuple(
-    dg.AssetCheckSpec(name, asset=VALIDATED_SERVER_METRICS, description=claim)
-    for name, claim in {
-        "file_is_readable": "The file is whole, and Parquet.",
-        "folder_holds_panels_only": "Beside it lie panels only; a stray file is not read, whatever its age.",
-        "columns_are_complete": "It has every column that the settings name.",
-        "columns_are_known": "It has no further columns; those are kept.",
-        "expectation_is_known": "Its footer, its name or the settings say what it must hold.",
-        "types_are_right_or_repaired": "Each column has its type, or could be given it without loss.",
-        "keys_are_unique": "Each server has each day at most once; exact copies are dropped.",
-        "identity_is_filled": "Each row says which server, day, business unit, region and criticality.",
-        "identity_is_constant": "No server changes its business unit, region or criticality.",
-        "values_within_range": "Every value is a finite number within the range of its metric.",
-        "missing_share_within_limit": "No metric lacks more of its values than it may.",
-        "servers_as_expected": "Every server that it must hold is there.",
-        "history_is_long_enough": "It spans as many days as it must.",
-        "days_as_expected": "It reaches from the first to the last day that it must hold.",
-        "days_are_contiguous": "No server lacks more days, or more in a row, than it may.",
-    }.items()
+    dg.AssetCheckSpec(name, asset=VALIDATED_SERVER_METRICS, description=f"{claim}.")
+    for name, claim in claims.LOADED.items()
 )
 """One a finding of `panel.load`; they are part of the step, which publishes nothing where one fails that must hold."""
 

@@ -3,17 +3,22 @@
 Nothing here reads a file.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
+
+import polars as pl
 
 from capsim_dagster.audits.finding import Finding, Severity
 from capsim_dagster.errors import MAX_EXAMPLES, listed
+from capsim_dagster.panel import claims
 from capsim_dagster.panel.contract import KEY
-from capsim_dagster.panel.examine import Examination, MetricCount, ServerDays, day_number, day_text
+from capsim_dagster.panel.examine import Examination, MetricCount, day_number, day_text
 from capsim_dagster.panel.expect import Expectation
 from capsim_dagster.panel.findings import PERCENT, Repair
-from capsim_dagster.panel.normalise import FilePlan
+from capsim_dagster.panel.plan import FilePlan
 from capsim_dagster.schemas import is_readable_host
 from capsim_dagster.settings import PanelValidation
 from capsim_dagster.text import visible
@@ -28,6 +33,7 @@ class Counted:
         expected: Servers and days that the panel must hold.
         plan: Its columns.
         seen: What was counted in its rows.
+        nulls: Missing values of the columns that must not have any, by name.
         refused: Values that could not be repaired, by column.
     """
 
@@ -35,6 +41,7 @@ class Counted:
     expected: Expectation
     plan: FilePlan
     seen: Examination
+    nulls: Mapping[str, int]
     refused: Sequence[Repair]
 
     def refused_in(self, column: str) -> int:
@@ -127,15 +134,15 @@ def _keys_are_unique(counted: Counted) -> Finding:
 
 def _identity_is_filled(counted: Counted) -> Finding:
     # A day that cannot be read is null by now, and judged as a type.
-    nulls = {name: count - counted.refused_in(name) for name, count in counted.seen.nulls.items()}
+    nulls = {name: count - counted.refused_in(name) for name, count in counted.nulls.items()}
     wrong = [f"{name} in {count:,} rows" for name, count in nulls.items() if count]
-    unreadable = [server.server for server in counted.seen.servers if not is_readable_host(server.server)]
+    unreadable = [server for server in counted.seen.servers[KEY[0]] if not is_readable_host(server)]
     wrong += [f"{KEY[0]} '{visible(server)}' holds what cannot be seen" for server in unreadable]
     return _error("identity_is_filled", wrong, "", count=sum(nulls.values()) + len(unreadable))
 
 
 def _identity_is_constant(counted: Counted) -> Finding:
-    changed = [server.server for server in counted.seen.servers if server.changed]
+    changed = counted.seen.servers.filter("changed")[KEY[0]].to_list()
     return Finding(
         "identity_is_constant",
         Severity.WARNING,
@@ -146,40 +153,32 @@ def _identity_is_constant(counted: Counted) -> Finding:
     )
 
 
-def _values_within_range(counted: Counted) -> Finding:
-    metrics = list(counted.seen.metrics.values())
-    total = sum(metric.outside for metric in metrics)
-    bounds = {name: f"0 to {_bound(metric)}" for name, metric in counted.seen.metrics.items()}
-    return _error("values_within_range", _in_turns(metrics), "", count=total, threshold=bounds)
-
-
-def _in_turns(metrics: Iterable[MetricCount]) -> list[str]:
-    """Return examples of every metric, one of each first."""
-    lists = [metric.examples for metric in metrics]
-    return [examples[place] for place in range(MAX_EXAMPLES) for examples in lists if place < len(examples)]
+def _values_are_within_range(counted: Counted) -> Finding:
+    metrics = counted.seen.metrics
+    # One of every metric first.
+    examples = [said for turn in zip_longest(*(metric.examples for metric in metrics)) for said in turn if said]
+    bounds = {metric.name: f"0 to {_bound(metric)}" for metric in metrics}
+    return _error(claims.RANGE, examples, "", count=sum(metric.outside for metric in metrics), threshold=bounds)
 
 
 def _bound(metric: MetricCount) -> str:
-    return "any finite value" if metric.column.highest is None else f"{metric.column.highest:g}"
+    return "any finite value" if math.isinf(metric.high_bound) else f"{metric.high_bound:g}"
 
 
 def missing_values(counted: Counted, metric: MetricCount) -> int:
     """Return how many values of a metric are missing, without those that could not be read."""
-    return max(metric.rows - metric.count - counted.refused_in(metric.column.name), 0)
+    return max(metric.rows - metric.count - counted.refused_in(metric.name), 0)
 
 
-def _missing_share_within_limit(counted: Counted) -> Finding:
+def _missing_share_is_within_limit(counted: Counted) -> Finding:
     limit = counted.limits.max_missing_share
-    wrong = []
-    for name, metric in counted.seen.metrics.items():
-        missing = missing_values(counted, metric)
-        if metric.rows and (missing > limit * metric.rows or missing == metric.rows):
-            wrong.append(f"{name}: {missing / metric.rows:.2%} of {metric.rows:,} values are missing")
-    return _error("missing_share_within_limit", wrong, "", threshold={"max_missing_share": limit})
+    missing = {metric.name: (missing_values(counted, metric), metric.rows) for metric in counted.seen.metrics}
+    wrong = claims.lacks({name: found for name, found in missing.items() if found[1]}, limit)
+    return _error(claims.MISSING, wrong, "", threshold={"max_missing_share": limit})
 
 
 def _servers_as_expected(counted: Counted) -> Finding:
-    limits, expected, found = counted.limits, counted.expected, len(counted.seen.servers)
+    limits, expected, found = counted.limits, counted.expected, counted.seen.servers.height
     threshold: dict[str, float | int | str] = {"min_server_share": limits.min_server_share}
     if expected.servers is None:
         return Finding("servers_as_expected", Severity.ERROR, passed=True, message=f"{found:,}", threshold=threshold)
@@ -231,15 +230,14 @@ class _Gap:
         return f"{self.server} lacks {self.longest:,} days from {day_text(self.start)}"
 
 
-def _gap(server: ServerDays, first: int, last: int) -> _Gap:
-    """Return the longest gap of a server in a window, at whose ends it may lack too."""
-    gaps = (
-        (server.longest_gap, server.gap_from),
-        (server.first - first, first),
-        (last - server.last, server.last + 1),
-    )
-    longest, start = max(gaps, key=lambda gap: gap[0])
-    return _Gap(server.server, longest, start, last - first + 1 - server.days)
+def _gaps(seen: Examination, first: int, last: int) -> list[_Gap]:
+    """Return the longest gap of each server that lacks days of a window, at whose ends it may lack too."""
+    gaps = []
+    for server, begin, end, days, gap, gap_from, _ in seen.servers.filter(pl.col("days") < seen.days).iter_rows():
+        inner_and_ends = (gap, gap_from), (begin - first, first), (last - end, end + 1)
+        longest, start = max(inner_and_ends, key=lambda found: found[0])
+        gaps.append(_Gap(server, longest, start, seen.days - days))
+    return sorted(gaps, key=lambda gap: -gap.longest)
 
 
 def _days_are_contiguous(counted: Counted) -> Finding:
@@ -247,11 +245,9 @@ def _days_are_contiguous(counted: Counted) -> Finding:
     threshold = {"max_gap_days": limits.max_gap_days, "max_missing_day_share": limits.max_missing_day_share}
     if seen.first is None or seen.last is None:
         return Finding("days_are_contiguous", Severity.ERROR, passed=True, threshold=threshold)
-    first, last, whole = seen.first, seen.last, seen.days
-    gaps = [_gap(server, first, last) for server in seen.servers if server.days < whole]
-    gaps.sort(key=lambda gap: -gap.longest)
+    gaps = _gaps(seen, seen.first, seen.last)
     lacking = sum(gap.lacking for gap in gaps)
-    share = lacking / (whole * len(seen.servers))
+    share = lacking / (seen.days * seen.servers.height)
     fails = share > limits.max_missing_day_share or any(gap.longest > limits.max_gap_days for gap in gaps)
     said = f"{lacking:,} server days lack ({share * PERCENT:.2f} %) in {len(gaps):,} servers: "
     return Finding(
@@ -269,8 +265,8 @@ _CLAIMS: Final[Sequence[Callable[[Counted], Finding]]] = (
     _keys_are_unique,
     _identity_is_filled,
     _identity_is_constant,
-    _values_within_range,
-    _missing_share_within_limit,
+    _values_are_within_range,
+    _missing_share_is_within_limit,
     _servers_as_expected,
     _history_is_long_enough,
     _days_as_expected,

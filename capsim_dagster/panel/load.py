@@ -4,12 +4,13 @@ Whatever the verdict, a report says what was found; a panel that fails leaves th
 """
 
 import datetime as dt
+import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import polars as pl
 import pyarrow as pa
 
 from capsim_dagster.audits.finding import Finding, Severity
@@ -28,8 +29,7 @@ from capsim_dagster.panel.judge import (
     missing_values,
     not_judged,
 )
-from capsim_dagster.panel.normalise import Normaliser
-from capsim_dagster.panel.read import PanelFile, open_panel, sorted_copy
+from capsim_dagster.panel.read import DealtRows, PanelFile, Reading, RowsAstray, in_order, open_panel
 from capsim_dagster.panel.stage import Copying, Version, stage, version_of
 from capsim_dagster.settings import Settings
 from capsim_dagster.storage import Store, sha256
@@ -58,16 +58,18 @@ class _Content:
     """The rows of the file.
 
     Attributes:
-        file: Itself, or its sorted copy.
+        file: The file.
+        pieces: Yields its rows, repaired, by whole servers in the order of their keys.
         seen: What was counted in them.
+        reading: What was counted on the way to them.
         repairs: What was put right.
-        refused: What could not be.
     """
 
     file: PanelFile
+    pieces: Callable[[], Iterator[pl.DataFrame]]
     seen: Examination
+    reading: Reading
     repairs: Sequence[Repair]
-    refused: Sequence[Repair]
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,6 @@ class _Loading:
     version: Version
     strict: bool
     advance: Advance
-
-    @property
-    def null_values(self) -> frozenset[str]:
-        """Texts in metrics that mean no value, folded."""
-        return frozenset(text.strip().casefold() for text in self.settings.panel.validation.null_values)
 
 
 def load_panel(
@@ -128,11 +125,10 @@ def load_panel(
         version = version_of(path)
         facts = SourceFacts(found.url, path.stat().st_size, sha256(path), None)
         loading = _Loading(settings, store, found, facts, path, version, strict, advance)
-        with ExitStack() as temporary:
-            return _publish(loading, *_load(loading, temporary))
+        return _publish(loading, *_load(loading))
 
 
-def _load(loading: _Loading, temporary: ExitStack) -> tuple[PanelReport, _Content | None]:
+def _load(loading: _Loading) -> tuple[PanelReport, _Content | None]:
     """Return the report, and the rows if the file can be read."""
     findings = list(loading.found.findings)
     source = loading.source
@@ -142,7 +138,7 @@ def _load(loading: _Loading, temporary: ExitStack) -> tuple[PanelReport, _Conten
         source = replace(source, rows=file.rows)
         expected = expectation(loading.settings, loading.found, read_footer(file.plan.metadata))
         findings += [*judge_columns(file.plan), expectation_is_known(expected)]
-        content = _content(loading, file, temporary) if file.plan.has_keys else None
+        content = _content(loading, file) if file.plan.has_keys else None
     except PanelError as error:
         unread = replace(_READABLE, passed=False, count=1, message=error.found)
         return _report(loading, source, expected, None, [unread, *findings]), None
@@ -150,35 +146,64 @@ def _load(loading: _Loading, temporary: ExitStack) -> tuple[PanelReport, _Conten
         lacking = "rows cannot be told apart without server_id and timestamp, so nothing else was judged"
         findings += [judge_types(file.plan, []), not_judged(lacking)]
         return _report(loading, source, expected, None, [_READABLE, *findings]), None
-    counted = Counted(loading.settings.panel.validation, expected, file.plan, content.seen, content.refused)
-    findings += [judge_types(file.plan, content.refused), *judge_rows(counted)]
+    reading = content.reading
+    counted = Counted(
+        loading.settings.panel.validation, expected, file.plan, content.seen, reading.nulls, reading.refused
+    )
+    findings += [judge_types(file.plan, reading.refused), *judge_rows(counted)]
     return _report(loading, source, expected, (content, _facts(counted)), [_READABLE, *findings]), content
 
 
-def _content(loading: _Loading, file: PanelFile, temporary: ExitStack) -> _Content:
-    """Return the rows of a file, repaired and counted; one in no order is sorted first, into a temporary file.
+def _content(loading: _Loading, file: PanelFile) -> _Content:
+    """Return the rows of a file, repaired and counted.
 
     Raises:
         PanelError: If the file is torn.
     """
-    normaliser = Normaliser(file.plan, loading.null_values)
-    seen = examine(file.plan, _told(loading, file, normaliser.batches(file.batches())))
-    by_order: list[Repair] = []
-    rows = file
-    if not seen.is_sorted:
-        by_order.append(Repair("rows_are_sorted", "", file.rows, (seen.first_astray,)))
-        normaliser = Normaliser(file.plan, loading.null_values)
-        rows = temporary.enter_context(sorted_copy(file, normaliser.batches(file.batches())))
-        seen = examine(rows.plan, Normaliser(rows.plan, loading.null_values).batches(rows.batches()))
+    reached = _progress(loading.advance, file.rows)
+    by_order = []
+    try:
+        reading = Reading(file, reached)
+        pieces: Callable[[], Iterator[pl.DataFrame]] = lambda: in_order(Reading(file))  # noqa: E731 as is below
+        seen = examine(file.plan.known, in_order(reading))
+    except RowsAstray as astray:
+        by_order.append(Repair("rows_are_sorted", "", file.rows, [str(astray)]))
+        reading, dealt = Reading(file, reached), DealtRows(file)
+        pieces = dealt.pieces
+        seen = examine(file.plan.known, dealt.pieces(reading))
     if seen.exact:
-        by_order.append(Repair("exact_duplicates_are_dropped", "", seen.exact, tuple(seen.exact_examples)))
-    return _Content(rows, seen, [*normaliser.repairs.repairs, *by_order], normaliser.refused.repairs)
+        by_order.append(Repair("exact_duplicates_are_dropped", "", seen.exact, seen.exact_examples))
+    repairs = [*reading.repairs, *by_order]
+    if repairs:
+        _require_kept(file)
+    return _Content(file, pieces, seen, reading, repairs)
 
 
-def _told(loading: _Loading, file: PanelFile, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        yield batch
-        loading.advance(batch.num_rows, file.rows)
+def _require_kept(file: PanelFile) -> None:
+    """Refuse a file that has to be repaired if the copy could not keep all of it.
+
+    Raises:
+        PanelError: If Parquet has no type of its own for a column.
+    """
+    for column in file.plan.usable:
+        if pa.types.is_duration(column.target):
+            raise PanelError(
+                f"column {column.source} is {column.found}, which a repaired copy cannot keep",
+                remedy="write it as a number, or leave it out",
+            )
+
+
+def _progress(advance: Advance, of: int) -> Callable[[int], None]:
+    """Return what is told how many rows were read so far, by a reading that may begin anew."""
+    told = 0
+
+    def reached(rows: int) -> None:
+        nonlocal told
+        if rows > told:
+            advance(rows - told, of)
+            told = rows
+
+    return reached
 
 
 def _report(
@@ -196,15 +221,13 @@ def _facts(counted: Counted) -> PanelFacts:
     """Return what the panel holds."""
     seen = counted.seen
     metrics = {}
-    for name, metric in seen.metrics.items():
+    for metric in seen.metrics:
         share = missing_values(counted, metric) / metric.rows * PERCENT if metric.rows else None
-        low, high = (
-            value if metric.count and abs(value) != float("inf") else None for value in (metric.lowest, metric.highest)
-        )
-        metrics[name] = MetricFacts(metric.count, share, low, high, metric.mean)
+        low, high = (value if math.isfinite(value) else None for value in (metric.lowest, metric.highest))
+        metrics[metric.name] = MetricFacts(metric.count, share, low, high, metric.mean)
     window = _window(seen)
     start, end = (day.isoformat() for day in window) if window else (None, None)
-    return PanelFacts(seen.kept, len(seen.servers), start, end, seen.days, metrics)
+    return PanelFacts(seen.kept, seen.servers.height, start, end, seen.days, metrics)
 
 
 def _window(seen: Examination) -> tuple[dt.date, dt.date] | None:
@@ -225,7 +248,7 @@ def _publish(loading: _Loading, report: PanelReport, content: _Content | None) -
             path=loading.path,
             version=loading.version,
             file=content.file,
-            null_values=loading.null_values,
+            pieces=content.pieces,
             is_repaired=bool(content.repairs),
             kept=content.seen.kept,
             exact=content.seen.exact,

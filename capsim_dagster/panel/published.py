@@ -15,10 +15,11 @@ from capsim_dagster.audits.relations import fingerprints, view_panel
 from capsim_dagster.audits.report import AuditReport
 from capsim_dagster.data_footer import readable
 from capsim_dagster.errors import PanelError
+from capsim_dagster.panel import claims
 from capsim_dagster.panel.build import PanelPiece, hosts_at_once, shown_factors
 from capsim_dagster.panel.contract import KEY, server_id
 from capsim_dagster.panel.generate import largest_capacities
-from capsim_dagster.panel.quality import SHAPE_CHECK, PanelScan, Reports
+from capsim_dagster.panel.quality import PanelScan, Reports
 from capsim_dagster.schemas.months import months_between, yearmonth
 from capsim_dagster.settings import DataGeneration, Panel
 from capsim_dagster.simulation.parameters import host_block
@@ -44,7 +45,7 @@ def audit_panel(path: Path, generation: DataGeneration, panel: Panel, hosts: pl.
         for piece in _pieces(path, generation, panel, hosts, end, problems):
             scan.add(piece)
     reports = dict(scan.reports())
-    return reports | {SHAPE_CHECK: reports[SHAPE_CHECK].with_problems(problems)}
+    return reports | {claims.SHAPE: reports[claims.SHAPE].with_problems(problems)}
 
 
 def master_parity(
@@ -63,7 +64,7 @@ def master_parity(
     Raises:
         PanelError: If one of the files cannot be read.
     """
-    claim = "each metric of the panel that shows a resource has the content of the master"
+    claim = claims.MADE[claims.PARITY]
     factors = shown_factors(generation, panel, hosts)
     if factors.is_empty():
         return AuditReport(claim=claim, note="no metric shows a resource: each has a series of its own")

@@ -4,17 +4,17 @@ The same rows make the same bytes, in whatever order and pieces they came.
 """
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import polars as pl
 import pyarrow as pa
 
 from capsim_dagster.errors import GateError, PanelError
+from capsim_dagster.panel.examine import without_exact
 from capsim_dagster.panel.findings import SourceFacts, StagedFacts
-from capsim_dagster.panel.keys import keyed
-from capsim_dagster.panel.normalise import Normaliser, written
 from capsim_dagster.panel.read import PanelFile
 from capsim_dagster.storage import Store, fill_parquet, sha256
 
@@ -34,18 +34,18 @@ class Copying:
         source: The file, as it was when it was examined.
         path: Where it is.
         version: Which version of it was examined.
-        file: Its rows: itself, or its sorted copy.
-        null_values: Texts in metrics that mean no value, folded.
+        file: The same, opened.
+        pieces: Yields its rows, repaired, by whole servers in the order of their keys.
         is_repaired: Whether anything had to be repaired.
         kept: Rows that were examined.
-        exact: Rows that only repeat the one before.
+        exact: Rows that only repeat another.
     """
 
     source: SourceFacts
     path: Path
     version: Version
     file: PanelFile
-    null_values: frozenset[str]
+    pieces: Callable[[], Iterator[pl.DataFrame]]
     is_repaired: bool
     kept: int
     exact: int
@@ -67,7 +67,7 @@ def stage(copying: Copying, store: Store, key: str) -> StagedFacts:
     """
     with store.writing(key) as path:
         if copying.is_repaired:
-            rows = fill_parquet(path, _pieces(_repaired(copying), _schema(copying)), schema=_schema(copying))
+            rows = fill_parquet(path, _batches(_repaired(copying), _schema(copying)), schema=_schema(copying))
             digest = sha256(path)
         else:
             shutil.copyfile(copying.path, path)
@@ -105,24 +105,26 @@ def _is_utf8(text: bytes) -> bool:
     return True
 
 
-def _repaired(copying: Copying) -> Iterator[pa.RecordBatch]:
-    batches = Normaliser(copying.file.plan, copying.null_values).batches(copying.file.batches())
-    if not copying.exact:
-        return batches
-    return (piece.without_exact() for piece in keyed(batches))
+def _repaired(copying: Copying) -> Iterator[pl.DataFrame]:
+    return (without_exact(piece)[0] for piece in copying.pieces())
 
 
-def _pieces(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of batches in pieces of one size, as they are written."""
-    held: list[pa.RecordBatch] = []
+def _batches(pieces: Iterable[pl.DataFrame], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of pieces in batches of one size, as they are written."""
+    held: list[pl.DataFrame] = []
     rows = 0
-    for batch in batches:
-        held.append(written(batch, schema))
-        rows += batch.num_rows
+    for piece in pieces:
+        held.append(piece)
+        rows += piece.height
         while rows >= _ROW_GROUP_ROWS:
-            whole = pa.concat_batches(held)
-            yield whole.slice(0, _ROW_GROUP_ROWS)
+            whole = pl.concat(held)
+            yield _batch(whole.head(_ROW_GROUP_ROWS), schema)
             held = [whole.slice(_ROW_GROUP_ROWS)]
             rows -= _ROW_GROUP_ROWS
     if rows:
-        yield pa.concat_batches(held)
+        yield _batch(pl.concat(held), schema)
+
+
+def _batch(frame: pl.DataFrame, schema: pa.Schema) -> pa.RecordBatch:
+    (batch,) = frame.to_arrow().select(schema.names).cast(schema).combine_chunks().to_batches()
+    return batch

@@ -63,7 +63,7 @@ ACTS: list[tuple[str, object, Mutation, dict[str, str], dict[str, str]]] = [
     ("min_history_days", DAYS + 1, itself, {}, {"history_is_long_enough": "error"}),
     ("max_gap_days", 4, short_gap, {"days_are_contiguous": "warning"}, {"days_are_contiguous": "error"}),
     ("max_missing_day_share", 0.001, short_gap, {"days_are_contiguous": "warning"}, {"days_are_contiguous": "error"}),
-    ("max_missing_share", 0.009, itself, {}, {"missing_share_within_limit": "error"}),
+    ("max_missing_share", 0.009, itself, {}, {"missing_share_is_within_limit": "error"}),
     (
         "null_values",
         ("none",),
@@ -156,7 +156,7 @@ def test_rows_are_conserved_and_the_content_does_not_depend_on_their_order(
         outcome = site.load(outside, limits=lenient)
         report = outcome.report
         # A metric of few rows may have no value at all, which is the one thing that may fail here.
-        assert {found.name for found in report.failed} <= {"missing_share_within_limit"}
+        assert {found.name for found in report.failed} <= {"missing_share_is_within_limit"}
         assert report.facts is not None
         assert report.facts.rows == table.num_rows - copies
         assert {repair.name: repair.count for repair in report.repairs}.get("exact_duplicates_are_dropped", 0) == copies
