@@ -34,8 +34,8 @@ class Repair:
 
 
 @dataclass(frozen=True)
-class SourceFacts:
-    """The file that was loaded.
+class FileFacts:
+    """The file that was loaded, or its validated copy.
 
     Attributes:
         url: Where it is.
@@ -47,24 +47,7 @@ class SourceFacts:
     url: str
     bytes: int
     sha256: str
-    rows: int | None
-
-
-@dataclass(frozen=True)
-class StagedFacts:
-    """The validated copy.
-
-    Attributes:
-        url: Where it is.
-        bytes: Its size.
-        sha256: Hex digest of its content.
-        rows: Rows in it.
-    """
-
-    url: str
-    bytes: int
-    sha256: str
-    rows: int
+    rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -122,8 +105,8 @@ class PanelReport:
     """
 
     strict: bool
-    source: SourceFacts
-    staged: StagedFacts | None
+    source: FileFacts
+    staged: FileFacts | None
     expected: Mapping[str, Any]
     facts: PanelFacts | None
     repairs: Sequence[Repair]

@@ -23,6 +23,8 @@ from capsim_dagster.schemas import is_readable_host
 from capsim_dagster.settings import PanelValidation
 from capsim_dagster.text import visible
 
+Threshold = Mapping[str, float | int | str]
+
 
 @dataclass(frozen=True)
 class Counted:
@@ -48,28 +50,27 @@ class Counted:
         """Return how many values of a column could not be repaired."""
         return sum(repair.count for repair in self.refused if repair.column == column)
 
+    def missing(self, metric: MetricCount) -> int:
+        """Return how many values of a metric are missing, without those that could not be read."""
+        return max(metric.rows - metric.count - self.refused_in(metric.name), 0)
+
 
 def judge_columns(plan: FilePlan) -> list[Finding]:
     """Return what the columns of a file say by themselves."""
     wrong = [*(f"{name} is absent" for name in plan.absent), *(f"{name} stands twice" for name in plan.repeated)]
-    complete = _error("columns_are_complete", wrong, f"{len(plan.columns):,} columns")
-    extra = Finding(
-        "columns_are_known",
-        Severity.INFO,
-        passed=not plan.extra,
-        count=len(plan.extra),
-        message=f"kept as they are: {listed(plan.extra)}" if plan.extra else "",
-        examples=plan.extra[:MAX_EXAMPLES],
-    )
-    return [complete, extra]
+    extra = [column.name for column in plan.columns if column.contract is None]
+    return [
+        _error("columns_are_complete", wrong, f"{len(plan.columns):,} columns"),
+        _doubt("columns_are_known", extra, f"kept as they are: {listed(extra)}", Severity.INFO),
+    ]
 
 
 def judge_types(plan: FilePlan, refused: Sequence[Repair]) -> Finding:
     """Return whether every value is of the contract's type, or could be made so."""
-    of_type = [f"{column.name} is {column.found}" for column in plan.unusable]
+    of_type = [f"{column.name} is {column.found}" for column in plan.columns if column not in plan.usable]
     of_value = [f"{repair.column}: {example}" for repair in refused for example in repair.examples]
     count = len(of_type) + sum(repair.count for repair in refused)
-    return _error("types_are_right_or_repaired", [*of_type, *of_value], "", count=count)
+    return _error("types_are_right_or_repaired", [*of_type, *of_value], count=count)
 
 
 def judge_rows(counted: Counted) -> list[Finding]:
@@ -85,51 +86,29 @@ def not_judged(reason: str) -> Finding:
 def expectation_is_known(expected: Expectation) -> Finding:
     """Return whether anything says which servers and days the panel must hold."""
     missing = [what for what, known in (("servers", expected.servers), ("days", expected.start)) if known is None]
-    return Finding(
-        "expectation_is_known",
-        Severity.INFO,
-        passed=not missing,
-        count=len(missing),
-        message=f"nothing says which {' and '.join(missing)} it must hold" if missing else "",
-        examples=missing,
-    )
+    said = f"nothing says which {' and '.join(missing)} it must hold"
+    return _doubt("expectation_is_known", missing, said, Severity.INFO)
 
 
 def _error(
-    name: str,
-    wrong: Sequence[str],
-    right: str,
-    *,
-    count: int | None = None,
-    threshold: Mapping[str, float | int | str] | None = None,
+    name: str, wrong: Sequence[str], right: str = "", *, count: int | None = None, threshold: Threshold | None = None
 ) -> Finding:
-    """Return an error if there is anything wrong.
-
-    Args:
-        name: The claim.
-        wrong: What goes against it, in words.
-        right: What to say if nothing does.
-        count: How much does, where that is more than is in words.
-        threshold: Bounds that the verdict hangs on.
-    """
+    """Return an error if anything goes against a claim: so many, if that is more than is in words."""
     total = len(wrong) if count is None else count
     hidden = total - min(len(wrong), MAX_EXAMPLES)
     said = ", ".join(wrong[:MAX_EXAMPLES]) + (f" and {hidden:,} more" if hidden > 0 else "")
-    return Finding(
-        name,
-        Severity.ERROR,
-        passed=not total,
-        count=total,
-        message=said if total else right,
-        examples=wrong[:MAX_EXAMPLES],
-        threshold=threshold or {},
-    )
+    message = said if total else right
+    return Finding(name, Severity.ERROR, not total, total, message, wrong[:MAX_EXAMPLES], threshold or {})
+
+
+def _doubt(name: str, wrong: Sequence[str], said: str, severity: Severity = Severity.WARNING) -> Finding:
+    """Return a finding that is no error, if anything goes against a claim."""
+    return Finding(name, severity, not wrong, len(wrong), said if wrong else "", wrong[:MAX_EXAMPLES])
 
 
 def _keys_are_unique(counted: Counted) -> Finding:
-    seen = counted.seen
-    wrong = [f"{key} with different content" for key in seen.conflict_examples]
-    return _error("keys_are_unique", wrong, "one row a server a day", count=seen.conflicts)
+    wrong = [f"{key} with different content" for key in counted.seen.conflict_examples]
+    return _error("keys_are_unique", wrong, "one row a server a day", count=counted.seen.conflicts)
 
 
 def _identity_is_filled(counted: Counted) -> Finding:
@@ -138,54 +117,40 @@ def _identity_is_filled(counted: Counted) -> Finding:
     wrong = [f"{name} in {count:,} rows" for name, count in nulls.items() if count]
     unreadable = [server for server in counted.seen.servers[KEY[0]] if not is_readable_host(server)]
     wrong += [f"{KEY[0]} '{visible(server)}' holds what cannot be seen" for server in unreadable]
-    return _error("identity_is_filled", wrong, "", count=sum(nulls.values()) + len(unreadable))
+    return _error("identity_is_filled", wrong, count=sum(nulls.values()) + len(unreadable))
 
 
 def _identity_is_constant(counted: Counted) -> Finding:
     changed = counted.seen.servers.filter("changed")[KEY[0]].to_list()
-    return Finding(
-        "identity_is_constant",
-        Severity.WARNING,
-        passed=not changed,
-        count=len(changed),
-        message=f"business unit, region or criticality change of {listed(changed)}" if changed else "",
-        examples=changed[:MAX_EXAMPLES],
-    )
+    return _doubt("identity_is_constant", changed, f"business unit, region or criticality change of {listed(changed)}")
 
 
 def _values_are_within_range(counted: Counted) -> Finding:
     metrics = counted.seen.metrics
     # One of every metric first.
     examples = [said for turn in zip_longest(*(metric.examples for metric in metrics)) for said in turn if said]
-    bounds = {metric.name: f"0 to {_bound(metric)}" for metric in metrics}
-    return _error(claims.RANGE, examples, "", count=sum(metric.outside for metric in metrics), threshold=bounds)
-
-
-def _bound(metric: MetricCount) -> str:
-    return "any finite value" if math.isinf(metric.high_bound) else f"{metric.high_bound:g}"
-
-
-def missing_values(counted: Counted, metric: MetricCount) -> int:
-    """Return how many values of a metric are missing, without those that could not be read."""
-    return max(metric.rows - metric.count - counted.refused_in(metric.name), 0)
+    bounds = {
+        metric.name: "0 to any finite value" if math.isinf(metric.high_bound) else f"0 to {metric.high_bound:g}"
+        for metric in metrics
+    }
+    return _error(claims.RANGE, examples, count=sum(metric.outside for metric in metrics), threshold=bounds)
 
 
 def _missing_share_is_within_limit(counted: Counted) -> Finding:
     limit = counted.limits.max_missing_share
-    missing = {metric.name: (missing_values(counted, metric), metric.rows) for metric in counted.seen.metrics}
-    wrong = claims.lacks({name: found for name, found in missing.items() if found[1]}, limit)
-    return _error(claims.MISSING, wrong, "", threshold={"max_missing_share": limit})
+    missing = {metric.name: (counted.missing(metric), metric.rows) for metric in counted.seen.metrics if metric.rows}
+    return _error(claims.MISSING, claims.lacks(missing, limit), threshold={"max_missing_share": limit})
 
 
 def _servers_as_expected(counted: Counted) -> Finding:
-    limits, expected, found = counted.limits, counted.expected, counted.seen.servers.height
-    threshold: dict[str, float | int | str] = {"min_server_share": limits.min_server_share}
+    least, expected, found = counted.limits.min_server_share, counted.expected, counted.seen.servers.height
+    threshold: dict[str, float | int | str] = {"min_server_share": least}
     if expected.servers is None:
         return Finding("servers_as_expected", Severity.ERROR, passed=True, message=f"{found:,}", threshold=threshold)
-    too_few = found < limits.min_server_share * expected.servers
+    is_grave = found == expected.servers or found < least * expected.servers
     return Finding(
         "servers_as_expected",
-        Severity.ERROR if too_few or found == expected.servers else Severity.WARNING,
+        Severity.ERROR if is_grave else Severity.WARNING,
         passed=found == expected.servers,
         count=abs(found - expected.servers),
         message=f"found {found:,}, expected {expected.servers:,} ({expected.servers_said_by})",
@@ -217,47 +182,25 @@ def _days_as_expected(counted: Counted) -> Finding:
     )
 
 
-@dataclass(frozen=True)
-class _Gap:
-    """The longest gap of a server, and all of its days that lack."""
-
-    server: str
-    longest: int
-    start: int
-    lacking: int
-
-    def __str__(self) -> str:
-        return f"{self.server} lacks {self.longest:,} days from {day_text(self.start)}"
-
-
-def _gaps(seen: Examination, first: int, last: int) -> list[_Gap]:
-    """Return the longest gap of each server that lacks days of a window, at whose ends it may lack too."""
-    gaps = []
-    for server, begin, end, days, gap, gap_from, _ in seen.servers.filter(pl.col("days") < seen.days).iter_rows():
-        inner_and_ends = (gap, gap_from), (begin - first, first), (last - end, end + 1)
-        longest, start = max(inner_and_ends, key=lambda found: found[0])
-        gaps.append(_Gap(server, longest, start, seen.days - days))
-    return sorted(gaps, key=lambda gap: -gap.longest)
-
-
 def _days_are_contiguous(counted: Counted) -> Finding:
     seen, limits = counted.seen, counted.limits
     threshold = {"max_gap_days": limits.max_gap_days, "max_missing_day_share": limits.max_missing_day_share}
-    if seen.first is None or seen.last is None:
-        return Finding("days_are_contiguous", Severity.ERROR, passed=True, threshold=threshold)
-    gaps = _gaps(seen, seen.first, seen.last)
-    lacking = sum(gap.lacking for gap in gaps)
-    share = lacking / (seen.days * seen.servers.height)
-    fails = share > limits.max_missing_day_share or any(gap.longest > limits.max_gap_days for gap in gaps)
-    said = f"{lacking:,} server days lack ({share * PERCENT:.2f} %) in {len(gaps):,} servers: "
+    begin, end = seen.first or 0, seen.last or 0
+    gaps: list[tuple[int, str]] = []
+    lacking = 0
+    for server, first, last, days, *inner in seen.servers.filter(pl.col("days") < seen.days).iter_rows():
+        found = tuple(inner[:2]), (first - begin, begin), (end - last, last + 1)
+        longest, start = max(found, key=lambda gap: gap[0])
+        gaps.append((longest, f"{server} lacks {longest:,} days from {day_text(start)}"))
+        lacking += seen.days - days
+    gaps.sort(key=lambda gap: -gap[0])
+    wrong = [said for _, said in gaps]
+    share = lacking / max(seen.days * seen.servers.height, 1)
+    fails = share > limits.max_missing_day_share or any(longest > limits.max_gap_days for longest, _ in gaps)
+    said = f"{lacking:,} server days lack ({share * PERCENT:.2f} %) in {len(gaps):,} servers: {listed(wrong)}"
+    severity = Severity.ERROR if fails or not gaps else Severity.WARNING
     return Finding(
-        "days_are_contiguous",
-        Severity.ERROR if fails or not gaps else Severity.WARNING,
-        passed=not gaps,
-        count=lacking,
-        message=said + listed(gaps) if gaps else "",
-        examples=[str(gap) for gap in gaps[:MAX_EXAMPLES]],
-        threshold=threshold,
+        "days_are_contiguous", severity, not gaps, lacking, said if gaps else "", wrong[:MAX_EXAMPLES], threshold
     )
 
 

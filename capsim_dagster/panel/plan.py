@@ -77,19 +77,9 @@ class FilePlan:
         return [column for column in self.columns if is_usable(column.found, column.kind)]
 
     @property
-    def unusable(self) -> list[PlannedColumn]:
-        """The columns with a type that nothing safe is known about."""
-        return [column for column in self.columns if not is_usable(column.found, column.kind)]
-
-    @property
     def known(self) -> list[PanelColumn]:
         """The columns of the contract that can be read."""
         return [column.contract for column in self.usable if column.contract]
-
-    @property
-    def extra(self) -> list[str]:
-        """Columns that the contract does not know."""
-        return [column.name for column in self.columns if column.contract is None]
 
     @property
     def has_keys(self) -> bool:

@@ -1,12 +1,8 @@
-"""The rows of a panel's file in the contract's form: whole servers at a time, in the order of their keys.
+"""The rows of a panel's file in the contract's form: whole servers at a time, in the order of their keys."""
 
-A file in order is read as it stands. Of one in no order, the rows of some servers at a time are held and dealt out.
-"""
-
-import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,11 +10,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from capsim_dagster.errors import MAX_EXAMPLES, PanelError
+from capsim_dagster.errors import PanelError
 from capsim_dagster.panel.contract import KEY
 from capsim_dagster.panel.findings import Repair
 from capsim_dagster.panel.plan import FilePlan, PlannedColumn, plan_file
-from capsim_dagster.panel.retype import REFUSED, Case, importable, retyped
+from capsim_dagster.panel.retype import REFUSED, Case, importable, raw_of, retyped
 from capsim_dagster.settings import Panel
 
 _BATCH_ROWS: Final = 1 << 17
@@ -27,15 +23,9 @@ _HELD_ROWS: Final = 3 << 20
 """Rows of a file in no order that are held at once, at about 65 bytes each; a larger one is read more than once."""
 _BUFFER_BYTES: Final = 1 << 20
 _SERVER, _DAY = map(pl.col, KEY)
-_RAW: Final = "as in the file: "
-"""Before the name of a column that is not retyped yet."""
 _BLOCK: Final = "block of servers"
 _PLACE: Final = _SERVER.to_physical().cast(pl.Int64) * (1 << 32) + _DAY.dt.epoch("d")
 """Server and day of a row as one number: sorting by that is twice as fast as by both."""
-
-
-class RowsAstray(Exception):  # noqa: N818 no error: they are sorted then
-    """Rows are in no order; it says the first one that is not, and the one before."""
 
 
 @dataclass(frozen=True)
@@ -90,76 +80,50 @@ def open_panel(panel: Panel, path: Path, url: str) -> PanelFile:
         return PanelFile(path, url, file.metadata.num_rows, plan_file(panel, file.schema_arrow), null_values)
 
 
-@dataclass
-class _Count:
-    """How often a case occurs in a column, with examples."""
-
-    column: str
-    case: Case
-    count: int = 0
-    examples: list[str] = field(default_factory=list)
-
-    def add(self, frame: pl.DataFrame, count: int) -> None:
-        """Take so many rows of a frame; examples that are there already are not repeated."""
-        self.count += count
-        if not count or len(self.examples) == MAX_EXAMPLES:
-            return
-        example = self.case.example
-        if isinstance(example, str):
-            self.examples = [example]
-            return
-        # As numbers, days beyond the calendar are no error.
-        values = frame.filter(self.case.rows).select(pl.col(_RAW + self.column).to_physical(), self.column)
-        found = [example(*row) for row in values.unique(maintain_order=True).head(2 * MAX_EXAMPLES).rows()]
-        fresh = [said for said in found if said not in self.examples]
-        self.examples += fresh[: MAX_EXAMPLES - len(self.examples)]
-
-    @property
-    def repair(self) -> Repair:
-        """The same as it is reported."""
-        return Repair(self.case.name, self.column, self.count, tuple(self.examples))
-
-
 class Reading:
     """One reading of a file, from its first row to its last, and what it takes to give it the contract's form.
 
     Attributes:
-        file: The file.
-        rows: Rows read so far.
         nulls: Missing values of the columns that must not have any, by name; an empty server id is one.
     """
 
-    def __init__(self, file: PanelFile, reached: Callable[[int], None] = lambda _rows: None) -> None:
+    def __init__(
+        self,
+        file: PanelFile,
+        columns: Sequence[PlannedColumn] | None = None,
+        advance: Callable[[int], None] = lambda _rows: None,
+    ) -> None:
         """Start before the first row.
 
         Args:
             file: The file.
-            reached: Is told after each batch how many rows were read.
+            columns: Which of its columns, those of the key among them; None = all that are usable.
+            advance: Is told the rows of each batch.
         """
-        self.file = file
-        self.rows = 0
-        self.nulls = {column.name: 0 for column in file.plan.known if not column.nullable}
-        self._reached = reached
-        self._counts: list[_Count] = []
+        self._file = file
+        self._columns = file.plan.usable if columns is None else columns
+        self._advance = advance
+        self.nulls = {column.name: 0 for column in self._columns if not column.nullable}
+        self._cases: list[Case] = []
         self._values: list[pl.Expr] = []
-        for column in file.plan.usable:
-            raw, value = pl.col(_RAW + column.name), pl.col(column.name)
+        for column in self._columns:
+            value = raw_of(column.name)
             if column.kind:
-                done = retyped(column.kind, raw, value, column.found, file.null_values)
-                self._counts += [_Count(column.name, case) for case in done.cases]
-                raw = pl.when(done.value != "").then(done.value) if column.name == KEY[0] else done.value
-            self._values.append(raw.alias(column.name))
+                value, cases = retyped(column.name, column.kind, column.found, file.null_values)
+                self._cases += cases
+            self._values.append(
+                (pl.when(value != "").then(value) if column.name == KEY[0] else value).alias(column.name)
+            )
 
     @property
     def repairs(self) -> list[Repair]:
         """What was put right so far, by column."""
-        done = [count.repair for count in self._counts if count.count and count.case.name != REFUSED]
-        return [*self.file.plan.repairs, *done]
+        return [case.repair for case in self._cases if case.count and case.name != REFUSED]
 
     @property
     def refused(self) -> list[Repair]:
         """What could not be."""
-        return [count.repair for count in self._counts if count.count and count.case.name == REFUSED]
+        return [case.repair for case in self._cases if case.count and case.name == REFUSED]
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """Yield the rows that have a server and a day, in the file's order.
@@ -167,92 +131,47 @@ class Reading:
         Raises:
             PanelError: If the file is torn, or a column cannot be made sense of.
         """
-        names = [column.name for column in self.file.plan.usable]
-        for batch in self.file.batches(self.file.plan.usable):
-            frame = _imported(batch, self.file.plan.usable).with_columns(self._values)
+        for batch in self._file.batches(self._columns):
+            frame = _imported(batch, self._columns).with_columns(self._values)
             self._count(frame)
-            self._reached(self.rows)
-            lacks_key = any(frame.get_column(name).null_count() for name in KEY)
-            yield frame.select(names).drop_nulls(KEY) if lacks_key else frame.select(names)
+            self._advance(frame.height)
+            rows = frame.select(column.name for column in self._columns)
+            yield rows.drop_nulls(KEY) if any(rows.get_column(name).null_count() for name in KEY) else rows
 
     def _count(self, frame: pl.DataFrame) -> None:
-        self.rows += frame.height
         for name in self.nulls:
             self.nulls[name] += frame.get_column(name).null_count()
-        asked = [count.case.rows.sum().alias(str(place)) for place, count in enumerate(self._counts)]
-        for count, found in zip(self._counts, frame.select(asked).row(0), strict=True) if asked else ():
-            count.add(frame, found or 0)
+        counts = frame.select(case.rows.sum().alias(str(place)) for place, case in enumerate(self._cases))
+        for case, count in zip(self._cases, counts.row(0) if self._cases else (), strict=True):
+            case.add(frame, count or 0)
 
 
-def in_order(reading: Reading) -> Iterator[pl.DataFrame]:
-    """Yield the rows of a file in order, whole servers at a time.
+class PanelRows:
+    """The rows of a file by whole servers, in the order of their keys.
 
-    Raises:
-        RowsAstray: If they are in no order after all.
-        PanelError: If the file is torn, or a column cannot be made sense of.
+    Those of a file in order are read as they stand. Of one in no order, those of some servers at a time are held, dealt
+    out by blocks of servers, and sorted as the turn of a block comes.
+
+    Attributes:
+        file: The file.
+        astray: The first row that belongs before the one above it, and that one; empty = the file is in order.
     """
-    held: list[pl.DataFrame] = []
-    order = _Order()
-    for frame in reading.frames():
-        begins = order.last_begin(frame)
-        if begins is not None:
-            if held or begins:
-                yield pl.concat([*held, frame.head(begins)])
-            held = []
-        held.append(frame.slice(begins or 0))
-    if held:
-        yield pl.concat(held)
-
-
-class _Order:
-    """Whether servers rise: as texts, or as numbered texts, of which the shorter come first; and the days of each."""
-
-    def __init__(self) -> None:
-        self._before: list[pl.DataFrame] = []
-        self._as_text = self._as_numbers = True
-
-    def last_begin(self, frame: pl.DataFrame) -> int | None:
-        """Take further rows; return where the last server of theirs begins, None if it is that of the row before.
-
-        Raises:
-            RowsAstray: If one of them belongs before the row above it.
-        """
-        keys = pl.concat([*self._before, frame.select(KEY)])
-        begins = None
-        if keys.height:
-            moves = _SERVER.ne_missing(_SERVER.shift()) | (_DAY.shift() > _DAY)
-            for row in keys.select(moves.arg_true()).to_series().to_list()[len(self._before) :]:
-                if row:
-                    self._require(*keys.row(row), *keys.row(row - 1))
-                begins = row - len(self._before)
-            self._before = [keys.tail(1)]
-        return begins
-
-    def _require(self, server: str, day: dt.datetime, last: str, was: dt.datetime) -> None:
-        self._as_text &= last < server
-        self._as_numbers &= (len(last), last) < (len(server), server)
-        if server == last or not (self._as_text or self._as_numbers):
-            raise RowsAstray(f"{server} {day:%Y-%m-%d} stands after {last} {was:%Y-%m-%d}")
-
-
-class DealtRows:
-    """The rows of a file in no order, dealt out by blocks of servers, each of which is sorted as its turn comes."""
 
     def __init__(self, file: PanelFile) -> None:
-        """Count the rows of each server.
+        """Find out whether the file is in order.
 
         Raises:
-            PanelError: If the file is torn.
+            PanelError: If it is torn, or its keys cannot be made sense of.
         """
-        self._file = file
-        servers = _rows_of_servers(file)
-        self._servers = pl.Enum(servers.get_column(KEY[0]))
-        self._blocks = servers.select((pl.col("rows").cum_sum() - pl.col("rows")) // _BATCH_ROWS).to_series()
+        self.file = file
+        self._keys = [column for column in file.plan.usable if column.name in KEY]
+        self.astray = _first_astray(Reading(file, self._keys).frames())
+        self._servers = self._count_servers() if self.astray else pl.DataFrame()
         self._held: dict[int, list[pl.DataFrame]] = {}
         self._order: dict[int, pl.Series] = {}
 
     def pieces(self, reading: Reading | None = None) -> Iterator[pl.DataFrame]:
-        """Yield all rows in the order of their keys, whole servers at a time.
+        """Yield the rows, repaired.
 
         Args:
             reading: The first time that the file is read; None = another one.
@@ -260,13 +179,21 @@ class DealtRows:
         Raises:
             PanelError: If the file is torn, or a column cannot be made sense of.
         """
-        last = self._blocks.item(-1) if self._blocks.len() else 0
-        at_once = _HELD_ROWS // _BATCH_ROWS
+        first = reading or Reading(self.file)
+        return self._dealt(first) if self.astray else _whole_servers(first.frames())
+
+    def _count_servers(self) -> pl.DataFrame:
+        """Return the servers in the order of their texts, and the block that each is in."""
+        counts = [frame.group_by(KEY[0]).agg(rows=pl.len()) for frame in Reading(self.file, self._keys).frames()]
+        rows = pl.concat(counts).group_by(_SERVER.cast(pl.String)).agg(pl.col("rows").sum()).sort(KEY[0])
+        return rows.select(_SERVER, block=(pl.col("rows").cum_sum() - pl.col("rows")) // _BATCH_ROWS)
+
+    def _dealt(self, reading: Reading) -> Iterator[pl.DataFrame]:
+        last, at_once = self._servers.item(-1, "block"), _HELD_ROWS // _BATCH_ROWS
         for first in range(0, last + 1, at_once):
             if last >= at_once or not self._held:
                 self._held, self._order = {}, {}
-                self._deal(reading or Reading(self._file), first, min(first + at_once - 1, last))
-                reading = None
+                self._deal(reading if first == 0 else Reading(self.file), first, min(first + at_once - 1, last))
             for block in sorted(self._held):
                 rows = pl.concat(self._held[block], rechunk=True)
                 if block not in self._order:
@@ -275,22 +202,48 @@ class DealtRows:
 
     def _deal(self, reading: Reading, first: int, last: int) -> None:
         """Hold the rows of some blocks."""
-        block = pl.lit(self._blocks).gather(_SERVER.to_physical()).alias(_BLOCK)
+        named = _SERVER.cast(pl.Enum(self._servers.get_column(KEY[0])), strict=False)
+        block = pl.lit(self._servers.get_column("block")).gather(_SERVER.to_physical()).alias(_BLOCK)
         for frame in reading.frames():
             # A server is unknown only where the file was replaced meanwhile, which is found out at its end.
-            named = frame.with_columns(_SERVER.cast(self._servers, strict=False)).with_columns(block)
-            some = named.filter(pl.col(_BLOCK).is_between(first, last))
+            some = frame.with_columns(named).with_columns(block).filter(pl.col(_BLOCK).is_between(first, last))
             for (number,), part in some.partition_by(_BLOCK, as_dict=True, include_key=False).items():
                 self._held.setdefault(number, []).append(part)
 
 
-def _rows_of_servers(file: PanelFile) -> pl.DataFrame:
-    """Return the servers of a file in the order of their texts, with how many rows each has."""
-    columns = [column for column in file.plan.usable if column.name == KEY[0]]
-    raw = pl.col(_RAW + KEY[0])
-    found = [_imported(batch, columns).group_by(raw).agg(rows=pl.len()) for batch in file.batches(columns)]
-    counts = pl.concat(found).group_by(raw.cast(pl.String).alias(KEY[0])).agg(pl.col("rows").sum())
-    return counts.filter(_SERVER != "").sort(KEY[0])
+def _first_astray(frames: Iterable[pl.DataFrame]) -> str:
+    """Return the first row that belongs before the one above it, and that one.
+
+    Servers rise as texts, or as numbered texts, of which the shorter come first.
+    """
+    before: list[pl.DataFrame] = []
+    as_text = as_numbers = True
+    for frame in frames:
+        keys = pl.concat([*before, frame])
+        moves = keys.select((_SERVER.ne_missing(_SERVER.shift()) | (_DAY.shift() > _DAY)).arg_true()).to_series()
+        for row in moves.to_list()[1:]:
+            (server, day), (last, was) = keys.row(row), keys.row(row - 1)
+            as_text &= last < server
+            as_numbers &= (len(last), last) < (len(server), server)
+            if server == last or not (as_text or as_numbers):
+                return f"{server} {day:%Y-%m-%d} stands after {last} {was:%Y-%m-%d}"
+        before = [keys.tail(1)]
+    return ""
+
+
+def _whole_servers(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Yield the rows of frames in order so that no server is in two of them."""
+    held: list[pl.DataFrame] = []
+    for frame in frames:
+        if not frame.height:
+            continue
+        begins = frame.select((_SERVER.last() == _SERVER).arg_max()).item()
+        if begins or (held and held[-1].item(-1, KEY[0]) != frame.item(0, KEY[0])):
+            yield pl.concat([*held, frame.head(begins)])
+            held = []
+        held.append(frame.slice(begins))
+    if held:
+        yield pl.concat(held)
 
 
 def _imported(batch: pa.RecordBatch, columns: Sequence[PlannedColumn]) -> pl.DataFrame:
@@ -308,7 +261,7 @@ def _imported(batch: pa.RecordBatch, columns: Sequence[PlannedColumn]) -> pl.Dat
                 f"column {column.source} is {column.found} and cannot be made {column.target}: {error}",
                 remedy=f"write it as {column.target}, or leave it out if the panel may lack it",
             ) from None
-        found.append(series.alias(_RAW + column.name))
+        found.append(series.alias(raw_of(column.name).meta.output_name()))
     return pl.DataFrame(found)
 
 

@@ -6,7 +6,7 @@ fails the panel. Which column is which is in `plan`.
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +14,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from capsim_dagster.errors import MAX_EXAMPLES
 from capsim_dagster.panel.contract import Kind
+from capsim_dagster.panel.findings import Repair
 
 REFUSED: Final = "refused"
 """Name under which values are counted that cannot be repaired."""
@@ -28,35 +30,57 @@ _ISO_MIDNIGHT: Final = (
     r"^([0-9]{4}-?[0-9]{2}-?[0-9]{2})(?:[T ]00(?::?00(?::?00(?:[.,]0+)?)?)?(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?$"
 )
 """A day of an ISO text, with nothing behind it but midnight by its own clock."""
-_ALWAYS: Final = pl.repeat(True, pl.len())
+_RAW: Final = "as in the file: "
+"""Before the name of a column that is not retyped yet."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Case:
-    """Rows whose value is changed, or cannot be.
+    """What is done to values of a column, and how often.
 
     Attributes:
         name: What is done; REFUSED = nothing safe can be.
-        rows: Whether a row is one of them.
+        column: To which column.
+        rows: Whether it is done to a row.
         example: What is said of all of them, or of a value as the file has it and what became of it.
+        count: Rows so far.
+        examples: At most five, each once.
     """
 
     name: str
+    column: str
     rows: pl.Expr
     example: str | Callable[[Any, Any], str]
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, frame: pl.DataFrame, count: int) -> None:
+        """Take a frame with so many such rows."""
+        self.count += count
+        if not count or len(self.examples) == MAX_EXAMPLES:
+            return
+        if isinstance(example := self.example, str):
+            self.examples = [example]
+            return
+        # As numbers, days beyond the calendar are no error.
+        values = frame.filter(self.rows).select(raw_of(self.column).to_physical(), self.column)
+        found = [example(*row) for row in values.unique(maintain_order=True).head(2 * MAX_EXAMPLES).rows()]
+        fresh = [said for said in found if said not in self.examples]
+        self.examples += fresh[: MAX_EXAMPLES - len(self.examples)]
+
+    @property
+    def repair(self) -> Repair:
+        """The same as it is reported."""
+        return Repair(self.name, self.column, self.count, tuple(self.examples))
 
 
-@dataclass(frozen=True)
-class Retyped:
-    """A column as the contract has it.
+Retyped = tuple[pl.Expr, Sequence[Case]]
+"""The values of a column as the contract has it, and what that takes."""
 
-    Attributes:
-        value: Its values.
-        cases: What that takes.
-    """
 
-    value: pl.Expr
-    cases: Sequence[Case] = ()
+def raw_of(column: str) -> pl.Expr:
+    """Return the values of a column as the file has them."""
+    return pl.col(_RAW + column)
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -96,100 +120,100 @@ def importable(array: pa.Array, kind: Kind | None) -> pa.Array:
     return array.cast(pa.string()) if pa.types.is_decimal(array.type) else array
 
 
-def retyped(kind: Kind, raw: pl.Expr, value: pl.Expr, found: pa.DataType, null_values: frozenset[str]) -> Retyped:
+def retyped(column: str, kind: Kind, found: pa.DataType, null_values: frozenset[str]) -> Retyped:
     """Return how a column becomes one of the contract.
 
     Args:
+        column: Its name.
         kind: What it holds.
-        raw: Its values as the file has them.
-        value: What they become, for the cases.
         found: Its type in the file.
         null_values: Texts in metrics that mean no value, in lower case.
     """
-    refused = Case(REFUSED, raw.is_not_null() & value.is_null(), lambda before, _: repr(before))
-    match kind:
-        case Kind.TEXT:
-            renamed = Case("texts_are_strings", _ALWAYS, f"{found} -> string")
-            return Retyped(raw, [] if pa.types.is_string(found) else [renamed])
-        case Kind.TIMESTAMP if is_text(found):
-            return Retyped(_day_of_text(raw), [Case("timestamps_are_retyped", value.is_not_null(), _changed), refused])
-        case Kind.TIMESTAMP:
-            return _timestamp(raw, value, found)
-        case Kind.METRIC if is_text(found):
-            return _metric_of_text(raw, value, null_values)
-        case Kind.METRIC:
-            doubles = Case("metrics_are_double", raw.is_not_null(), f"{found} -> double")
-            nan = Case("nan_is_missing", raw.is_not_null() & value.is_null(), "NaN -> null")
-            number = raw.cast(pl.Float64).fill_nan(None)
-            return Retyped(number, [nan] if found == kind.arrow else [doubles, nan])
-        case Kind.FLAG:
-            return _flag(raw, value, found)
+    if kind is Kind.TEXT:
+        every_row = Case("texts_are_strings", column, pl.repeat(True, pl.len()), f"{found} -> string")
+        return raw_of(column), [] if pa.types.is_string(found) else [every_row]
+    if kind is Kind.METRIC and is_text(found):
+        return _metric_of_text(column, null_values)
+    if kind is Kind.TIMESTAMP and is_text(found):
+        return _timestamp_of_text(column)
+    retype = {Kind.TIMESTAMP: _timestamp, Kind.METRIC: _metric, Kind.FLAG: _flag}[kind]
+    return retype(column, found)
+
+
+def _is_lost(column: str) -> pl.Expr:
+    """Return whether a value became none."""
+    return raw_of(column).is_not_null() & pl.col(column).is_null()
 
 
 def _changed(before: object, after: object) -> str:
     return f"{before!r} -> {'null' if after is None else after}"
 
 
-def _day_of_text(raw: pl.Expr) -> pl.Expr:
-    """Return the days of ISO texts, null of any other."""
-    digits = raw.str.strip_chars().str.extract(_ISO_MIDNIGHT).str.replace_all("-", "")
+def _spelled(before: object, _after: object) -> str:
+    return repr(before)
+
+
+def _timestamp_of_text(column: str) -> Retyped:
+    """Return the days of ISO texts by their own clock, midnights all."""
+    digits = raw_of(column).str.strip_chars().str.extract(_ISO_MIDNIGHT).str.replace_all("-", "")
     day = digits.str.to_date("%Y%m%d", strict=False)
-    return pl.when(day.dt.year() > 0).then(day.cast(pl.Datetime("us")))
+    value = pl.when(day.dt.year() > 0).then(day.cast(pl.Datetime("us")))
+    cases = [
+        Case("timestamps_are_retyped", column, pl.col(column).is_not_null(), _changed),
+        Case(REFUSED, column, _is_lost(column), _spelled),
+    ]
+    return value, cases
 
 
-def _timestamp(raw: pl.Expr, value: pl.Expr, found: pa.DataType) -> Retyped:
+def _timestamp(column: str, found: pa.DataType) -> Retyped:
     """Return days as midnights in microseconds without a zone."""
-    unit = _unit(found)
+    raw, is_right = raw_of(column), found == Kind.TIMESTAMP.arrow
+    # Of seconds and of dates in milliseconds polars makes milliseconds.
+    unit = "D" if pa.types.is_date32(found) else {"us": "us", "ns": "ns"}.get(getattr(found, "unit", "ms"), "ms")
     counts = raw.to_physical().cast(pl.Int64)
     days = counts // _UNITS_A_DAY[unit]
     is_day = (counts % _UNITS_A_DAY[unit] == 0) & days.is_between(_FIRST_DAY, _LAST_DAY)
-    is_right = found == Kind.TIMESTAMP.arrow
-    refused = Case(
-        REFUSED,
-        raw.is_not_null() & value.is_null(),
-        lambda before, _: f"{np.int64(before).astype(f'M8[{unit}]')} is no midnight".replace("T", " "),
-    )
-    moved = Case("timestamps_are_retyped", raw.is_not_null(), f"{found} -> timestamp[us]")
+
+    def no_midnight(count: int, _after: object) -> str:
+        return f"{np.int64(count).astype(f'M8[{unit}]')} is no midnight".replace("T", " ")
+
+    moved = Case("timestamps_are_retyped", column, raw.is_not_null(), f"{found} -> timestamp[us]")
+    refused = Case(REFUSED, column, _is_lost(column), no_midnight)
     midnight = raw if is_right else (days * _DAY_US).cast(pl.Datetime("us"))
-    return Retyped(pl.when(is_day).then(midnight), [refused] if is_right else [moved, refused])
+    return pl.when(is_day).then(midnight), [refused] if is_right else [moved, refused]
 
 
-def _unit(found: pa.DataType) -> str:
-    """Return the unit that polars keeps days or moments in: of seconds and of dates in milliseconds it makes those."""
-    if pa.types.is_date32(found):
-        return "D"
-    return "ms" if pa.types.is_date64(found) or found.unit == "s" else str(found.unit)
-
-
-def _metric_of_text(raw: pl.Expr, value: pl.Expr, null_values: frozenset[str]) -> Retyped:
+def _metric_of_text(column: str, null_values: frozenset[str]) -> Retyped:
     """Return the numbers that texts spell; a spelling of no value is missing, and any other is refused.
 
     Polars reads what Python reads but 1_0, and infinity and NaN, which are no numbers here.
     """
-    text = raw.str.strip_chars()
+    text = raw_of(column).str.strip_chars()
     is_nothing = text.str.to_lowercase().is_in(list(null_values))
     number = text.cast(pl.Float64, strict=False)
-    nothing = raw.is_not_null() & value.is_null() & is_nothing
-    other = raw.is_not_null() & value.is_null() & ~is_nothing
-    return Retyped(
-        pl.when(number.is_finite() & ~is_nothing).then(number),
-        [
-            Case("texts_are_numbers", value.is_not_null(), _changed),
-            Case("texts_are_missing_values", nothing, _changed),
-            Case(REFUSED, other, lambda before, _: repr(before)),
-        ],
-    )
+    cases = [
+        Case("texts_are_numbers", column, pl.col(column).is_not_null(), _changed),
+        Case("texts_are_missing_values", column, _is_lost(column) & is_nothing, _changed),
+        Case(REFUSED, column, _is_lost(column) & ~is_nothing, _spelled),
+    ]
+    return pl.when(number.is_finite() & ~is_nothing).then(number), cases
 
 
-def _flag(raw: pl.Expr, value: pl.Expr, found: pa.DataType) -> Retyped:
+def _metric(column: str, found: pa.DataType) -> Retyped:
+    """Return numbers as doubles, without NaN."""
+    raw = raw_of(column)
+    doubles = Case("metrics_are_double", column, raw.is_not_null(), f"{found} -> double")
+    nan = Case("nan_is_missing", column, _is_lost(column), "NaN -> null")
+    return raw.cast(pl.Float64).fill_nan(None), [nan] if found == Kind.METRIC.arrow else [doubles, nan]
+
+
+def _flag(column: str, found: pa.DataType) -> Retyped:
     """Return booleans, of which 0 and 1 are a spelling."""
     if pa.types.is_boolean(found):
-        return Retyped(raw)
-    number = raw.cast(pl.Float64)
-    return Retyped(
-        pl.when(number.is_in([0.0, 1.0])).then(number == 1),
-        [
-            Case("flags_are_boolean", value.is_not_null(), f"{found} -> bool"),
-            Case(REFUSED, raw.is_not_null() & value.is_null(), lambda before, _: f"{before:g} is neither 0 nor 1"),
-        ],
-    )
+        return raw_of(column), []
+    number = raw_of(column).cast(pl.Float64)
+    cases = [
+        Case("flags_are_boolean", column, pl.col(column).is_not_null(), f"{found} -> bool"),
+        Case(REFUSED, column, _is_lost(column), lambda before, _: f"{before:g} is neither 0 nor 1"),
+    ]
+    return pl.when(number.is_in([0.0, 1.0])).then(number == 1), cases

@@ -4,7 +4,7 @@ The same rows make the same bytes, in whatever order and pieces they came.
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,9 +13,10 @@ import polars as pl
 import pyarrow as pa
 
 from capsim_dagster.errors import GateError, PanelError
-from capsim_dagster.panel.examine import without_exact
-from capsim_dagster.panel.findings import SourceFacts, StagedFacts
-from capsim_dagster.panel.read import PanelFile
+from capsim_dagster.panel.examine import Examination, without_exact
+from capsim_dagster.panel.findings import FileFacts
+from capsim_dagster.panel.plan import FilePlan
+from capsim_dagster.panel.read import PanelRows
 from capsim_dagster.storage import Store, fill_parquet, sha256
 
 _ROW_GROUP_ROWS: Final = 1 << 17
@@ -32,23 +33,17 @@ class Copying:
 
     Attributes:
         source: The file, as it was when it was examined.
-        path: Where it is.
-        version: Which version of it was examined.
-        file: The same, opened.
-        pieces: Yields its rows, repaired, by whole servers in the order of their keys.
+        version: Which version of it that was.
+        rows: Its rows.
+        seen: What was counted in them.
         is_repaired: Whether anything had to be repaired.
-        kept: Rows that were examined.
-        exact: Rows that only repeat another.
     """
 
-    source: SourceFacts
-    path: Path
+    source: FileFacts
     version: Version
-    file: PanelFile
-    pieces: Callable[[], Iterator[pl.DataFrame]]
+    rows: PanelRows
+    seen: Examination
     is_repaired: bool
-    kept: int
-    exact: int
 
 
 def version_of(path: Path) -> Version:
@@ -57,7 +52,7 @@ def version_of(path: Path) -> Version:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def stage(copying: Copying, store: Store, key: str) -> StagedFacts:
+def stage(copying: Copying, store: Store, key: str) -> FileFacts:
     """Write the validated copy, once its rows are accounted for.
 
     Raises:
@@ -65,36 +60,39 @@ def stage(copying: Copying, store: Store, key: str) -> StagedFacts:
         PanelError: If the source changed since it was examined.
         StorageError: If the store cannot be written.
     """
+    file = copying.rows.file
     with store.writing(key) as path:
         if copying.is_repaired:
-            rows = fill_parquet(path, _batches(_repaired(copying), _schema(copying)), schema=_schema(copying))
+            schema = _schema(file.plan)
+            rows = fill_parquet(path, _batches(_repaired(copying), schema), schema=schema)
             digest = sha256(path)
         else:
-            shutil.copyfile(copying.path, path)
-            rows, digest = copying.file.rows, copying.source.sha256
+            shutil.copyfile(file.path, path)
+            rows, digest = file.rows, copying.source.sha256
         _require(copying, rows)
         size = path.stat().st_size
-    return StagedFacts(store.url(key), size, digest, rows)
+    return FileFacts(store.url(key), size, digest, rows)
 
 
 def _require(copying: Copying, rows: int) -> None:
-    if version_of(copying.path) != copying.version:
+    url, seen, found = copying.source.url, copying.seen, copying.rows.file.rows
+    if version_of(copying.rows.file.path) != copying.version:
         raise PanelError(
-            f"{copying.source.url} changed while it was loaded",
+            f"{url} changed while it was loaded",
             remedy="load it again once nobody writes it; the validated panel of before is untouched",
         )
-    if not rows == copying.kept == (copying.source.rows or 0) - copying.exact:
+    if not rows == seen.kept == found - seen.exact:
         raise GateError(
-            f"{copying.source.rows:,} rows of {copying.source.url} are not {rows:,} validated rows, of which "
-            f"{copying.kept:,} were examined, + {copying.exact:,} exact duplicates",
+            f"{found:,} rows of {url} are not {rows:,} validated rows, of which {seen.kept:,} were examined, "
+            f"+ {seen.exact:,} exact duplicates",
             remedy="this is a defect of capsim: report it; the validated panel of before is untouched",
         )
 
 
-def _schema(copying: Copying) -> pa.Schema:
+def _schema(plan: FilePlan) -> pa.Schema:
     """Return the columns with what the footer of the source says."""
-    metadata = {name: text for name, text in copying.file.plan.metadata.items() if name != _PANDAS and _is_utf8(text)}
-    return copying.file.plan.schema.with_metadata(metadata)
+    metadata = {name: text for name, text in plan.metadata.items() if name != _PANDAS and _is_utf8(text)}
+    return plan.schema.with_metadata(metadata)
 
 
 def _is_utf8(text: bytes) -> bool:
@@ -106,7 +104,7 @@ def _is_utf8(text: bytes) -> bool:
 
 
 def _repaired(copying: Copying) -> Iterator[pl.DataFrame]:
-    return (without_exact(piece)[0] for piece in copying.pieces())
+    return (without_exact(piece)[0] for piece in copying.rows.pieces())
 
 
 def _batches(pieces: Iterable[pl.DataFrame], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
