@@ -14,35 +14,20 @@ import polars as pl
 from capsim_dagster.errors import MAX_EXAMPLES
 from capsim_dagster.panel.contract import KEY, Kind, PanelColumn
 
-_EPOCH_ORDINAL: Final = dt.date(1970, 1, 1).toordinal()
 _SERVER, _DAY = map(pl.col, KEY)
 _REPEATS: Final = (_SERVER.shift() == _SERVER) & (_DAY.shift() == _DAY)
 """Whether the row before has the same key."""
 _SERVER_DAYS: Final = {
     KEY[0]: pl.String,
-    "first": pl.Int32,
-    "last": pl.Int32,
+    "first": pl.Date,
+    "last": pl.Date,
     "days": pl.Int64,
     "gap": pl.Int32,
-    "gap_from": pl.Int32,
+    "gap_from": pl.Date,
     "changed": pl.Boolean,
 }
-"""Of each server: days counted from 1970, how many have a row, most days in a row that lack between two, and whether
+"""Of each server: its first and last day, how many have a row, most days in a row that lack between two, and whether
 business unit, region or criticality change."""
-
-
-def day_text(day: int) -> str:
-    """Return a day, counted from 1970, as YYYY-MM-DD.
-
-    >>> day_text(19_358)
-    '2023-01-01'
-    """
-    return dt.date.fromordinal(_EPOCH_ORDINAL + day).isoformat()
-
-
-def day_number(day: dt.date) -> int:
-    """Return a day as counted from 1970."""
-    return day.toordinal() - _EPOCH_ORDINAL
 
 
 @dataclass
@@ -131,19 +116,19 @@ class Examination:
     servers: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_SERVER_DAYS))
 
     @property
-    def first(self) -> int | None:
-        """First day in the panel, counted from 1970."""
+    def first(self) -> dt.date | None:
+        """First day in the panel."""
         return self.servers.select(pl.col("first").min()).item()  # type: ignore[no-any-return]
 
     @property
-    def last(self) -> int | None:
+    def last(self) -> dt.date | None:
         """Last day in the panel."""
         return self.servers.select(pl.col("last").max()).item()  # type: ignore[no-any-return]
 
     @property
     def days(self) -> int:
         """Days from the first to the last."""
-        return 0 if self.first is None or self.last is None else self.last - self.first + 1
+        return 0 if self.first is None or self.last is None else (self.last - self.first).days + 1
 
 
 def examine(known: Sequence[PanelColumn], pieces: Iterable[pl.DataFrame]) -> Examination:

@@ -3,6 +3,7 @@
 Nothing here reads a file.
 """
 
+import datetime as dt
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ from capsim_dagster.audits.finding import Finding, Severity
 from capsim_dagster.errors import MAX_EXAMPLES, listed
 from capsim_dagster.panel import claims
 from capsim_dagster.panel.contract import KEY
-from capsim_dagster.panel.examine import Examination, MetricCount, day_number, day_text
+from capsim_dagster.panel.examine import Examination, MetricCount
 from capsim_dagster.panel.expect import Expectation
 from capsim_dagster.panel.findings import PERCENT, Repair
 from capsim_dagster.panel.plan import FilePlan
+from capsim_dagster.panel.read import Reading
 from capsim_dagster.schemas import is_readable_host
 from capsim_dagster.settings import PanelValidation
 from capsim_dagster.text import visible
@@ -35,20 +37,18 @@ class Counted:
         expected: Servers and days that the panel must hold.
         plan: Its columns.
         seen: What was counted in its rows.
-        nulls: Missing values of the columns that must not have any, by name.
-        refused: Values that could not be repaired, by column.
+        reading: What was counted on the way to them.
     """
 
     limits: PanelValidation
     expected: Expectation
     plan: FilePlan
     seen: Examination
-    nulls: Mapping[str, int]
-    refused: Sequence[Repair]
+    reading: Reading
 
     def refused_in(self, column: str) -> int:
         """Return how many values of a column could not be repaired."""
-        return sum(repair.count for repair in self.refused if repair.column == column)
+        return sum(repair.count for repair in self.reading.refused if repair.column == column)
 
     def missing(self, metric: MetricCount) -> int:
         """Return how many values of a metric are missing, without those that could not be read."""
@@ -113,7 +113,7 @@ def _keys_are_unique(counted: Counted) -> Finding:
 
 def _identity_is_filled(counted: Counted) -> Finding:
     # A day that cannot be read is null by now, and judged as a type.
-    nulls = {name: count - counted.refused_in(name) for name, count in counted.nulls.items()}
+    nulls = {name: count - counted.refused_in(name) for name, count in counted.reading.nulls.items()}
     wrong = [f"{name} in {count:,} rows" for name, count in nulls.items() if count]
     unreadable = [server for server in counted.seen.servers[KEY[0]] if not is_readable_host(server)]
     wrong += [f"{KEY[0]} '{visible(server)}' holds what cannot be seen" for server in unreadable]
@@ -168,10 +168,9 @@ def _days_as_expected(counted: Counted) -> Finding:
     expected, first, last = counted.expected, counted.seen.first, counted.seen.last
     if expected.start is None or expected.end is None or first is None or last is None:
         return Finding("days_as_expected", Severity.ERROR, passed=True, message="nothing to compare")
-    start, end = day_number(expected.start), day_number(expected.end)
-    lacking = max(first - start, 0) + max(end - last, 0)
-    beyond = max(start - first, 0) + max(last - end, 0)
-    said = f"found {day_text(first)} to {day_text(last)}, expected {expected.start} to {expected.end}"
+    late, early = (first - expected.start).days, (expected.end - last).days
+    lacking, beyond = max(late, 0) + max(early, 0), max(-late, 0) + max(-early, 0)
+    said = f"found {first} to {last}, expected {expected.start} to {expected.end}"
     return Finding(
         "days_as_expected",
         Severity.WARNING if beyond and not lacking else Severity.ERROR,
@@ -185,23 +184,35 @@ def _days_as_expected(counted: Counted) -> Finding:
 def _days_are_contiguous(counted: Counted) -> Finding:
     seen, limits = counted.seen, counted.limits
     threshold = {"max_gap_days": limits.max_gap_days, "max_missing_day_share": limits.max_missing_day_share}
-    begin, end = seen.first or 0, seen.last or 0
-    gaps: list[tuple[int, str]] = []
-    lacking = 0
-    for server, first, last, days, *inner in seen.servers.filter(pl.col("days") < seen.days).iter_rows():
-        found = tuple(inner[:2]), (first - begin, begin), (end - last, last + 1)
-        longest, start = max(found, key=lambda gap: gap[0])
-        gaps.append((longest, f"{server} lacks {longest:,} days from {day_text(start)}"))
-        lacking += seen.days - days
-    gaps.sort(key=lambda gap: -gap[0])
-    wrong = [said for _, said in gaps]
+    gaps = _gaps(seen)
+    wrong = [f"{server} lacks {longest:,} days from {start}" for longest, start, server, _ in gaps]
+    lacking = sum(gap[-1] for gap in gaps)
     share = lacking / max(seen.days * seen.servers.height, 1)
-    fails = share > limits.max_missing_day_share or any(longest > limits.max_gap_days for longest, _ in gaps)
+    fails = share > limits.max_missing_day_share or any(gap[0] > limits.max_gap_days for gap in gaps)
     said = f"{lacking:,} server days lack ({share * PERCENT:.2f} %) in {len(gaps):,} servers: {listed(wrong)}"
-    severity = Severity.ERROR if fails or not gaps else Severity.WARNING
     return Finding(
-        "days_are_contiguous", severity, not gaps, lacking, said if gaps else "", wrong[:MAX_EXAMPLES], threshold
+        "days_are_contiguous",
+        Severity.ERROR if fails or not gaps else Severity.WARNING,
+        passed=not gaps,
+        count=lacking,
+        message=said if gaps else "",
+        examples=wrong[:MAX_EXAMPLES],
+        threshold=threshold,
     )
+
+
+def _gaps(seen: Examination) -> list[tuple[int, dt.date, str, int]]:
+    """Return the longest gap of each server that lacks days, where it starts, and all that the server lacks.
+
+    A server may lack days at the ends of the panel's window too.
+    """
+    found = []
+    for server, first, last, days, gap, gap_from, _ in seen.servers.filter(pl.col("days") < seen.days).iter_rows():
+        assert seen.first is not None and seen.last is not None  # noqa: S101, PT018 there is a server
+        ends = ((first - seen.first).days, seen.first), ((seen.last - last).days, last + dt.timedelta(1))
+        longest, start = max((gap, gap_from), *ends, key=lambda one: one[0])
+        found.append((longest, start, server, seen.days - days))
+    return sorted(found, key=lambda one: -one[0])
 
 
 _CLAIMS: Final[Sequence[Callable[[Counted], Finding]]] = (

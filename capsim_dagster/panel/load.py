@@ -3,7 +3,6 @@
 Whatever the verdict, a report says what was found; a panel that fails leaves the validated one of before in place.
 """
 
-import datetime as dt
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +33,6 @@ from capsim_dagster.storage import Store, sha256
 
 Advance = Callable[[int, int], None]
 """Is told the rows of each batch that was examined, and the rows of the whole file."""
-_EPOCH: Final = dt.date(1970, 1, 1)
 _READABLE: Final = Finding("file_is_readable", Severity.ERROR, passed=True)
 
 
@@ -59,13 +57,6 @@ class _Content:
     reading: Reading
     seen: Examination
     repairs: Sequence[Repair]
-
-    @property
-    def window(self) -> tuple[dt.date, dt.date] | None:
-        """The first and last day of the rows, None if there is no row."""
-        if self.seen.first is None or self.seen.last is None:
-            return None
-        return _EPOCH + dt.timedelta(self.seen.first), _EPOCH + dt.timedelta(self.seen.last)
 
 
 @dataclass(frozen=True)
@@ -109,8 +100,8 @@ def load_panel(
         facts = FileFacts(found.url, path.stat().st_size, sha256(path))
         report, content = _load(_Loading(settings, found, facts, path, strict, advance))
         folder, stem = settings.storage.staged_prefix, found.stem
-        if content and content.window:
-            name = PanelName(True, *content.window)
+        if content and content.seen.first and content.seen.last:
+            name = PanelName(True, content.seen.first, content.seen.last)
             stem = name.stem
             if report.validation_passed:
                 copying = Copying(report.source, version, content.rows, content.seen, bool(content.repairs))
@@ -139,11 +130,9 @@ def _load(loading: _Loading) -> tuple[PanelReport, _Content | None]:
         lacking = "rows cannot be told apart without server_id and timestamp, so nothing else was judged"
         findings += [judge_types(file.plan, []), not_judged(lacking)]
         return replace(report, findings=[_READABLE, *findings]), None
-    reading = content.reading
-    counted = Counted(settings.panel.validation, expected, file.plan, content.seen, reading.nulls, reading.refused)
-    findings += [judge_types(file.plan, reading.refused), *judge_rows(counted)]
-    facts = _facts(counted, content)
-    return replace(report, facts=facts, repairs=content.repairs, findings=[_READABLE, *findings]), content
+    counted = Counted(settings.panel.validation, expected, file.plan, content.seen, content.reading)
+    findings += [judge_types(file.plan, content.reading.refused), *judge_rows(counted)]
+    return replace(report, facts=_facts(counted), repairs=content.repairs, findings=[_READABLE, *findings]), content
 
 
 def _content(loading: _Loading, file: PanelFile) -> _Content:
@@ -179,13 +168,13 @@ def _require_kept(file: PanelFile) -> None:
             )
 
 
-def _facts(counted: Counted, content: _Content) -> PanelFacts:
+def _facts(counted: Counted) -> PanelFacts:
     """Return what the panel holds."""
-    seen = content.seen
+    seen = counted.seen
     metrics = {}
     for metric in seen.metrics:
         share = counted.missing(metric) / metric.rows * PERCENT if metric.rows else None
         low, high = (value if math.isfinite(value) else None for value in (metric.lowest, metric.highest))
         metrics[metric.name] = MetricFacts(metric.count, share, low, high, metric.mean)
-    start, end = (day.isoformat() for day in content.window) if content.window else (None, None)
+    start, end = (day.isoformat() if day else None for day in (seen.first, seen.last))
     return PanelFacts(seen.kept, seen.servers.height, start, end, seen.days, metrics)

@@ -191,6 +191,19 @@ def test_the_report_does_not_depend_on_how_the_file_is_read(
     assert against(expected) == {"days_are_contiguous": "warning", "expectation_is_known": "info"}
 
 
+def test_a_file_of_more_rows_than_are_held_is_dealt_out_in_turns_to_the_same_bytes(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shuffled = np.random.default_rng(3).permutation(ROWS)
+    site.write(rows(5, ROWS - 1)(clean_panel()).take(pa.array(shuffled)))
+    expected = site.report(), site.staged.read_bytes()
+
+    monkeypatch.setattr(read, "_BATCH_ROWS", DAYS)
+    monkeypatch.setattr(read, "_HELD_ROWS", 3 * DAYS)
+
+    assert (site.report(), site.staged.read_bytes()) == expected
+
+
 def test_a_footer_that_says_nothing_usable_fails(site: Site) -> None:
     site.write(clean_panel().replace_schema_metadata({"capsim_panel": '{"servers": "many"}'}))
 

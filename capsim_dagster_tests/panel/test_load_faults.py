@@ -128,7 +128,13 @@ FAULTS: list[tuple[str, Mutation, str, int, str]] = [
         8,
         "SRV-0010 lacks 8 days from 2025-01-27",
     ),
-    ("60 % missing", sparse("mem_p95", of_five=2), "missing_share_is_within_limit", 1, "mem_p95 lacks 60.00% of its 4,000 values"),
+    (
+        "60 % missing",
+        sparse("mem_p95", of_five=2),
+        "missing_share_is_within_limit",
+        1,
+        "mem_p95 lacks 60.00% of its 4,000",
+    ),
     ("column absent", lambda table: table.drop_columns(["mem_p95"]), "columns_are_complete", 1, "mem_p95 is absent"),
     ("text column absent", lambda table: table.drop_columns(["region"]), "columns_are_complete", 1, "region is absent"),
     (
