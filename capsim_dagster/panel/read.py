@@ -23,7 +23,7 @@ _HELD_ROWS: Final = 3 << 20
 """Rows of a file in no order that are held at once, at about 65 bytes each; a larger one is read more than once."""
 _BUFFER_BYTES: Final = 1 << 20
 _SERVER, _DAY = map(pl.col, KEY)
-_BLOCK: Final = "block of servers"
+_BLOCK: Final = "\0block of servers"
 _PLACE: Final = _SERVER.to_physical().cast(pl.Int64) * (1 << 32) + _DAY.dt.epoch("d")
 """Server and day of a row as one number: sorting by that is twice as fast as by both."""
 

@@ -30,7 +30,7 @@ _ISO_MIDNIGHT: Final = (
     r"^([0-9]{4}-?[0-9]{2}-?[0-9]{2})(?:[T ]00(?::?00(?::?00(?:[.,]0+)?)?)?(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?$"
 )
 """A day of an ISO text, with nothing behind it but midnight by its own clock."""
-_RAW: Final = "as in the file: "
+_RAW: Final = "\0as in the file: "
 """Before the name of a column that is not retyped yet."""
 
 
