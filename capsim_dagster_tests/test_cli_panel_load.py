@@ -71,9 +71,9 @@ def test_load_ends_with_one_when_the_panel_fails_and_names_the_claims(site: Site
     result = run(site)
 
     assert result.exit_code == 1
-    assert "error values_within_range 1 SRV-0001 2024-01-01 cpu_p95 = 150" in words(result)
+    assert "error values_are_within_range 1 SRV-0001 2024-01-01 cpu_p95 = 150" in words(result)
     assert "14 of 15 claims hold" in result.output
-    assert "failed: values_within_range; nothing was staged" in result.output
+    assert "failed: values_are_within_range; nothing was staged" in result.output
     assert "validated panel:" not in result.output
 
 

@@ -41,6 +41,8 @@ _CALENDAR_EFFECTS: Final = (
     "Load on weekends, bank holidays, quarter and month ends is the multiple of ordinary days that is set."
 )
 
+_WITHIN_RANGE: Final = "Every value is a finite number within the range of its metric."
+_MISSING_SHARE: Final = "No metric lacks more of its values than it may."
 CATALOG: Final = (
     KnownAsset(
         "host_inventory",
@@ -88,8 +90,8 @@ CATALOG: Final = (
         "server_metrics",
         {
             "panel_has_one_row_per_server_day": "The panel has one row for each server x day.",
-            "missing_share_is_within_limit": "No metric lacks more of its values than it may.",
-            "values_are_within_range": "Every value lies within the bounds of its metric.",
+            "missing_share_is_within_limit": _MISSING_SHARE,
+            "values_are_within_range": _WITHIN_RANGE,
             "row_parity": "Each metric of the panel that shows a resource has the content of the master.",
         },
         {"calendar_effects_match_settings": _CALENDAR_EFFECTS},
@@ -118,8 +120,8 @@ CATALOG: Final = (
             "keys_are_unique": "Each server has each day at most once; exact copies are dropped.",
             "identity_is_filled": "Each row says which server, day, business unit, region and criticality.",
             "identity_is_constant": "No server changes its business unit, region or criticality.",
-            "values_within_range": "Every value is a finite number within the range of its metric.",
-            "missing_share_within_limit": "No metric lacks more of its values than it may.",
+            "values_are_within_range": _WITHIN_RANGE,
+            "missing_share_is_within_limit": _MISSING_SHARE,
             "servers_as_expected": "Every server that it must hold is there.",
             "history_is_long_enough": "It spans as many days as it must.",
             "days_as_expected": "It reaches from the first to the last day that it must hold.",

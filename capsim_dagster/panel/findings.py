@@ -1,6 +1,6 @@
 """What loading a panel reports: repairs, findings and facts, and the JSON that holds them.
 
-Which findings there are is in `judge`, which repairs in `retype` and `normalise`.
+Which findings there are is in `judge`, which repairs in `retype` and `plan`.
 """
 
 import json
@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from capsim_dagster.audits.report import Finding
-from capsim_dagster.errors import MAX_EXAMPLES
 
 PERCENT: Final = 100.0
 """Of a whole."""
@@ -34,40 +33,9 @@ class Repair:
     examples: Sequence[str] = ()
 
 
-class Tally:
-    """Counts with examples, by name and column."""
-
-    def __init__(self) -> None:
-        """Start with nothing."""
-        self._counts: dict[tuple[str, str], int] = {}
-        self._examples: dict[tuple[str, str], list[str]] = {}
-
-    def add(self, name: str, column: str, count: int, examples: Sequence[str] = ()) -> None:
-        """Count further cases; examples that are there already are not repeated."""
-        if not count:
-            return
-        key = (name, column)
-        self._counts[key] = self._counts.get(key, 0) + count
-        kept = self._examples.setdefault(key, [])
-        fresh = [example for example in dict.fromkeys(examples) if example not in kept]
-        kept.extend(fresh[: MAX_EXAMPLES - len(kept)])
-
-    def count(self, name: str, column: str) -> int:
-        """Return how many cases there were."""
-        return self._counts.get((name, column), 0)
-
-    @property
-    def repairs(self) -> list[Repair]:
-        """The cases, in the order of their first occurrence."""
-        return [
-            Repair(name, column, count, tuple(self._examples[name, column]))
-            for (name, column), count in self._counts.items()
-        ]
-
-
 @dataclass(frozen=True)
-class SourceFacts:
-    """The file that was loaded.
+class FileFacts:
+    """The file that was loaded, or its validated copy.
 
     Attributes:
         url: Where it is.
@@ -79,24 +47,7 @@ class SourceFacts:
     url: str
     bytes: int
     sha256: str
-    rows: int | None
-
-
-@dataclass(frozen=True)
-class StagedFacts:
-    """The validated copy.
-
-    Attributes:
-        url: Where it is.
-        bytes: Its size.
-        sha256: Hex digest of its content.
-        rows: Rows in it.
-    """
-
-    url: str
-    bytes: int
-    sha256: str
-    rows: int
+    rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -154,8 +105,8 @@ class PanelReport:
     """
 
     strict: bool
-    source: SourceFacts
-    staged: StagedFacts | None
+    source: FileFacts
+    staged: FileFacts | None
     expected: Mapping[str, Any]
     facts: PanelFacts | None
     repairs: Sequence[Repair]

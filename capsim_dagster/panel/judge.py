@@ -3,20 +3,29 @@
 Nothing here reads a file.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import datetime as dt
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
+
+import polars as pl
 
 from capsim_dagster.audits.report import Finding, Severity
 from capsim_dagster.errors import MAX_EXAMPLES, listed
+from capsim_dagster.panel import claims
 from capsim_dagster.panel.contract import KEY
-from capsim_dagster.panel.examine import Examination, MetricCount, ServerDays, day_number, day_text
+from capsim_dagster.panel.examine import Examination, MetricCount
 from capsim_dagster.panel.expect import Expectation
 from capsim_dagster.panel.findings import PERCENT, Repair
-from capsim_dagster.panel.normalise import FilePlan
+from capsim_dagster.panel.plan import FilePlan
+from capsim_dagster.panel.read import Reading
 from capsim_dagster.schemas import is_readable_host
 from capsim_dagster.settings import PanelValidation
 from capsim_dagster.text import visible
+
+Threshold = Mapping[str, float | int | str]
 
 
 @dataclass(frozen=True)
@@ -28,40 +37,40 @@ class Counted:
         expected: Servers and days that the panel must hold.
         plan: Its columns.
         seen: What was counted in its rows.
-        refused: Values that could not be repaired, by column.
+        reading: What was counted on the way to them.
     """
 
     limits: PanelValidation
     expected: Expectation
     plan: FilePlan
     seen: Examination
-    refused: Sequence[Repair]
+    reading: Reading
 
     def refused_in(self, column: str) -> int:
         """Return how many values of a column could not be repaired."""
-        return sum(repair.count for repair in self.refused if repair.column == column)
+        return sum(repair.count for repair in self.reading.refused if repair.column == column)
+
+    def missing(self, metric: MetricCount) -> int:
+        """Return how many values of a metric are missing, without those that could not be read."""
+        return max(metric.rows - metric.count - self.refused_in(metric.name), 0)
 
 
 def judge_columns(plan: FilePlan) -> list[Finding]:
     """Return what the columns of a file say by themselves."""
     wrong = [*(f"{name} is absent" for name in plan.absent), *(f"{name} stands twice" for name in plan.repeated)]
-    complete = _error("columns_are_complete", wrong, f"{len(plan.columns):,} columns")
-    extra = Finding(
-        "columns_are_known",
-        Severity.INFO,
-        count=len(plan.extra),
-        message=f"kept as they are: {listed(plan.extra)}" if plan.extra else "",
-        examples=plan.extra[:MAX_EXAMPLES],
-    )
-    return [complete, extra]
+    extra = [column.name for column in plan.columns if column.contract is None]
+    return [
+        _error("columns_are_complete", wrong, f"{len(plan.columns):,} columns"),
+        _doubt("columns_are_known", extra, f"kept as they are: {listed(extra)}", Severity.INFO),
+    ]
 
 
 def judge_types(plan: FilePlan, refused: Sequence[Repair]) -> Finding:
     """Return whether every value is of the contract's type, or could be made so."""
-    of_type = [f"{column.name} is {column.found}" for column in plan.unusable]
+    of_type = [f"{column.name} is {column.found}" for column in plan.columns if column not in plan.usable]
     of_value = [f"{repair.column}: {example}" for repair in refused for example in repair.examples]
     count = len(of_type) + sum(repair.count for repair in refused)
-    return _error("types_are_right_or_repaired", [*of_type, *of_value], "", count=count)
+    return _error("types_are_right_or_repaired", [*of_type, *of_value], count=count)
 
 
 def judge_rows(counted: Counted) -> list[Finding]:
@@ -77,112 +86,71 @@ def not_judged(reason: str) -> Finding:
 def expectation_is_known(expected: Expectation) -> Finding:
     """Return whether anything says which servers and days the panel must hold."""
     missing = [what for what, known in (("servers", expected.servers), ("days", expected.start)) if known is None]
-    return Finding(
-        "expectation_is_known",
-        Severity.INFO,
-        count=len(missing),
-        message=f"nothing says which {' and '.join(missing)} it must hold" if missing else "",
-        examples=missing,
-    )
+    said = f"nothing says which {' and '.join(missing)} it must hold"
+    return _doubt("expectation_is_known", missing, said, Severity.INFO)
 
 
 def _error(
-    name: str,
-    wrong: Sequence[str],
-    right: str,
-    *,
-    count: int | None = None,
-    threshold: Mapping[str, float | int | str] | None = None,
+    name: str, wrong: Sequence[str], right: str = "", *, count: int | None = None, threshold: Threshold | None = None
 ) -> Finding:
-    """Return an error if there is anything wrong.
-
-    Args:
-        name: The claim.
-        wrong: What goes against it, in words.
-        right: What to say if nothing does.
-        count: How much does, where that is more than is in words.
-        threshold: Bounds that the verdict hangs on.
-    """
+    """Return an error if anything goes against a claim: so many, if that is more than is in words."""
     total = len(wrong) if count is None else count
     hidden = total - min(len(wrong), MAX_EXAMPLES)
     said = ", ".join(wrong[:MAX_EXAMPLES]) + (f" and {hidden:,} more" if hidden > 0 else "")
-    return Finding(
-        name,
-        Severity.ERROR,
-        count=total,
-        message=said if total else right,
-        examples=wrong[:MAX_EXAMPLES],
-        threshold=threshold or {},
-    )
+    message = said if total else right
+    return Finding(name, Severity.ERROR, total, message, wrong[:MAX_EXAMPLES], threshold or {})
+
+
+def _doubt(name: str, wrong: Sequence[str], said: str, severity: Severity = Severity.WARNING) -> Finding:
+    """Return a finding that is no error, if anything goes against a claim."""
+    return Finding(name, severity, len(wrong), said if wrong else "", wrong[:MAX_EXAMPLES])
 
 
 def _keys_are_unique(counted: Counted) -> Finding:
-    seen = counted.seen
-    wrong = [f"{key} with different content" for key in seen.conflict_examples]
-    return _error("keys_are_unique", wrong, "one row a server a day", count=seen.conflicts)
+    wrong = [f"{key} with different content" for key in counted.seen.conflict_examples]
+    return _error("keys_are_unique", wrong, "one row a server a day", count=counted.seen.conflicts)
 
 
 def _identity_is_filled(counted: Counted) -> Finding:
     # A day that cannot be read is null by now, and judged as a type.
-    nulls = {name: count - counted.refused_in(name) for name, count in counted.seen.nulls.items()}
+    nulls = {name: count - counted.refused_in(name) for name, count in counted.reading.nulls.items()}
     wrong = [f"{name} in {count:,} rows" for name, count in nulls.items() if count]
-    unreadable = [server.server for server in counted.seen.servers if not is_readable_host(server.server)]
+    unreadable = [server for server in counted.seen.servers[KEY[0]] if not is_readable_host(server)]
     wrong += [f"{KEY[0]} '{visible(server)}' holds what cannot be seen" for server in unreadable]
-    return _error("identity_is_filled", wrong, "", count=sum(nulls.values()) + len(unreadable))
+    return _error("identity_is_filled", wrong, count=sum(nulls.values()) + len(unreadable))
 
 
 def _identity_is_constant(counted: Counted) -> Finding:
-    changed = [server.server for server in counted.seen.servers if server.changed]
-    return Finding(
-        "identity_is_constant",
-        Severity.WARNING,
-        count=len(changed),
-        message=f"business unit, region or criticality change of {listed(changed)}" if changed else "",
-        examples=changed[:MAX_EXAMPLES],
-    )
+    changed = counted.seen.servers.filter("changed")[KEY[0]].to_list()
+    return _doubt("identity_is_constant", changed, f"business unit, region or criticality change of {listed(changed)}")
 
 
-def _values_within_range(counted: Counted) -> Finding:
-    metrics = list(counted.seen.metrics.values())
-    total = sum(metric.outside for metric in metrics)
-    bounds = {name: f"0 to {_bound(metric)}" for name, metric in counted.seen.metrics.items()}
-    return _error("values_within_range", _in_turns(metrics), "", count=total, threshold=bounds)
+def _values_are_within_range(counted: Counted) -> Finding:
+    metrics = counted.seen.metrics
+    # One of every metric first.
+    examples = [said for turn in zip_longest(*(metric.examples for metric in metrics)) for said in turn if said]
+    bounds = {
+        metric.name: "0 to any finite value" if math.isinf(metric.high_bound) else f"0 to {metric.high_bound:g}"
+        for metric in metrics
+    }
+    return _error(claims.RANGE, examples, count=sum(metric.outside for metric in metrics), threshold=bounds)
 
 
-def _in_turns(metrics: Iterable[MetricCount]) -> list[str]:
-    """Return examples of every metric, one of each first."""
-    lists = [metric.examples for metric in metrics]
-    return [examples[place] for place in range(MAX_EXAMPLES) for examples in lists if place < len(examples)]
-
-
-def _bound(metric: MetricCount) -> str:
-    return "any finite value" if metric.column.maximum is None else f"{metric.column.maximum:g}"
-
-
-def missing_values(counted: Counted, metric: MetricCount) -> int:
-    """Return how many values of a metric are missing, without those that could not be read."""
-    return max(metric.rows - metric.count - counted.refused_in(metric.column.name), 0)
-
-
-def _missing_share_within_limit(counted: Counted) -> Finding:
+def _missing_share_is_within_limit(counted: Counted) -> Finding:
     limit = counted.limits.max_missing_share
-    wrong = []
-    for name, metric in counted.seen.metrics.items():
-        missing = missing_values(counted, metric)
-        if metric.rows and (missing > limit * metric.rows or missing == metric.rows):
-            wrong.append(f"{name}: {missing / metric.rows:.2%} of {metric.rows:,} values are missing")
-    return _error("missing_share_within_limit", wrong, "", threshold={"max_missing_share": limit})
+    missing = {metric.name: (counted.missing(metric), metric.rows) for metric in counted.seen.metrics if metric.rows}
+    return _error(claims.MISSING, claims.lacks(missing, limit), threshold={"max_missing_share": limit})
 
 
 def _servers_as_expected(counted: Counted) -> Finding:
-    limits, expected, found = counted.limits, counted.expected, len(counted.seen.servers)
-    threshold: dict[str, float | int | str] = {"min_server_share": limits.min_server_share}
+    least, expected, found = counted.limits.min_server_share, counted.expected, counted.seen.servers.height
+    threshold: dict[str, float | int | str] = {"min_server_share": least}
     if expected.servers is None:
         return Finding("servers_as_expected", Severity.ERROR, message=f"{found:,}", threshold=threshold)
-    too_few = found < limits.min_server_share * expected.servers
+    is_grave = found == expected.servers or found < least * expected.servers
     return Finding(
         "servers_as_expected",
-        Severity.ERROR if too_few or found == expected.servers else Severity.WARNING,
+        Severity.ERROR if is_grave else Severity.WARNING,
         count=abs(found - expected.servers),
         message=f"found {found:,}, expected {expected.servers:,} ({expected.servers_said_by})",
         threshold={**threshold, "expected_servers": expected.servers},
@@ -199,10 +167,9 @@ def _days_as_expected(counted: Counted) -> Finding:
     expected, first, last = counted.expected, counted.seen.first, counted.seen.last
     if expected.start is None or expected.end is None or first is None or last is None:
         return Finding("days_as_expected", Severity.ERROR, message="nothing to compare")
-    start, end = day_number(expected.start), day_number(expected.end)
-    lacking = max(first - start, 0) + max(end - last, 0)
-    beyond = max(start - first, 0) + max(last - end, 0)
-    said = f"found {day_text(first)} to {day_text(last)}, expected {expected.start} to {expected.end}"
+    late, early = (first - expected.start).days, (expected.end - last).days
+    lacking, beyond = max(late, 0) + max(early, 0), max(-late, 0) + max(-early, 0)
+    said = f"found {first} to {last}, expected {expected.start} to {expected.end}"
     return Finding(
         "days_as_expected",
         Severity.WARNING if beyond and not lacking else Severity.ERROR,
@@ -212,58 +179,45 @@ def _days_as_expected(counted: Counted) -> Finding:
     )
 
 
-@dataclass(frozen=True)
-class _Gap:
-    """The longest gap of a server, and all of its days that lack."""
-
-    server: str
-    longest: int
-    start: int
-    lacking: int
-
-    def __str__(self) -> str:
-        return f"{self.server} lacks {self.longest:,} days from {day_text(self.start)}"
-
-
-def _gap(server: ServerDays, first: int, last: int) -> _Gap:
-    """Return the longest gap of a server in a window, at whose ends it may lack too."""
-    gaps = (
-        (server.longest_gap, server.gap_from),
-        (server.first - first, first),
-        (last - server.last, server.last + 1),
-    )
-    longest, start = max(gaps, key=lambda gap: gap[0])
-    return _Gap(server.server, longest, start, last - first + 1 - server.days)
-
-
 def _days_are_contiguous(counted: Counted) -> Finding:
     seen, limits = counted.seen, counted.limits
     threshold = {"max_gap_days": limits.max_gap_days, "max_missing_day_share": limits.max_missing_day_share}
-    if seen.first is None or seen.last is None:
-        return Finding("days_are_contiguous", Severity.ERROR, threshold=threshold)
-    first, last, whole = seen.first, seen.last, seen.days
-    gaps = [_gap(server, first, last) for server in seen.servers if server.days < whole]
-    gaps.sort(key=lambda gap: -gap.longest)
-    lacking = sum(gap.lacking for gap in gaps)
-    share = lacking / (whole * len(seen.servers))
-    fails = share > limits.max_missing_day_share or any(gap.longest > limits.max_gap_days for gap in gaps)
-    said = f"{lacking:,} server days lack ({share * PERCENT:.2f} %) in {len(gaps):,} servers: "
+    gaps = _gaps(seen)
+    wrong = [f"{server} lacks {longest:,} days from {start}" for longest, start, server, _ in gaps]
+    lacking = sum(gap[-1] for gap in gaps)
+    share = lacking / max(seen.days * seen.servers.height, 1)
+    fails = share > limits.max_missing_day_share or any(gap[0] > limits.max_gap_days for gap in gaps)
+    said = f"{lacking:,} server days lack ({share * PERCENT:.2f} %) in {len(gaps):,} servers: {listed(wrong)}"
     return Finding(
         "days_are_contiguous",
         Severity.ERROR if fails or not gaps else Severity.WARNING,
         count=lacking,
-        message=said + listed(gaps) if gaps else "",
-        examples=[str(gap) for gap in gaps[:MAX_EXAMPLES]],
+        message=said if gaps else "",
+        examples=wrong[:MAX_EXAMPLES],
         threshold=threshold,
     )
+
+
+def _gaps(seen: Examination) -> list[tuple[int, dt.date, str, int]]:
+    """Return the longest gap of each server that lacks days, where it starts, and all that the server lacks.
+
+    A server may lack days at the ends of the panel's window too.
+    """
+    found = []
+    for server, first, last, days, gap, gap_from, _ in seen.servers.filter(pl.col("days") < seen.days).iter_rows():
+        assert seen.first is not None and seen.last is not None  # noqa: S101, PT018 there is a server
+        ends = ((first - seen.first).days, seen.first), ((seen.last - last).days, last + dt.timedelta(1))
+        longest, start = max((gap, gap_from), *ends, key=lambda one: one[0])
+        found.append((longest, start, server, seen.days - days))
+    return sorted(found, key=lambda one: -one[0])
 
 
 _CLAIMS: Final[Sequence[Callable[[Counted], Finding]]] = (
     _keys_are_unique,
     _identity_is_filled,
     _identity_is_constant,
-    _values_within_range,
-    _missing_share_within_limit,
+    _values_are_within_range,
+    _missing_share_is_within_limit,
     _servers_as_expected,
     _history_is_long_enough,
     _days_as_expected,

@@ -3,9 +3,8 @@
 Whatever the verdict, a report says what was found; a panel that fails leaves the validated one of before in place.
 """
 
-import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -18,25 +17,22 @@ from capsim_dagster.panel.contract import PanelName
 from capsim_dagster.panel.examine import Examination, examine
 from capsim_dagster.panel.expect import Expectation, expectation, read_footer
 from capsim_dagster.panel.find import FoundPanel, find_panel
-from capsim_dagster.panel.findings import PERCENT, MetricFacts, PanelFacts, PanelReport, Repair, SourceFacts
+from capsim_dagster.panel.findings import PERCENT, FileFacts, MetricFacts, PanelFacts, PanelReport, Repair
 from capsim_dagster.panel.judge import (
     Counted,
     expectation_is_known,
     judge_columns,
     judge_rows,
     judge_types,
-    missing_values,
     not_judged,
 )
-from capsim_dagster.panel.normalise import Normaliser
-from capsim_dagster.panel.read import PanelFile, open_panel, sorted_copy
-from capsim_dagster.panel.stage import Copying, Version, stage, version_of
+from capsim_dagster.panel.read import PanelFile, PanelRows, Reading, open_panel
+from capsim_dagster.panel.stage import Copying, stage, version_of
 from capsim_dagster.settings import Settings
 from capsim_dagster.storage import Store, sha256
 
 Advance = Callable[[int, int], None]
 """Is told the rows of each batch that was examined, and the rows of the whole file."""
-_EPOCH: Final = dt.date(1970, 1, 1)
 _READABLE: Final = Finding("file_is_readable", Severity.ERROR)
 
 
@@ -55,49 +51,24 @@ class LoadOutcome:
 
 @dataclass(frozen=True)
 class _Content:
-    """The rows of the file.
+    """The rows of the file, what was counted in them and on the way to them, and what was put right."""
 
-    Attributes:
-        file: Itself, or its sorted copy.
-        seen: What was counted in them.
-        repairs: What was put right.
-        refused: What could not be.
-    """
-
-    file: PanelFile
+    rows: PanelRows
+    reading: Reading
     seen: Examination
     repairs: Sequence[Repair]
-    refused: Sequence[Repair]
 
 
 @dataclass(frozen=True)
 class _Loading:
-    """One file on its way.
-
-    Attributes:
-        settings: The settings.
-        store: Where report and validated copy go.
-        found: Which file it is.
-        source: What is known of it.
-        path: Where it can be read.
-        version: Which version of it is read.
-        strict: Whether warnings fail it.
-        advance: Is told of each batch.
-    """
+    """One file on its way: how it is judged, what is known of it, where it can be read, who is told of each batch."""
 
     settings: Settings
-    store: Store
     found: FoundPanel
-    source: SourceFacts
+    source: FileFacts
     path: Path
-    version: Version
     strict: bool
     advance: Advance
-
-    @property
-    def null_values(self) -> frozenset[str]:
-        """Texts in metrics that mean no value, folded."""
-        return frozenset(text.strip().casefold() for text in self.settings.panel.validation.null_values)
 
 
 def load_panel(
@@ -126,112 +97,84 @@ def load_panel(
     store.check()
     with found.store.reading(found.key) as path:
         version = version_of(path)
-        facts = SourceFacts(found.url, path.stat().st_size, sha256(path), None)
-        loading = _Loading(settings, store, found, facts, path, version, strict, advance)
-        with ExitStack() as temporary:
-            return _publish(loading, *_load(loading, temporary))
+        facts = FileFacts(found.url, path.stat().st_size, sha256(path))
+        report, content = _load(_Loading(settings, found, facts, path, strict, advance))
+        folder, stem = settings.storage.staged_prefix, found.stem
+        if content and content.seen.first and content.seen.last:
+            name = PanelName(True, content.seen.first, content.seen.last)
+            stem = name.stem
+            if report.validation_passed:
+                copying = Copying(report.source, version, content.rows, content.seen, bool(content.repairs))
+                report = replace(report, staged=stage(copying, store, f"{folder}/{name}"))
+        key = f"{folder}/{stem}_report.json"
+        with store.writing(key) as written:
+            written.write_text(report.as_json(), encoding="utf-8")
+    return LoadOutcome(report, store.url(key))
 
 
-def _load(loading: _Loading, temporary: ExitStack) -> tuple[PanelReport, _Content | None]:
+def _load(loading: _Loading) -> tuple[PanelReport, _Content | None]:
     """Return the report, and the rows if the file can be read."""
-    findings = list(loading.found.findings)
-    source = loading.source
-    expected = Expectation()
+    settings, findings = loading.settings, list(loading.found.findings)
+    report = PanelReport(loading.strict, loading.source, None, Expectation().as_json(), None, [], findings)
     try:
-        file = open_panel(loading.settings.panel, loading.path, source.url)
-        source = replace(source, rows=file.rows)
-        expected = expectation(loading.settings, loading.found, read_footer(file.plan.metadata))
+        file = open_panel(settings.panel, loading.path, loading.source.url)
+        report = replace(report, source=replace(loading.source, rows=file.rows))
+        expected = expectation(settings, loading.found, read_footer(file.plan.metadata))
+        report = replace(report, expected=expected.as_json())
         findings += [*judge_columns(file.plan), expectation_is_known(expected)]
-        content = _content(loading, file, temporary) if file.plan.has_keys else None
+        content = _content(loading, file) if file.plan.has_keys else None
     except PanelError as error:
         unread = replace(_READABLE, count=1, message=error.found)
-        return _report(loading, source, expected, None, [unread, *findings]), None
+        return replace(report, findings=[unread, *findings]), None
     if content is None:
         lacking = "rows cannot be told apart without server_id and timestamp, so nothing else was judged"
         findings += [judge_types(file.plan, []), not_judged(lacking)]
-        return _report(loading, source, expected, None, [_READABLE, *findings]), None
-    counted = Counted(loading.settings.panel.validation, expected, file.plan, content.seen, content.refused)
-    findings += [judge_types(file.plan, content.refused), *judge_rows(counted)]
-    return _report(loading, source, expected, (content, _facts(counted)), [_READABLE, *findings]), content
+        return replace(report, findings=[_READABLE, *findings]), None
+    counted = Counted(settings.panel.validation, expected, file.plan, content.seen, content.reading)
+    findings += [judge_types(file.plan, content.reading.refused), *judge_rows(counted)]
+    return replace(report, facts=_facts(counted), repairs=content.repairs, findings=[_READABLE, *findings]), content
 
 
-def _content(loading: _Loading, file: PanelFile, temporary: ExitStack) -> _Content:
-    """Return the rows of a file, repaired and counted; one in no order is sorted first, into a temporary file.
+def _content(loading: _Loading, file: PanelFile) -> _Content:
+    """Return the rows of a file, repaired and counted.
 
     Raises:
-        PanelError: If the file is torn.
+        PanelError: If the file is torn, or has to be repaired and a copy could not keep all of it.
     """
-    normaliser = Normaliser(file.plan, loading.null_values)
-    seen = examine(file.plan, _told(loading, file, normaliser.batches(file.batches())))
-    by_order: list[Repair] = []
-    rows = file
-    if not seen.is_sorted:
-        by_order.append(Repair("rows_are_sorted", "", file.rows, (seen.first_astray,)))
-        normaliser = Normaliser(file.plan, loading.null_values)
-        rows = temporary.enter_context(sorted_copy(file, normaliser.batches(file.batches())))
-        seen = examine(rows.plan, Normaliser(rows.plan, loading.null_values).batches(rows.batches()))
+    rows = PanelRows(file)
+    reading = Reading(file, advance=lambda batch: loading.advance(batch, file.rows))
+    seen = examine(file.plan.known, rows.pieces(reading))
+    repairs = [*file.plan.repairs, *reading.repairs]
+    if rows.astray:
+        repairs.append(Repair("rows_are_sorted", "", file.rows, [rows.astray]))
     if seen.exact:
-        by_order.append(Repair("exact_duplicates_are_dropped", "", seen.exact, tuple(seen.exact_examples)))
-    return _Content(rows, seen, [*normaliser.repairs.repairs, *by_order], normaliser.refused.repairs)
+        repairs.append(Repair("exact_duplicates_are_dropped", "", seen.exact, seen.exact_examples))
+    if repairs:
+        _require_kept(file)
+    return _Content(rows, reading, seen, repairs)
 
 
-def _told(loading: _Loading, file: PanelFile, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        yield batch
-        loading.advance(batch.num_rows, file.rows)
+def _require_kept(file: PanelFile) -> None:
+    """Refuse a file that has to be repaired if the copy could not keep all of it.
 
-
-def _report(
-    loading: _Loading,
-    source: SourceFacts,
-    expected: Expectation,
-    content: tuple[_Content, PanelFacts] | None,
-    findings: Sequence[Finding],
-) -> PanelReport:
-    repairs, facts = (content[0].repairs, content[1]) if content else ([], None)
-    return PanelReport(loading.strict, source, None, expected.as_json(), facts, repairs, findings)
+    Raises:
+        PanelError: If Parquet has no type of its own for a column.
+    """
+    for column in file.plan.usable:
+        if pa.types.is_duration(column.target):
+            raise PanelError(
+                f"column {column.source} is {column.found}, which a repaired copy cannot keep",
+                remedy="write it as a number, or leave it out",
+            )
 
 
 def _facts(counted: Counted) -> PanelFacts:
     """Return what the panel holds."""
     seen = counted.seen
     metrics = {}
-    for name, metric in seen.metrics.items():
-        share = missing_values(counted, metric) / metric.rows * PERCENT if metric.rows else None
-        low, high = (
-            value if metric.count and abs(value) != float("inf") else None for value in (metric.lowest, metric.highest)
-        )
-        metrics[name] = MetricFacts(metric.count, share, low, high, metric.mean)
-    window = _window(seen)
-    start, end = (day.isoformat() for day in window) if window else (None, None)
-    return PanelFacts(seen.kept, len(seen.servers), start, end, seen.days, metrics)
-
-
-def _window(seen: Examination) -> tuple[dt.date, dt.date] | None:
-    """Return the first and last day of the rows, None if there is no row."""
-    if seen.first is None or seen.last is None:
-        return None
-    return _EPOCH + dt.timedelta(seen.first), _EPOCH + dt.timedelta(seen.last)
-
-
-def _publish(loading: _Loading, report: PanelReport, content: _Content | None) -> LoadOutcome:
-    """Write the validated copy if the panel passed, and then the report."""
-    window = _window(content.seen) if content else None
-    folder = loading.settings.storage.staged_prefix
-    name = PanelName(True, *window) if window else None
-    if report.validation_passed and content and name:
-        copying = Copying(
-            source=report.source,
-            path=loading.path,
-            version=loading.version,
-            file=content.file,
-            null_values=loading.null_values,
-            is_repaired=bool(content.repairs),
-            kept=content.seen.kept,
-            exact=content.seen.exact,
-        )
-        report = replace(report, staged=stage(copying, loading.store, f"{folder}/{name}"))
-    key = f"{folder}/{name.stem if name else loading.found.stem}_report.json"
-    with loading.store.writing(key) as path:
-        path.write_text(report.as_json(), encoding="utf-8")
-    return LoadOutcome(report, loading.store.url(key))
+    for metric in seen.metrics:
+        share = counted.missing(metric) / metric.rows * PERCENT if metric.rows else None
+        low, high = (value if math.isfinite(value) else None for value in (metric.lowest, metric.highest))
+        metrics[metric.name] = MetricFacts(metric.count, share, low, high, metric.mean)
+    start, end = (day.isoformat() if day else None for day in (seen.first, seen.last))
+    return PanelFacts(seen.kept, seen.servers.height, start, end, seen.days, metrics)

@@ -14,10 +14,11 @@ from capsim_dagster.audits.fingerprints import fingerprints, view_panel
 from capsim_dagster.audits.parity import content_parity
 from capsim_dagster.audits.report import Finding, Reports
 from capsim_dagster.errors import PanelError
+from capsim_dagster.panel import claims
 from capsim_dagster.panel.build import PanelPiece, hosts_at_once, shown_factors
 from capsim_dagster.panel.contract import KEY, server_id
 from capsim_dagster.panel.generate import largest_capacities
-from capsim_dagster.panel.quality import SHAPE_CHECK, PanelScan
+from capsim_dagster.panel.quality import PanelScan
 from capsim_dagster.schemas.months import months_between, yearmonth
 from capsim_dagster.settings import DataGeneration, Panel
 from capsim_dagster.simulated.footer import readable
@@ -43,8 +44,8 @@ def audit_panel(path: Path, generation: DataGeneration, panel: Panel, hosts: pl.
     with readable(path, PanelError, remedy="materialize server_metrics again"):
         for piece in _pieces(path, generation, panel, hosts, end, problems):
             scan.add(piece)
-    reports = scan.reports()
-    return reports | {SHAPE_CHECK: reports[SHAPE_CHECK].with_problems(problems)}
+    reports = dict(scan.reports())
+    return reports | {claims.SHAPE: reports[claims.SHAPE].with_problems(problems)}
 
 
 def master_parity(
@@ -65,7 +66,7 @@ def master_parity(
     """
     factors = shown_factors(generation, panel, hosts)
     if factors.is_empty():
-        return Finding("row_parity", note="no metric shows a resource: each has a series of its own")
+        return Finding(claims.PARITY, note="no metric shows a resource: each has a series of its own")
     try:
         with duckdb.connect() as connection:
             view_panel(connection, path, master, factors, end=end)

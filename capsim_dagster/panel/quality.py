@@ -1,15 +1,19 @@
 """The gates of a generated panel, and its summary: collected a piece at a time, so that no fleet is too large."""
 
 import datetime as dt
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import polars as pl
 
 from capsim_dagster.audits.calendar import Ratio, calendar_groups, ratios_of_loads
 from capsim_dagster.audits.report import Finding, Reports, by_claim
+from capsim_dagster.panel import claims
 from capsim_dagster.panel.build import Int64Array, PanelPiece
+from capsim_dagster.panel.examine import MetricCount
 from capsim_dagster.schemas import CAPACITY_COLUMNS, FULL_UTILIZATION
 from capsim_dagster.seeding import Float64Array
 from capsim_dagster.settings import DataGeneration, Metric, Panel, PanelMetric
@@ -17,7 +21,6 @@ from capsim_dagster.simulation.time_dimension import epoch_days
 
 HISTOGRAM_STEPS: Final = 10_000
 """Steps of the histogram from which a P95 is read: a hundredth of a percent, or of the largest capacity."""
-SHAPE_CHECK: Final = "panel_has_one_row_per_server_day"
 PERCENTILE: Final = 0.95
 
 
@@ -60,7 +63,7 @@ class PanelScan:
         Args:
             generation: The settings.
             panel: Which metrics.
-            capacities: The largest capacity of the fleet by column of `schemas.fleet.HOSTS`.
+            capacities: The largest capacity of the fleet by column of `schemas.Hosts`.
             end: Last day, inclusive.
         """
         self._generation, self._panel = generation, panel
@@ -70,7 +73,11 @@ class PanelScan:
         n_groups = len(generation.metadata.regions) * len(generation.metadata.server_types)
         self._sizes = np.zeros(n_groups)
         self._tallies = {
-            name: _Tally(n_groups, self._days.size, _scale(metric, capacities))
+            name: _Tally(
+                MetricCount(name, *self._bounds(name, _scale(metric, capacities))),
+                _scale(metric, capacities),
+                (n_groups, self._days.size),
+            )
             for name, metric in panel.metrics.items()
         }
 
@@ -89,29 +96,24 @@ class PanelScan:
 
     def reports(self) -> Reports:
         """Return the gates: name of the check -> report."""
-        summary = self.summary()
-        return by_claim(
-            self._shape(),
-            _missing(summary, self._panel.quality.max_missing_share),
-            _ranges(summary, {name: self._bounds(name) for name in summary}),
-            self._patterns(),
-        )
+        counts = [tally.count for tally in self._tallies.values()]
+        missing = _missing(counts, self._panel.quality.max_missing_share)
+        return by_claim(self._shape(), missing, _ranges(counts), self._patterns())
 
     def _shape(self) -> Finding:
         expected = self._generation.num_servers * self._days.size
         problems = [] if self.rows == expected else [f"{self.rows:,} rows instead of {expected:,}"]
         return Finding(
-            SHAPE_CHECK,
+            claims.SHAPE,
             examples=problems,
             counts={"rows": self.rows, "servers": self.servers, "days": self._days.size},
         )
 
-    def _bounds(self, name: str) -> tuple[float, float]:
+    def _bounds(self, name: str, scale: float) -> tuple[float, float]:
         """Return the lowest and highest value that a metric may have."""
-        metric = self._metric(name)
-        scale = self._tallies[name].scale / FULL_UTILIZATION
-        low = metric.min_clip if self._panel.metrics[name].unit == "percent" else 0.0
-        return (0.0 if self._panel.metrics[name].direction else low), metric.max_clip * scale
+        metric, column = self._metric(name), self._panel.metrics[name]
+        low = metric.min_clip if column.unit == "percent" and not column.direction else 0.0
+        return low, metric.max_clip * (scale / FULL_UTILIZATION)
 
     def _metric(self, name: str) -> Metric:
         column = self._panel.metrics[name]
@@ -125,41 +127,32 @@ class PanelScan:
 
 
 class _Tally:
-    """Running sums of one metric."""
+    """What the gates need of one metric: its count, its histogram, and its sums by group and day."""
 
-    def __init__(self, n_groups: int, n_days: int, scale: float) -> None:
-        self.scale = scale
-        self._values = self._missing = 0
-        self._sum = self._squares = 0.0
-        self._low, self._high = np.inf, -np.inf
+    def __init__(self, count: MetricCount, scale: float, shape: tuple[int, int]) -> None:
+        self.count = count
+        self._scale = scale
         self._histogram = np.zeros(HISTOGRAM_STEPS + 1, dtype=np.int64)
-        self._sums = np.zeros((n_groups, n_days))
-        self._gaps = np.zeros((n_groups, n_days))
+        self._sums, self._gaps = np.zeros(shape), np.zeros(shape)
 
     def add(self, values: Float64Array, groups: Int64Array) -> None:
         """Take values of shape `(n_hosts, n_days)` of hosts with these groups, -1 = none, shape `(n_hosts,)`."""
+        self.count.add(pl.DataFrame({self.count.name: values.ravel()}).fill_nan(None))
         hosts, days = np.nonzero(np.isnan(values))
         known = values.copy()
         known[hosts, days] = 0
-        self._values += values.size - hosts.size
-        self._missing += hosts.size
         is_grouped = groups[hosts] >= 0
         np.add.at(self._gaps, (groups[hosts][is_grouped], days[is_grouped]), 1)
         # No matrix product: the threads of a BLAS spin for longer than the sums take.
         for group in np.unique(groups[groups >= 0]).tolist():
             self._sums[group] += known[groups == group].sum(axis=0)
         if hosts.size < values.size:
-            flat = known.ravel()
-            self._sum += float(flat.sum())
-            self._squares += float(np.einsum("i,i->", flat, flat))
-            self._low = min(self._low, float(np.fmin.reduce(values, axis=None)))
-            self._high = max(self._high, float(np.fmax.reduce(values, axis=None)))
             self._count_steps(known)
-        self._histogram[0] -= hosts.size if hosts.size < values.size else 0
+            self._histogram[0] -= hosts.size
 
     def _count_steps(self, known: Float64Array) -> None:
         """Count how many values lie in each step of the scale; those beyond it in its ends."""
-        known *= HISTOGRAM_STEPS / self.scale
+        known *= HISTOGRAM_STEPS / self._scale
         np.rint(known, out=known)
         np.clip(known, 0, HISTOGRAM_STEPS, out=known)
         steps = known.astype(np.int64).ravel()
@@ -173,13 +166,15 @@ class _Tally:
 
     def summary(self) -> MetricSummary:
         """Return what the values so far look like."""
-        if not self._values:
-            return MetricSummary(0, self._missing, *[float("nan")] * 5)
-        mean = self._sum / self._values
-        variance = max(self._squares / self._values - mean * mean, 0.0)
-        step = int(np.searchsorted(np.cumsum(self._histogram), PERCENTILE * self._values))
-        p95 = step * self.scale / HISTOGRAM_STEPS
-        return MetricSummary(self._values, self._missing, mean, variance**0.5, self._low, self._high, p95)
+        count = self.count
+        missing = count.rows - count.count
+        if not count.count:
+            return MetricSummary(0, missing, *[math.nan] * 5)
+        mean = sum(count.sums) / count.count
+        variance = max(sum(count.squares) / count.count - mean * mean, 0.0)
+        step = int(np.searchsorted(np.cumsum(self._histogram), PERCENTILE * count.count))
+        p95 = step * self._scale / HISTOGRAM_STEPS
+        return MetricSummary(count.count, missing, mean, variance**0.5, count.lowest, count.highest, p95)
 
 
 def _scale(metric: PanelMetric, capacities: Mapping[str, float]) -> float:
@@ -187,44 +182,40 @@ def _scale(metric: PanelMetric, capacities: Mapping[str, float]) -> float:
     return FULL_UTILIZATION if metric.unit == "percent" else float(capacities[CAPACITY_COLUMNS[metric.resource]])
 
 
-def _missing(summary: Mapping[str, MetricSummary], limit: float) -> Finding:
+def _missing(counts: Sequence[MetricCount], limit: float) -> Finding:
+    missing = {count.name: (count.rows - count.count, count.rows) for count in counts}
     return Finding(
-        "missing_share_is_within_limit",
-        examples=[
-            f"{name} lacks {found.missing_share:.2%} of its values, at most {limit:.2%} may be missing"
-            if found.values
-            else f"{name} has no value at all"
-            for name, found in summary.items()
-            if found.missing_share > limit or not found.values
-        ],
-        counts={f"{name}_missing": found.missing for name, found in summary.items()},
+        claims.MISSING,
+        examples=claims.lacks(missing, limit),
+        counts={f"{name}_missing": lacking for name, (lacking, _) in missing.items()},
         threshold={"max_missing_share": limit},
         table=[
-            {"metric": name, "values": found.values, "missing": found.missing, "missing_share": found.missing_share}
-            for name, found in summary.items()
+            {"metric": name, "values": rows - lacking, "missing": lacking, "missing_share": lacking / max(rows, 1)}
+            for name, (lacking, rows) in missing.items()
         ],
     )
 
 
-def _ranges(summary: Mapping[str, MetricSummary], bounds: Mapping[str, tuple[float, float]]) -> Finding:
+def _ranges(counts: Sequence[MetricCount]) -> Finding:
+    seen = [count for count in counts if count.count]
     return Finding(
-        "values_are_within_range",
+        claims.RANGE,
         examples=[
-            f"{name} spans {found.low:g} to {found.high:g}, allowed {bounds[name][0]:g} to {bounds[name][1]:g}"
-            for name, found in summary.items()
-            if found.values and not (found.low >= bounds[name][0] and found.high <= bounds[name][1])
+            f"{count.name} spans {count.lowest:g} to {count.highest:g}, "
+            f"allowed {count.low_bound:g} to {count.high_bound:g}"
+            for count in seen
+            if count.outside
         ],
-        counts={"values": sum(found.values for found in summary.values())},
+        counts={"values": sum(count.count for count in counts)},
         table=[
             {
-                "metric": name,
-                "low": found.low,
-                "high": found.high,
-                "lowest": bounds[name][0],
-                "highest": bounds[name][1],
+                "metric": count.name,
+                "low": count.lowest,
+                "high": count.highest,
+                "lowest": count.low_bound,
+                "highest": count.high_bound,
             }
-            for name, found in summary.items()
-            if found.values
+            for count in seen
         ],
     )
 
@@ -233,7 +224,7 @@ def _patterns(ratios: Sequence[Ratio], tolerance: float) -> Finding:
     """Report whether weekends, holidays, quarter and month ends are as busy as set, within a share of it."""
     allowed = [tolerance * ratio.expected + ratio.sampling_error for ratio in ratios]
     return Finding(
-        "calendar_effects_match_settings",
+        claims.CALENDAR,
         examples=[
             f"{ratio.region} {ratio.resource} on {ratio.occasion}: {ratio.measured:.3f} times an ordinary day, "
             f"expected {ratio.expected:.3f} within {limit:.3f}"

@@ -1,66 +1,87 @@
-"""From the types that files come with to those of the contract, one array at a time.
+"""From the types that files come with to those of the contract: one expression a kind of column.
 
 A value is changed only where its meaning is beyond doubt; any other becomes null here and is counted as refused, which
-fails the panel. Which column is which is in `normalise`.
+fails the panel. Which column is which is in `plan`.
 """
 
 import datetime as dt
-import math
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from capsim_dagster.errors import MAX_EXAMPLES
-from capsim_dagster.panel.findings import Tally
+from capsim_dagster.panel.findings import Repair
+from capsim_dagster.schemas import Type
+from capsim_dagster.schemas.arrow import ARROW_TYPES
 
-DAY_US: Final = 86_400_000_000
-"""Microseconds of a day."""
 REFUSED: Final = "refused"
 """Name under which values are counted that cannot be repaired."""
-_PER_SECOND: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
-_SECONDS_A_DAY: Final = 86_400
-_TIMESTAMP: Final = pa.timestamp("us")
-_NUMPY: Final = {pa.int32(): "i4", pa.int64(): "i8", pa.float64(): "f8"}
+_DAY_US: Final = 86_400_000_000
+_UNITS_A_DAY: Final = {"D": 1, "ms": 86_400_000, "us": _DAY_US, "ns": 1_000 * _DAY_US}
 _EPOCH: Final = dt.date(1970, 1, 1).toordinal()
 _FIRST_DAY: Final = dt.date.min.toordinal() - _EPOCH
 _LAST_DAY: Final = dt.date.max.toordinal() - _EPOCH
 """Days that a calendar knows, counted from 1970."""
-_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+_ISO_MIDNIGHT: Final = (
+    r"^([0-9]{4}-?[0-9]{2}-?[0-9]{2})(?:[T ]00(?::?00(?::?00(?:[.,]0+)?)?)?(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?$"
+)
+"""A day of an ISO text, with nothing behind it but midnight by its own clock."""
+_RAW: Final = "\0as in the file: "
+"""Before the name of a column that is not retyped yet."""
 
 
-@dataclass(frozen=True)
-class Retyping:
-    """How one column is retyped.
+@dataclass
+class Case:
+    """What is done to values of a column, and how often.
 
     Attributes:
-        column: Its name.
-        null_values: Texts that mean no value, folded.
-        repairs: Counts what was changed.
-        refused: Counts what cannot be.
+        name: What is done; REFUSED = nothing safe can be.
+        column: To which column.
+        rows: Whether it is done to a row.
+        example: What is said of all of them, or of a value as the file has it and what became of it.
+        count: Rows so far.
+        examples: At most five, each once.
     """
 
+    name: str
     column: str
-    null_values: frozenset[str]
-    repairs: Tally
-    refused: Tally
+    rows: pl.Expr
+    example: str | Callable[[Any, Any], str]
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
 
-    def repaired(self, name: str, count: int, examples: Sequence[str] = ()) -> None:
-        """Count what was changed."""
-        self.repairs.add(name, self.column, count, examples)
+    def add(self, frame: pl.DataFrame, count: int) -> None:
+        """Take a frame with so many such rows."""
+        self.count += count
+        if not count or len(self.examples) == MAX_EXAMPLES:
+            return
+        if isinstance(example := self.example, str):
+            self.examples = [example]
+            return
+        # As numbers, days beyond the calendar are no error.
+        values = frame.filter(self.rows).select(raw_of(self.column).to_physical(), self.column)
+        found = [example(*row) for row in values.unique(maintain_order=True).head(2 * MAX_EXAMPLES).rows()]
+        fresh = [said for said in found if said not in self.examples]
+        self.examples += fresh[: MAX_EXAMPLES - len(self.examples)]
 
-    def refuse(self, count: int, examples: Sequence[str]) -> None:
-        """Count what cannot be."""
-        self.refused.add(REFUSED, self.column, count, examples)
+    @property
+    def repair(self) -> Repair:
+        """The same as it is reported."""
+        return Repair(self.name, self.column, self.count, tuple(self.examples))
 
 
-Retype = Callable[[pa.Array, pa.DataType, Retyping], pa.Array]
-"""Returns an array of the contract's type; takes the array, the type in the file and where to count."""
+Retyped = tuple[pl.Expr, Sequence[Case]]
+"""The values of a column as the contract has it, and what that takes."""
+
+
+def raw_of(column: str) -> pl.Expr:
+    """Return the values of a column as the file has them."""
+    return pl.col(_RAW + column)
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -69,181 +90,131 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_string_view(plain))
 
 
-def text(array: pa.Array, found: pa.DataType, how: Retyping) -> pa.Array:
-    """Return texts as a dictionary of strings, as examining them needs."""
-    if not pa.types.is_string(found):
-        how.repaired("texts_are_strings", len(array), [f"{found} -> string"])
-    return encoded(array)
+def is_usable(found: pa.DataType, kind: Type | None) -> bool:
+    """Return whether something safe is known about a type for a kind of column; of one that is none, whatever it is."""
+    is_number = pa.types.is_integer(found) or pa.types.is_floating(found)
+    known = {
+        Type.TEXT: is_text(found),
+        Type.TIMESTAMP: pa.types.is_timestamp(found) or pa.types.is_date(found) or is_text(found),
+        Type.DOUBLE: is_number or pa.types.is_decimal(found) or is_text(found),
+        Type.FLAG: pa.types.is_boolean(found) or is_number,
+    }
+    return kind is None or bool(known[kind])
 
 
-def encoded(array: pa.Array) -> pa.Array:
-    """Return texts of any type as a dictionary of strings.
+def importable(array: pa.Array, kind: Type | None) -> pa.Array:
+    """Return the values of a column as polars takes them without loss: names as dictionaries, days without a zone.
 
     Raises:
-        ArrowInvalid: If they are not UTF-8, which Parquet does not look at.
+        ArrowInvalid: If texts are not UTF-8, which Parquet does not look at, or the zone is unknown.
     """
-    plain = array if pa.types.is_dictionary(array.type) else pc.cast(array, pa.string()).dictionary_encode()
-    texts = plain if plain.type.value_type == pa.string() else plain.cast(pa.dictionary(pa.int32(), pa.string()))
-    texts.dictionary.cast(pa.binary()).cast(pa.string())
-    return texts
-
-
-def numbers(array: pa.Array, instead: float = 0) -> NDArray[Any]:
-    """Return numbers, with another one where there is none, as a view wherever there is no such place.
-
-    Arrow's own conversion, and its scalars, import pandas where that is installed, which is 0.4 CPU seconds.
-    """
-    filled = pc.fill_null(array, instead) if array.null_count else array
-    kind = np.dtype(_NUMPY[filled.type])
-    if not len(filled):
-        return np.empty(0, kind)
-    return np.frombuffer(filled.buffers()[1], kind, len(filled), filled.offset * kind.itemsize)
-
-
-def timestamp(array: pa.Array, found: pa.DataType, how: Retyping) -> pa.Array:
-    """Return days as midnights in microseconds without a zone; those with a zone by its wall clock."""
-    if is_text(found):
-        return _by_value(array, pa.timestamp("us"), how, {"timestamps_are_retyped": _midnight})
-    if found != _TIMESTAMP:
-        how.repaired("timestamps_are_retyped", len(array) - array.null_count, [f"{found} -> timestamp[us]"])
-    local = pc.local_timestamp(array) if pa.types.is_timestamp(found) and found.tz else array
-    counts = _integers(local)
-    a_day = _units_a_day(local.type)
-    # Dividing by one number is vectorised; divmod and the remainder are not, and take fourteen times as long.
-    days = counts // a_day
-    off = (days * a_day != counts) | (days < _FIRST_DAY) | (days > _LAST_DAY)
-    if found == _TIMESTAMP and not off.any():
+    if kind is None:
+        array.validate(full=True)
         return array
-    off &= _is_there(array)
-    examples = local.filter(pa.array(off)).slice(0, MAX_EXAMPLES).cast(pa.string()).to_pylist()
-    how.refuse(int(off.sum()), [f"{example} is no midnight" for example in examples])
-    return pa.array(np.where(off, 0, days) * DAY_US, _TIMESTAMP, mask=off | ~_is_there(array))
+    if is_text(array.type):
+        names = array if pa.types.is_dictionary(array.type) else array.cast(pa.string()).dictionary_encode()
+        names.dictionary.validate(full=True)
+        return names if kind is Type.TEXT else names.cast(pa.string())
+    if pa.types.is_timestamp(array.type) and array.type.tz:
+        return pc.local_timestamp(array)
+    # Dividing a decimal's digits rounds twice: 0.57 would become another double than 0.57 is.
+    return array.cast(pa.string()) if pa.types.is_decimal(array.type) else array
 
 
-def metric(array: pa.Array, found: pa.DataType, how: Retyping) -> pa.Array:
-    """Return numbers as doubles, with what means no value as missing."""
-    if is_text(found):
-        read = {"texts_are_missing_values": _nothing(how.null_values), "texts_are_numbers": _number}
-        return _by_value(array, pa.float64(), how, read)
-    doubles = array
-    if found != pa.float64():
-        # Arrow divides a decimal's digits, which rounds twice: 0.57 would become another double than 0.57 is.
-        exact = array.cast(pa.string()) if pa.types.is_decimal(found) else array
-        doubles = pc.cast(exact, pa.float64(), safe=False)
-        how.repaired("metrics_are_double", len(array) - array.null_count, [f"{found} -> double"])
-    # A sum is a number wherever each of its parts is, and is had without an array of answers.
-    if math.isnan(pc.sum(doubles).as_py() or 0.0):
-        nan = pc.fill_null(pc.is_nan(doubles), fill_value=False)
-        count = nan.true_count
-        how.repaired("nan_is_missing", count, ["NaN -> null"])
-        doubles = pc.if_else(nan, pa.scalar(None, pa.float64()), doubles)
-    return doubles
+def retyped(column: str, kind: Type, found: pa.DataType, null_values: frozenset[str]) -> Retyped:
+    """Return how a column becomes one of the contract.
+
+    Args:
+        column: Its name.
+        kind: What it holds.
+        found: Its type in the file.
+        null_values: Texts in metrics that mean no value, in lower case.
+    """
+    if kind is Type.TEXT:
+        every_row = Case("texts_are_strings", column, pl.repeat(True, pl.len()), f"{found} -> string")
+        return raw_of(column), [] if pa.types.is_string(found) else [every_row]
+    if kind is Type.DOUBLE and is_text(found):
+        return _metric_of_text(column, null_values)
+    if kind is Type.TIMESTAMP and is_text(found):
+        return _timestamp_of_text(column)
+    retype = {Type.TIMESTAMP: _timestamp, Type.DOUBLE: _metric, Type.FLAG: _flag}[kind]
+    return retype(column, found)
 
 
-def flag(array: pa.Array, found: pa.DataType, how: Retyping) -> pa.Array:
+def _is_lost(column: str) -> pl.Expr:
+    """Return whether a value became none."""
+    return raw_of(column).is_not_null() & pl.col(column).is_null()
+
+
+def _changed(before: object, after: object) -> str:
+    return f"{before!r} -> {'null' if after is None else after}"
+
+
+def _spelled(before: object, _after: object) -> str:
+    return repr(before)
+
+
+def _timestamp_of_text(column: str) -> Retyped:
+    """Return the days of ISO texts by their own clock, midnights all."""
+    digits = raw_of(column).str.strip_chars().str.extract(_ISO_MIDNIGHT).str.replace_all("-", "")
+    day = digits.str.to_date("%Y%m%d", strict=False)
+    value = pl.when(day.dt.year() > 0).then(day.cast(pl.Datetime("us")))
+    cases = [
+        Case("timestamps_are_retyped", column, pl.col(column).is_not_null(), _changed),
+        Case(REFUSED, column, _is_lost(column), _spelled),
+    ]
+    return value, cases
+
+
+def _timestamp(column: str, found: pa.DataType) -> Retyped:
+    """Return days as midnights in microseconds without a zone."""
+    raw, is_right = raw_of(column), found == ARROW_TYPES[Type.TIMESTAMP]
+    # Of seconds and of dates in milliseconds polars makes milliseconds.
+    unit = "D" if pa.types.is_date32(found) else {"us": "us", "ns": "ns"}.get(getattr(found, "unit", "ms"), "ms")
+    counts = raw.to_physical().cast(pl.Int64)
+    days = counts // _UNITS_A_DAY[unit]
+    is_day = (counts % _UNITS_A_DAY[unit] == 0) & days.is_between(_FIRST_DAY, _LAST_DAY)
+
+    def no_midnight(count: int, _after: object) -> str:
+        return f"{np.int64(count).astype(f'M8[{unit}]')} is no midnight".replace("T", " ")
+
+    moved = Case("timestamps_are_retyped", column, raw.is_not_null(), f"{found} -> timestamp[us]")
+    refused = Case(REFUSED, column, _is_lost(column), no_midnight)
+    midnight = raw if is_right else (days * _DAY_US).cast(pl.Datetime("us"))
+    return pl.when(is_day).then(midnight), [refused] if is_right else [moved, refused]
+
+
+def _metric_of_text(column: str, null_values: frozenset[str]) -> Retyped:
+    """Return the numbers that texts spell; a spelling of no value is missing, and any other is refused.
+
+    Polars reads what Python reads but 1_0, and infinity and NaN, which are no numbers here.
+    """
+    text = raw_of(column).str.strip_chars()
+    is_nothing = text.str.to_lowercase().is_in(list(null_values))
+    number = text.cast(pl.Float64, strict=False)
+    cases = [
+        Case("texts_are_numbers", column, pl.col(column).is_not_null(), _changed),
+        Case("texts_are_missing_values", column, _is_lost(column) & is_nothing, _changed),
+        Case(REFUSED, column, _is_lost(column) & ~is_nothing, _spelled),
+    ]
+    return pl.when(number.is_finite() & ~is_nothing).then(number), cases
+
+
+def _metric(column: str, found: pa.DataType) -> Retyped:
+    """Return numbers as doubles, without NaN."""
+    raw = raw_of(column)
+    doubles = Case("metrics_are_double", column, raw.is_not_null(), f"{found} -> double")
+    nan = Case("nan_is_missing", column, _is_lost(column), "NaN -> null")
+    return raw.cast(pl.Float64).fill_nan(None), [nan] if found == ARROW_TYPES[Type.DOUBLE] else [doubles, nan]
+
+
+def _flag(column: str, found: pa.DataType) -> Retyped:
     """Return booleans, of which 0 and 1 are a spelling."""
     if pa.types.is_boolean(found):
-        return array
-    values = numbers(pc.cast(array, pa.float64(), safe=False))
-    off = ~np.isin(values, (0.0, 1.0))
-    how.refuse(int(off.sum()), [f"{value:g} is neither 0 nor 1" for value in values[off][:MAX_EXAMPLES]])
-    how.repaired("flags_are_boolean", int((~off & _is_there(array)).sum()), [f"{found} -> bool"])
-    return pa.array(values == 1, pa.bool_(), mask=off | ~_is_there(array))
-
-
-def is_timestamp(kind: pa.DataType) -> bool:
-    """Return whether days can be read from a type."""
-    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind) or is_text(kind))
-
-
-def is_metric(kind: pa.DataType) -> bool:
-    """Return whether numbers can be read from a type."""
-    return _is_number(kind) or is_text(kind)
-
-
-def is_flag(kind: pa.DataType) -> bool:
-    """Return whether yes and no can be read from a type."""
-    return bool(pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind))
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
-
-
-_Reading = Callable[[str], object]
-"""From a stripped text to its value; None = it is a value that is missing; ValueError = it cannot be read so."""
-
-
-def _by_value(array: pa.Array, kind: pa.DataType, how: Retyping, readings: Mapping[str, _Reading]) -> pa.Array:
-    """Return texts as values of a type, each different text read once by the first reading that can."""
-    texts = encoded(array)
-    indices = numbers(texts.indices, -1)
-    counts = np.bincount(indices + 1, minlength=len(texts.dictionary) + 1)[1:]
-    values: list[object] = []
-    for spelled, count in zip(texts.dictionary.to_pylist(), counts.tolist(), strict=True):
-        name, value = _read(spelled, readings)
-        values.append(value)
-        if name == REFUSED:
-            how.refuse(count, [repr(spelled)])
-        else:
-            how.repaired(name, count, [f"{spelled!r} -> {'null' if value is None else value}"])
-    return pa.array(values, kind).take(texts.indices)
-
-
-def _read(spelled: str, readings: Mapping[str, _Reading]) -> tuple[str, object]:
-    """Return the name of the reading that knows a text, and the value."""
-    for name, read in readings.items():
-        try:
-            return name, read(spelled.strip())
-        except ValueError:
-            continue
-    return REFUSED, None
-
-
-def _midnight(spelled: str) -> dt.datetime:
-    """Return the day of an ISO text, by its own clock.
-
-    Raises:
-        ValueError: If it is none, or not at midnight.
-    """
-    moment = dt.datetime.fromisoformat(spelled).replace(tzinfo=None)
-    if moment.time() != dt.time():
-        raise ValueError(f"{spelled} is no midnight")
-    return moment
-
-
-def _nothing(null_values: frozenset[str]) -> _Reading:
-    """Return a reading of texts that mean no value."""
-
-    def read(spelled: str) -> None:
-        if spelled.casefold() not in null_values:
-            raise ValueError(f"{spelled} means no missing value")
-
-    return read
-
-
-def _number(spelled: str) -> float:
-    """Return the number that a text spells.
-
-    Raises:
-        ValueError: If it is none: Python's own reading would take 1_0 and infinity too.
-    """
-    if not _NUMBER.fullmatch(spelled) or math.isinf(value := float(spelled)):
-        raise ValueError(f"{spelled} is no number")
-    return value
-
-
-def _integers(array: pa.Array) -> NDArray[np.int64]:
-    """Return days or moments as counts of their unit, 0 where there is none."""
-    width = pa.int32() if array.type == pa.date32() else pa.int64()
-    return np.asarray(numbers(array.view(width)), np.int64)
-
-
-def _units_a_day(kind: pa.DataType) -> int:
-    if pa.types.is_date(kind):
-        return 1 if kind == pa.date32() else _SECONDS_A_DAY * _PER_SECOND["ms"]
-    return _SECONDS_A_DAY * _PER_SECOND[kind.unit]
-
-
-def _is_there(array: pa.Array) -> NDArray[np.bool_]:
-    return np.asarray(array.is_valid().to_numpy(zero_copy_only=False), np.bool_)
+        return raw_of(column), []
+    number = raw_of(column).cast(pl.Float64)
+    cases = [
+        Case("flags_are_boolean", column, pl.col(column).is_not_null(), f"{found} -> bool"),
+        Case(REFUSED, column, _is_lost(column), lambda before, _: f"{before:g} is neither 0 nor 1"),
+    ]
+    return pl.when(number.is_in([0.0, 1.0])).then(number == 1), cases

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import polars as pl
 import pyarrow as pa
 
 from capsim_dagster.errors import GateError, PanelError
-from capsim_dagster.panel.findings import SourceFacts, StagedFacts
-from capsim_dagster.panel.keys import keyed
-from capsim_dagster.panel.normalise import Normaliser, written
-from capsim_dagster.panel.read import PanelFile
+from capsim_dagster.panel.examine import Examination, without_exact
+from capsim_dagster.panel.findings import FileFacts
+from capsim_dagster.panel.plan import FilePlan
+from capsim_dagster.panel.read import PanelRows
 from capsim_dagster.storage import Store, fill_parquet, sha256
 
 _ROW_GROUP_ROWS: Final = 1 << 17
@@ -32,23 +33,17 @@ class Copying:
 
     Attributes:
         source: The file, as it was when it was examined.
-        path: Where it is.
-        version: Which version of it was examined.
-        file: Its rows: itself, or its sorted copy.
-        null_values: Texts in metrics that mean no value, folded.
+        version: Which version of it that was.
+        rows: Its rows.
+        seen: What was counted in them.
         is_repaired: Whether anything had to be repaired.
-        kept: Rows that were examined.
-        exact: Rows that only repeat the one before.
     """
 
-    source: SourceFacts
-    path: Path
+    source: FileFacts
     version: Version
-    file: PanelFile
-    null_values: frozenset[str]
+    rows: PanelRows
+    seen: Examination
     is_repaired: bool
-    kept: int
-    exact: int
 
 
 def version_of(path: Path) -> Version:
@@ -57,7 +52,7 @@ def version_of(path: Path) -> Version:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def stage(copying: Copying, store: Store, key: str) -> StagedFacts:
+def stage(copying: Copying, store: Store, key: str) -> FileFacts:
     """Write the validated copy, once its rows are accounted for.
 
     Raises:
@@ -65,36 +60,39 @@ def stage(copying: Copying, store: Store, key: str) -> StagedFacts:
         PanelError: If the source changed since it was examined.
         StorageError: If the store cannot be written.
     """
+    file = copying.rows.file
     with store.writing(key) as path:
         if copying.is_repaired:
-            rows = fill_parquet(path, _pieces(_repaired(copying), _schema(copying)), schema=_schema(copying))
+            schema = _schema(file.plan)
+            rows = fill_parquet(path, _batches(_repaired(copying), schema), schema=schema)
             digest = sha256(path)
         else:
-            shutil.copyfile(copying.path, path)
-            rows, digest = copying.file.rows, copying.source.sha256
+            shutil.copyfile(file.path, path)
+            rows, digest = file.rows, copying.source.sha256
         _require(copying, rows)
         size = path.stat().st_size
-    return StagedFacts(store.url(key), size, digest, rows)
+    return FileFacts(store.url(key), size, digest, rows)
 
 
 def _require(copying: Copying, rows: int) -> None:
-    if version_of(copying.path) != copying.version:
+    url, seen, found = copying.source.url, copying.seen, copying.rows.file.rows
+    if version_of(copying.rows.file.path) != copying.version:
         raise PanelError(
-            f"{copying.source.url} changed while it was loaded",
+            f"{url} changed while it was loaded",
             remedy="load it again once nobody writes it; the validated panel of before is untouched",
         )
-    if not rows == copying.kept == (copying.source.rows or 0) - copying.exact:
+    if not rows == seen.kept == found - seen.exact:
         raise GateError(
-            f"{copying.source.rows:,} rows of {copying.source.url} are not {rows:,} validated rows, of which "
-            f"{copying.kept:,} were examined, + {copying.exact:,} exact duplicates",
+            f"{found:,} rows of {url} are not {rows:,} validated rows, of which {seen.kept:,} were examined, "
+            f"+ {seen.exact:,} exact duplicates",
             remedy="this is a defect of capsim: report it; the validated panel of before is untouched",
         )
 
 
-def _schema(copying: Copying) -> pa.Schema:
+def _schema(plan: FilePlan) -> pa.Schema:
     """Return the columns with what the footer of the source says."""
-    metadata = {name: text for name, text in copying.file.plan.metadata.items() if name != _PANDAS and _is_utf8(text)}
-    return copying.file.plan.schema.with_metadata(metadata)
+    metadata = {name: text for name, text in plan.metadata.items() if name != _PANDAS and _is_utf8(text)}
+    return plan.schema.with_metadata(metadata)
 
 
 def _is_utf8(text: bytes) -> bool:
@@ -105,24 +103,26 @@ def _is_utf8(text: bytes) -> bool:
     return True
 
 
-def _repaired(copying: Copying) -> Iterator[pa.RecordBatch]:
-    batches = Normaliser(copying.file.plan, copying.null_values).batches(copying.file.batches())
-    if not copying.exact:
-        return batches
-    return (piece.without_exact() for piece in keyed(batches))
+def _repaired(copying: Copying) -> Iterator[pl.DataFrame]:
+    return (without_exact(piece)[0] for piece in copying.rows.pieces())
 
 
-def _pieces(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of batches in pieces of one size, as they are written."""
-    held: list[pa.RecordBatch] = []
+def _batches(pieces: Iterable[pl.DataFrame], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of pieces in batches of one size, as they are written."""
+    held: list[pl.DataFrame] = []
     rows = 0
-    for batch in batches:
-        held.append(written(batch, schema))
-        rows += batch.num_rows
+    for piece in pieces:
+        held.append(piece)
+        rows += piece.height
         while rows >= _ROW_GROUP_ROWS:
-            whole = pa.concat_batches(held)
-            yield whole.slice(0, _ROW_GROUP_ROWS)
+            whole = pl.concat(held)
+            yield _batch(whole.head(_ROW_GROUP_ROWS), schema)
             held = [whole.slice(_ROW_GROUP_ROWS)]
             rows -= _ROW_GROUP_ROWS
     if rows:
-        yield pa.concat_batches(held)
+        yield _batch(pl.concat(held), schema)
+
+
+def _batch(frame: pl.DataFrame, schema: pa.Schema) -> pa.RecordBatch:
+    (batch,) = frame.to_arrow().select(schema.names).cast(schema).combine_chunks().to_batches()
+    return batch

@@ -10,7 +10,7 @@ from enum import StrEnum
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 
@@ -73,7 +73,7 @@ class Source(StrEnum):
 
 
 @dataclass(frozen=True)
-class LoadedFile:
+class AccountedFile:
     """A file whose lines are in the table, as `feed_files` tells it; sizes in bytes, times in UTC."""
 
     path: str
@@ -93,7 +93,7 @@ class LoadedFile:
 
 
 @dataclass(frozen=True)
-class RefusedFile:
+class AccountedRefusal:
     """A file that was refused as a whole, as `refused_files` tells it; times in UTC."""
 
     path: str
@@ -131,8 +131,8 @@ class Piece:
 
     month: int
     resource: str
-    file: LoadedFile | None = None
-    refused: RefusedFile | None = None
+    file: AccountedFile | None = None
+    refused: AccountedRefusal | None = None
     table_rows: int = 0
     rejected_rows: int = 0
     is_held_back: bool = False
@@ -336,17 +336,9 @@ def _pieces(connection: duckdb.DuckDBPyConnection) -> Iterator[Piece]:
         fingerprints=statement("capsim_dagster.audits", "fingerprint", relation="table_rows"),
     )
     for month, resource, table_rows, rejected_rows, checksum, *facts in rows_of(connection, pieces):
-        file, refused = _loaded_file(facts[:9]), _refused_file(facts[9:])
+        file = AccountedFile(*facts[:9]) if facts[0] is not None else None
+        refused = AccountedRefusal(facts[9], FileFault(facts[10]), *facts[11:]) if facts[9] is not None else None
         yield Piece(month, resource, file, refused, table_rows, rejected_rows, table_checksum=int(checksum))
-
-
-def _loaded_file(facts: list[Any]) -> LoadedFile | None:
-    return LoadedFile(*facts) if facts[0] is not None else None
-
-
-def _refused_file(facts: list[Any]) -> RefusedFile | None:
-    path, reason, detail, refused_at = facts
-    return RefusedFile(path, FileFault(reason), detail, refused_at) if path is not None else None
 
 
 def _expected_months(connection: duckdb.DuckDBPyConnection, seen: Iterable[Piece]) -> list[int]:

@@ -217,8 +217,8 @@ FAULTY: dict[str, tuple[Callable[[Path], None], set[str], str]] = {
         {
             "keys_are_unique",
             "identity_is_filled",
-            "values_within_range",
-            "missing_share_within_limit",
+            "values_are_within_range",
+            "missing_share_is_within_limit",
             "types_are_right_or_repaired",
         },
         "SRV-0012 2023-02-05 cpu_p95 = 150",

@@ -18,10 +18,10 @@ SERVERS = 2_000
 DAYS = 1_461
 SERVERS_AT_ONCE = 130
 MEMORY_MIB = 600
-CPU_S = 3.7
-"""Beyond the start of the command, which is measured apart as it loads Dagster to record what it makes: 5.0 less the
-1.3 that a start took before it did. Twice the budget: the machines that run this do other things too, which processors
-with shared cores charge for."""
+CPU_S = {True: 3.7, False: 8.0}
+"""Beyond the start of the command, which is measured apart as it loads Dagster to record what it makes; by whether the
+rows are in order. 5.0 less the 1.3 that a start took before it did, and twice the 4.0 of rows in no order: the machines
+that run this do other things too, which processors with shared cores charge for."""
 
 
 def batches(*, in_order: bool) -> Iterator[pa.RecordBatch]:
@@ -62,4 +62,4 @@ def test_two_thousand_servers_over_four_years_load_in_bounded_memory(tmp_path: P
     cost = measure_command("panel", "load", options=[*arguments, str(path)])
 
     assert cost.peak_rss_mib < MEMORY_MIB
-    assert not in_order or cost.cpu_s - start.cpu_s < CPU_S
+    assert cost.cpu_s - start.cpu_s < CPU_S[in_order]

@@ -88,19 +88,19 @@ def as_lists(table: pa.Table) -> pa.Table:
 
 
 FAULTS: list[tuple[str, Mutation, str, int, str]] = [
-    ("150", with_value("cpu_p95", 0, 150.0), "values_within_range", 1, "SRV-0001 2024-01-01 cpu_p95 = 150"),
-    ("-5", with_value("net_in_p95", 1, -5.0), "values_within_range", 1, "SRV-0001 2024-01-02 net_in_p95 = -5"),
+    ("150", with_value("cpu_p95", 0, 150.0), "values_are_within_range", 1, "SRV-0001 2024-01-01 cpu_p95 = 150"),
+    ("-5", with_value("net_in_p95", 1, -5.0), "values_are_within_range", 1, "SRV-0001 2024-01-02 net_in_p95 = -5"),
     (
         "infinity",
         with_value("net_out_p95", 2, np.inf),
-        "values_within_range",
+        "values_are_within_range",
         1,
         "SRV-0001 2024-01-03 net_out_p95 = inf",
     ),
     (
         "minus infinity",
         with_value("cpu_p95", 2, -np.inf),
-        "values_within_range",
+        "values_are_within_range",
         1,
         "SRV-0001 2024-01-03 cpu_p95 = -inf",
     ),
@@ -128,7 +128,13 @@ FAULTS: list[tuple[str, Mutation, str, int, str]] = [
         8,
         "SRV-0010 lacks 8 days from 2025-01-27",
     ),
-    ("60 % missing", sparse("mem_p95", of_five=2), "missing_share_within_limit", 1, "mem_p95: 60.00% of 4,000"),
+    (
+        "60 % missing",
+        sparse("mem_p95", of_five=2),
+        "missing_share_is_within_limit",
+        1,
+        "mem_p95 lacks 60.00% of its 4,000",
+    ),
     ("column absent", lambda table: table.drop_columns(["mem_p95"]), "columns_are_complete", 1, "mem_p95 is absent"),
     ("text column absent", lambda table: table.drop_columns(["region"]), "columns_are_complete", 1, "region is absent"),
     (
@@ -328,7 +334,7 @@ def test_every_metric_that_is_wrong_is_among_the_examples(site: Site) -> None:
         table = with_column(table, name, pa.array([-1.0] * ROWS))
     site.write(table)
 
-    found = finding(site.report(), "values_within_range")
+    found = finding(site.report(), "values_are_within_range")
 
     assert found["count"] == ROWS * len(METRICS)
     assert [example.split()[2] for example in found["examples"]] == METRICS
@@ -339,7 +345,7 @@ def test_a_metric_without_any_value_fails_whatever_the_limit(site: Site) -> None
 
     report = site.report(limits={"max_missing_share": 1.0})
 
-    assert against(report) == {"missing_share_within_limit": "error"}
+    assert against(report) == {"missing_share_is_within_limit": "error"}
     assert report["facts"]["metrics"]["cpu_p95"] == {
         "count": 0, "missing_pct": 100.0, "min": None, "max": None, "mean": None,
     }  # fmt: skip
@@ -402,4 +408,4 @@ def test_types_and_rows_are_judged_in_one_report(site: Site) -> None:
 
     report = site.report()
 
-    assert set(against(report)) == {"types_are_right_or_repaired", "values_within_range", "servers_as_expected"}
+    assert set(against(report)) == {"types_are_right_or_repaired", "values_are_within_range", "servers_as_expected"}

@@ -108,6 +108,13 @@ REPAIRS: list[tuple[str, Mutation, dict[tuple[str, str], int], Clean]] = [
     ("ns", of_type("timestamp", pa.timestamp("ns")), {("timestamps_are_retyped", "timestamp"): ROWS}, itself),
     ("texts", day_texts("%Y-%m-%d"), {("timestamps_are_retyped", "timestamp"): ROWS}, itself),
     ("full texts", day_texts(" %Y-%m-%d 00:00:00 "), {("timestamps_are_retyped", "timestamp"): ROWS}, itself),
+    ("compact texts", day_texts("%Y%m%d"), {("timestamps_are_retyped", "timestamp"): ROWS}, itself),
+    (
+        "texts of another clock",
+        day_texts("%Y-%m-%dT00:00+0530"),
+        {("timestamps_are_retyped", "timestamp"): ROWS},
+        itself,
+    ),
     ("zulu texts", day_texts("%Y-%m-%dT00:00:00Z"), {("timestamps_are_retyped", "timestamp"): ROWS}, itself),
     ("zone", zoned("UTC"), {("timestamps_are_retyped", "timestamp"): ROWS}, itself),
     ("integers", whole_numbers(pa.int64()), {("metrics_are_double", "cpu_p95"): PRESENT}, rounded),
@@ -255,10 +262,11 @@ def test_extra_columns_of_any_usual_type_survive_sorting(site: Site) -> None:
         assert list(map(str, staged[str(values.type)].to_pylist())) == list(map(str, values.to_pylist())) * (ROWS // 2)
 
 
-def test_an_extra_column_that_sorting_cannot_keep_fails_and_is_named(site: Site) -> None:
+@pytest.mark.parametrize("mutation", [shuffled, of_type("timestamp", pa.date32())], ids=["no order", "dates"])
+def test_an_extra_column_that_a_repaired_copy_cannot_keep_fails_and_is_named(site: Site, mutation: Mutation) -> None:
     site.raw.mkdir(parents=True)
     extra = pa.array([dt.timedelta(1)] * ROWS, pa.duration("us"))
-    pq.write_table(shuffled(clean_panel().append_column("uptime", extra)), site.raw / "a.parquet")
+    pq.write_table(mutation(clean_panel().append_column("uptime", extra)), site.raw / "a.parquet")
 
     report = site.report("a.parquet")
 

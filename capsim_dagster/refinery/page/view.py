@@ -14,9 +14,9 @@ from typing import Final
 
 from capsim_dagster.errors import listed, plural
 from capsim_dagster.refinery.account import (
+    AccountedFile,
     Claim,
     Disagreement,
-    LoadedFile,
     Piece,
     PieceState,
     RefineryAccount,
@@ -260,7 +260,7 @@ def shade(part: float) -> int:
     return 1 + sum(part > bound for bound in SHADES)
 
 
-def trait_counts(files: Iterable[LoadedFile]) -> list[TraitCount]:
+def trait_counts(files: Iterable[AccountedFile]) -> list[TraitCount]:
     """Return each trait of dialect that some file has, the most frequent first."""
     paths: dict[str, list[str]] = defaultdict(list)
     for file in files:
@@ -279,7 +279,7 @@ def is_whole(variety: VarietyCount, resources: Sequence[str]) -> bool:
     return variety.hosts > 0 and variety.retained_series == variety.hosts * len(resources)
 
 
-def _files(account: RefineryAccount) -> list[LoadedFile]:
+def _files(account: RefineryAccount) -> list[AccountedFile]:
     return [piece.file for piece in account.pieces.values() if piece.file]
 
 
