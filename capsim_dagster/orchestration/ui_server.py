@@ -21,10 +21,10 @@ from dagster_webserver.version import __version__
 from dagster_webserver.webserver import DagsterWebserver
 
 from capsim_dagster.orchestration.dagster_private import (
-    ProxyServerManager,
     WorkspaceFileTarget,
     WorkspaceProcessContext,
     configure_loggers,
+    proxy_server_manager,
 )
 from capsim_dagster.orchestration.ui_app import ui_app
 from capsim_dagster.storage import DataLayout
@@ -63,7 +63,8 @@ def main(arguments: Sequence[str]) -> int:
 def _code_servers(instance: dg.DagsterInstance, workspaces: Sequence[str]) -> Iterator[Path]:
     """Start the servers of all code locations, once for web server and daemon; yield the workspace that names them."""
     target = WorkspaceFileTarget(list(workspaces))
-    with ProxyServerManager(instance, target, _LOG_LEVEL) as servers, tempfile.TemporaryDirectory() as folder:
+    starting = proxy_server_manager()
+    with starting(instance, target, _LOG_LEVEL) as servers, tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder) / "workspace.yaml"
         workspace.write_text(yaml.safe_dump({"load_from": list(servers.get_code_server_specs())}), encoding="utf-8")
         yield workspace
