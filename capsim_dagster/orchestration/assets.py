@@ -1,7 +1,8 @@
 """The assets of the main job, in the order of the graph. Each calls one stage and says what it wrote."""
 
 import datetime as dt
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import dagster as dg
 
@@ -37,14 +38,19 @@ from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas.fleet import EXPECTED_UTILIZATION, HOSTS, MASTER, TIME_PERIODS, TRUTH_EVENTS, TRUTH_SERIES
 from capsim_dagster.simulation.telemetry import MODEL_VERSION, fleet_hash
 
-_TAGS: Final = {"cadence": "on_demand"}
-_MONTHLY: Final = {"cadence": "monthly"}
 _REPORT_IS_DUE: Final = dg.FreshnessPolicy.time_window(
     warn_window=dt.timedelta(days=35), fail_window=dt.timedelta(days=62)
 )
 """A month and a few days; two months without a report is one that nobody makes any more."""
-_ONE_RUN: Final = dg.BackfillPolicy.single_run()
-"""Without it a backfill over all assets would be a run a month."""
+_COMMON: Final[Mapping[str, Any]] = {
+    "owners": OWNERS,
+    "tags": {"cadence": "on_demand"},
+    "pool": WAREHOUSE_POOL,
+    "code_version": MODEL_VERSION,
+    # Without it a backfill over all assets would be a run a month.
+    "backfill_policy": dg.BackfillPolicy.single_run(),
+}
+"""What the assets here have in common, but for what one of them says."""
 
 
 def build_assets(months: Months, contract: FeedContract, policy: dg.BackfillPolicy) -> list[dg.AssetsDefinition]:
@@ -66,17 +72,18 @@ def build_assets(months: Months, contract: FeedContract, policy: dg.BackfillPoli
     ]
 
 
+def _asset(**own: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:  # noqa: ANN401 Dagster's options
+    """Return the decorator of an asset of the main job."""
+    decorator: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(**{**_COMMON, **own})
+    return decorator
+
+
 def host_inventory() -> dg.AssetsDefinition:
     """Return the asset `host_inventory`."""
 
-    @dg.asset(
+    @_asset(
         group_name="fleet",
-        owners=OWNERS,
-        tags=_TAGS,
         kinds={"duckdb"},
-        pool=WAREHOUSE_POOL,
-        code_version=MODEL_VERSION,
-        backfill_policy=_ONE_RUN,
         metadata={"dagster/column_schema": metadata.column_schema(HOSTS)},
     )
     def host_inventory(
@@ -111,14 +118,9 @@ def host_inventory() -> dg.AssetsDefinition:
 def time_dimension() -> dg.AssetsDefinition:
     """Return the asset `time_dimension`."""
 
-    @dg.asset(
+    @_asset(
         group_name="fleet",
-        owners=OWNERS,
-        tags=_TAGS,
         kinds={"duckdb"},
-        pool=WAREHOUSE_POOL,
-        code_version=MODEL_VERSION,
-        backfill_policy=_ONE_RUN,
         metadata={"dagster/column_schema": metadata.column_schema(TIME_PERIODS)},
     )
     def time_dimension(
@@ -147,15 +149,10 @@ def time_dimension() -> dg.AssetsDefinition:
 def master_parquet() -> dg.AssetsDefinition:
     """Return the asset `master_parquet`."""
 
-    @dg.asset(
+    @_asset(
         group_name="simulation",
-        owners=OWNERS,
-        tags=_TAGS,
         kinds={"parquet"},
         deps=[HOST_INVENTORY, TIME_DIMENSION],
-        pool=WAREHOUSE_POOL,
-        code_version=MODEL_VERSION,
-        backfill_policy=_ONE_RUN,
         metadata={"dagster/column_schema": metadata.column_schema(MASTER)},
     )
     def master_parquet(
@@ -181,15 +178,10 @@ def master_parquet() -> dg.AssetsDefinition:
 def ground_truth() -> dg.AssetsDefinition:
     """Return the asset `ground_truth`."""
 
-    @dg.asset(
+    @_asset(
         group_name="simulation",
-        owners=OWNERS,
-        tags=_TAGS,
         kinds={"parquet"},
         deps=[MASTER_PARQUET],
-        pool=WAREHOUSE_POOL,
-        code_version=MODEL_VERSION,
-        backfill_policy=_ONE_RUN,
         metadata={
             "columns_of_expected": metadata.column_schema(EXPECTED_UTILIZATION),
             "columns_of_events": metadata.column_schema(TRUTH_EVENTS),
@@ -221,16 +213,12 @@ def ground_truth() -> dg.AssetsDefinition:
 def refinery_audit() -> dg.AssetsDefinition:
     """Return the asset `refinery_audit`."""
 
-    @dg.asset(
+    @_asset(
         group_name="refinery",
-        owners=OWNERS,
-        tags=_MONTHLY,
+        tags={"cadence": "monthly"},
         kinds={"html"},
         deps=[PROCESSED_DATA],
-        code_version=MODEL_VERSION,
-        pool=WAREHOUSE_POOL,
         freshness_policy=_REPORT_IS_DUE,
-        backfill_policy=_ONE_RUN,
     )
     def refinery_audit(
         context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform], feed: FeedResource
