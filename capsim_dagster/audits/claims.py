@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from capsim_dagster.audits.report import Finding
+from capsim_dagster.schemas import Resource
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ CATALOG: Final = (
             {"row_parity": "The month's file carries every row of the master, counts and content."},
             unit="months",
         )
-        for each in ("cpu", "disk", "memory", "network")
+        for each in sorted(Resource)
     ),
     KnownAsset(
         "server_metrics",

@@ -37,15 +37,12 @@ GAP: Final = "#8C8C8C"
 ALARM: Final = "#B3261E"
 """The threshold and its crossing; both carry a label and a dash too, so that colour is not needed."""
 
-RESOURCE_COLOURS: Final[Mapping[Resource, str]] = {
-    Resource.CPU: "#0072B2",
-    Resource.MEMORY: "#E69F00",
-    Resource.DISK: "#009E73",
-    Resource.NETWORK: "#CC79A7",
-}
-"""Source: Okabe & Ito (2008), "Color Universal Design": told apart with every kind of colour vision."""
 GROUP_COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#22303C", "#8C8C8C")
-"""The same palette for groups whose number the settings decide; it starts again after the last."""
+"""Of groups whose number the settings decide; it starts again after the last.
+
+Source: Okabe & Ito (2008), "Color Universal Design": told apart with every kind of colour vision.
+"""
+RESOURCE_COLOURS: Final[Mapping[Resource, str]] = dict(zip(Resource, GROUP_COLOURS, strict=False))
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
 """Shapes that go with the colours, for those who cannot rely on these."""
 EVENT_COLOURS: Final[Mapping[EventKind, str]] = {

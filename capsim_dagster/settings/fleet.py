@@ -5,10 +5,9 @@ from typing import Final, Self
 from holidays.registry import COUNTRIES, FINANCIAL
 from pydantic import Field, field_validator, model_validator
 
+from capsim_dagster.schemas import Resource
 from capsim_dagster.settings.sections import Section, Weighted, require_distinct
 
-RESOURCE_PAIRS: Final = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
-"""Pairs of resources, as row and column of a lower triangle in the order of `schemas.Resource`."""
 _LEAST_PIVOT: Final = 1e-6
 """Smallest pivot of a correlation matrix that still counts as positive definite."""
 
@@ -47,7 +46,10 @@ class Department(LoadShift):
 
 
 class Correlation(Section):
-    """How the day-to-day noise of a host's resources goes together: correlation coefficients."""
+    """How the day-to-day noise of a host's resources goes together: correlation coefficients.
+
+    One a pair of resources, named in the order of `schemas.Resource`.
+    """
 
     cpu_memory: float = Field(ge=-0.99, le=0.99)
     cpu_disk: float = Field(ge=-0.99, le=0.99)
@@ -58,24 +60,23 @@ class Correlation(Section):
 
     @property
     def factor(self) -> tuple[tuple[float, ...], ...]:
-        """The lower Cholesky factor, 4 x 4, in the order of `schemas.Resource`.
+        """The lower Cholesky factor, a row and a column a resource, in the order of `schemas.Resource`.
 
         Raises:
-            ValueError: If no four series can be correlated so.
+            ValueError: If no series can be correlated so.
         """
-        pairs = (self.cpu_memory, self.cpu_disk, self.memory_disk, self.cpu_network, self.memory_network)
-        matrix = dict(zip(RESOURCE_PAIRS, (*pairs, self.disk_network), strict=True))
+        resources = tuple(Resource)
         rows: list[tuple[float, ...]] = []
-        for row in range(4):
+        for row, resource in enumerate(resources):
             found: list[float] = []
-            for column in range(row):
+            for column, before in enumerate(resources[:row]):
                 known = sum(a * b for a, b in zip(found, rows[column], strict=False))
-                found.append((matrix[row, column] - known) / rows[column][column])
+                found.append((getattr(self, f"{before}_{resource}") - known) / rows[column][column])
             pivot = 1 - sum(value * value for value in found)
             if pivot < _LEAST_PIVOT:
                 raise ValueError("these correlations contradict each other: no four series can be correlated so")
             rows.append((*found, pivot**0.5))
-        return tuple((*row, *[0.0] * (4 - len(row))) for row in rows)
+        return tuple((*row, *[0.0] * (len(resources) - len(row))) for row in rows)
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
