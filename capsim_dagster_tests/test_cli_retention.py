@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from capsim_dagster.cli.retention import retention
 from capsim_dagster.orchestration.instance import open_instance
-from capsim_dagster.publication.folder import sole_writer
+from capsim_dagster.publication.dataset.folder import sole_writer
 from capsim_dagster.storage import DataLayout
 from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.orchestration.aged import age

@@ -11,17 +11,18 @@ from capsim_dagster.errors import GateError
 from capsim_dagster.orchestration.check_specs import Days, Hours, specs_of
 from capsim_dagster.orchestration.gates import ARCHIVE_GATE, barred, require_gates
 from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE, MASTER_PARQUET, OWNERS, TIER2_HOURLY, TIER3_DAILY
-from capsim_dagster.orchestration.metadata import column_schema
+from capsim_dagster.orchestration.metadata import Metadata, column_schema
 from capsim_dagster.orchestration.months import day_of, hour_of
 from capsim_dagster.orchestration.partitioned import Made, Partitioned, each_alone, partitioned
 from capsim_dagster.orchestration.publication_metadata import archived_day, published_day, published_hour
 from capsim_dagster.pipeline import publication
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.pipeline.publication_checks import DAILY_CLAIMS, HOURLY_CLAIMS, reports_of
-from capsim_dagster.publication.columns import COLUMNS
-from capsim_dagster.publication.export import now_utc
+from capsim_dagster.pipeline.publication_checks import DAILY_CLAIMS, HOURLY_CLAIMS, Claims, reports_of
+from capsim_dagster.publication.dataset.export import now_utc
+from capsim_dagster.publication.dataset.manifest import AnyManifest
 from capsim_dagster.publication.hour_files import DayHour
-from capsim_dagster.publication.tier2.columns import COLUMNS as HOUR_COLUMNS
+from capsim_dagster.publication.tier2.manifest import HourManifest
+from capsim_dagster.publication.tier3.manifest import DayManifest
 from capsim_dagster.schemas import Column
 from capsim_dagster.simulation.telemetry import MODEL_VERSION
 
@@ -36,7 +37,8 @@ _TIER3: Final = (
 )
 _TIER2: Final = (
     "An hour of the archive by host and resource: mean, P50, P95, maximum and number of samples, as one Parquet file "
-    "with a manifest by which anyone can verify it: output/tier2_hourly/YYYY-MM-DD/HH.\n\n"
+    "with a manifest by which anyone can verify it: output/tier2_hourly/YYYY-MM-DD/HH, and the bucket if there is "
+    "one.\n\n"
     "An hour can be published once its file is whole."
 )
 
@@ -63,7 +65,7 @@ def build_publication_assets(days: Days, hours: Hours) -> list[dg.AssetsDefiniti
         partitioned(
             Partitioned(
                 name=TIER3_DAILY.to_python_identifier(),
-                specs=[_spec(TIER3_DAILY, HOURLY_ARCHIVE, _TIER3, "parquet", COLUMNS)],
+                specs=[_spec(TIER3_DAILY, HOURLY_ARCHIVE, _TIER3, "parquet", DayManifest.COLUMNS)],
                 checks=specs_of(TIER3_DAILY, days),
                 partitions=days,
                 unit="days",
@@ -74,7 +76,7 @@ def build_publication_assets(days: Days, hours: Hours) -> list[dg.AssetsDefiniti
             Partitioned(
                 name=TIER2_HOURLY.to_python_identifier(),
                 # No gate: each hour is made of its file alone, and one that is not whole is refused.
-                specs=[_spec(TIER2_HOURLY, HOURLY_ARCHIVE, _TIER2, "parquet", HOUR_COLUMNS)],
+                specs=[_spec(TIER2_HOURLY, HOURLY_ARCHIVE, _TIER2, "parquet", HourManifest.COLUMNS)],
                 checks=specs_of(TIER2_HOURLY, hours),
                 partitions=hours,
                 unit="hours",
@@ -105,7 +107,7 @@ def _archived(platform: Platform, key: str) -> Made:
 
 
 def _published_day(platform: Platform, key: str) -> Made:
-    return day_of_tier3(platform, publication.tier3_daily(platform, day_of(key), today=now_utc().date()))
+    return day_of_tier3(publication.tier3_daily(platform, day_of(key), today=now_utc().date()))
 
 
 def _published_hour(platform: Platform, key: str) -> Made:
@@ -118,17 +120,19 @@ def day_of_archive(platform: Platform, made: publication.ArchivedDay) -> Made:
     return Made(archived_day(platform.layout.archive, made), made.sha256, reports)
 
 
-def day_of_tier3(platform: Platform, made: publication.PublishedDay) -> Made:
+def day_of_tier3(made: publication.Published[DayManifest]) -> Made:
     """Return what is recorded of a published day."""
-    agrees = publication.hours_of_day_agree(platform, made.exported.manifest.day)
-    reports = reports_of(made.verification, DAILY_CLAIMS) | by_claim(agrees)
-    return Made(published_day(made), made.exported.manifest.data.hash, reports)
+    return _published(made, published_day(made), DAILY_CLAIMS)
 
 
-def hour_of_tier2(made: publication.PublishedHour) -> Made:
+def hour_of_tier2(made: publication.Published[HourManifest]) -> Made:
     """Return what is recorded of a published hour."""
-    reports = reports_of(made.verification, HOURLY_CLAIMS) | by_claim(made.agreement)
-    return Made(published_hour(made), made.exported.manifest.data.hash, reports)
+    return _published(made, published_hour(made), HOURLY_CLAIMS)
+
+
+def _published(made: publication.Published[AnyManifest], facts: Metadata, claims: Claims) -> Made:
+    reports = reports_of(made.verification, claims) | by_claim(made.agreement)
+    return Made(facts, made.exported.manifest.data.hash, reports)
 
 
 def _master_gate(instance: dg.DagsterInstance, _keys: Sequence[str]) -> Mapping[str, GateError]:

@@ -11,7 +11,7 @@ from capsim_dagster.errors import MasterError
 from capsim_dagster.pipeline import stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.publication import archive_parity, expected_p95, hourly_archive, tier3_daily
-from capsim_dagster.publication.upload import Outcome
+from capsim_dagster.publication.dataset.upload import Outcome
 from capsim_dagster_tests.conftest import SMALL
 from capsim_dagster_tests.orchestration.published_days import DAY, publishing_platform
 from capsim_dagster_tests.s3_servers import aws_environment, bucket_name, s3_client, s3_endpoint
