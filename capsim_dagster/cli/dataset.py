@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from capsim_dagster.audits.report import Findings
     from capsim_dagster.orchestration.command_runs import CommandRun
-    from capsim_dagster.orchestration.partitioned import Made
     from capsim_dagster.publication.dataset.export import Exported, Site
     from capsim_dagster.publication.dataset.manifest import Manifest
     from capsim_dagster.settings import Settings
@@ -40,6 +39,8 @@ Part = TypeVar("Part")
 class Export(ABC, Generic[Part]):
     """The days or hours of one command."""
 
+    job: ClassVar[str]
+    """The job that makes them in the UI."""
     columns: ClassVar[Sequence[str]]
     """What the table says of each beside its state; numbers but for the first."""
 
@@ -61,11 +62,6 @@ class Export(ABC, Generic[Part]):
         self._refused: list[PublicationError] = []
         self._table = titled(form.DATASET, *self.columns, "", numbers=range(1, len(self.columns)))
 
-    @property
-    @abstractmethod
-    def recorded_as(self) -> "tuple[str, dg.AssetKey]":
-        """The job and the asset that it is a run of."""
-
     @abstractmethod
     def key(self, part: Part) -> str:
         """Return the partition of a day or hour."""
@@ -73,10 +69,6 @@ class Export(ABC, Generic[Part]):
     @abstractmethod
     def export(self, part: Part) -> "Exported[Any]":
         """Publish a day or hour on disk."""
-
-    @abstractmethod
-    def verified(self, exported: "Exported[Any]") -> "Made":
-        """Look at what was published as a consumer would, and return what is recorded of it."""
 
     @abstractmethod
     def cells(self, manifest: Any) -> Sequence[str]:  # noqa: ANN401 that of its dataset
@@ -113,8 +105,13 @@ class Export(ABC, Generic[Part]):
         """Record days or hours as they are published; there is nothing to record of none."""
         if self.dry_run or not parts:
             return nullcontext()
-        job, asset = self.recorded_as
-        return recording(self.settings, job, [asset], [self.key(part) for part in parts])
+        return recording(self.settings, self.job, [self._asset], [self.key(part) for part in parts])
+
+    @property
+    def _asset(self) -> "dg.AssetKey":
+        import dagster as dg
+
+        return dg.AssetKey(self.form.DATASET)
 
     def _publish(self, part: Part, record: "CommandRun | None") -> None:
         exported = None
@@ -126,17 +123,21 @@ class Export(ABC, Generic[Part]):
         except PublicationError as error:
             self._refused.append(error)
             if record is not None:
-                record.refused(self.recorded_as[1], error)
+                record.refused(self._asset, error)
             if exported is None:
                 self._table.add_row(str(part), *[""] * (len(self.columns) - 1), "[red]refused")
             else:
                 self._add(exported, "[red]upload refused")
 
     def _record(self, part: Part, exported: "Exported[Any]", record: "CommandRun") -> None:
-        made = self.verified(exported)
+        """Look at a day or hour as a consumer would, and record what is found."""
+        from capsim_dagster.orchestration.publication_assets import made_of
+        from capsim_dagster.pipeline.platform import Platform
+
+        made = made_of(Platform(self.settings), exported)
         if self._store is not None:  # what becomes of it in the bucket comes after this
             del made.facts["bucket"]
-        record.made(self.recorded_as[1], made, self.key(part))
+        record.made(self._asset, made, self.key(part))
 
     def _state(self, exported: "Exported[Any]") -> str:
         done = "unchanged" if exported.is_unchanged else "would be written" if self.dry_run else "[green]written[/]"

@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -29,10 +29,7 @@ from capsim_dagster.cli.options import (
 from capsim_dagster.cli.verification import end_with
 
 if TYPE_CHECKING:
-    import dagster as dg
-
     from capsim_dagster.audits.report import Findings
-    from capsim_dagster.orchestration.partitioned import Made
     from capsim_dagster.publication.dataset.export import Exported
     from capsim_dagster.publication.hour_files import DayHour
     from capsim_dagster.publication.tier2.manifest import HourManifest
@@ -100,6 +97,7 @@ def export(
 class _Hours(Export["DayHour"]):
     """The hours of one command."""
 
+    job = "hourly_publication"
     columns = ("hour", "hosts", "rows", "samples", "gaps", "kB")
 
     def chosen(self, days: Sequence[dt.date], hours: Sequence[int]) -> "list[DayHour]":
@@ -122,13 +120,6 @@ class _Hours(Export["DayHour"]):
         over = [hour for hour in hours_of(day) if hour.is_over(self.now)]
         return over or [DayHour(day, 0)]
 
-    @property
-    def recorded_as(self) -> "tuple[str, dg.AssetKey]":
-        from capsim_dagster.orchestration.jobs import HOURLY_PUBLICATION
-        from capsim_dagster.orchestration.keys import TIER2_HOURLY
-
-        return HOURLY_PUBLICATION, TIER2_HOURLY
-
     def key(self, part: "DayHour") -> str:
         from capsim_dagster.orchestration.months import hour_key
 
@@ -138,13 +129,6 @@ class _Hours(Export["DayHour"]):
         from capsim_dagster.publication.tier2.export import export_hour
 
         return export_hour(self.site, part, now=self.now, dry_run=self.dry_run)
-
-    def verified(self, exported: "Exported[Any]") -> "Made":
-        from capsim_dagster.orchestration.publication_assets import hour_of_tier2
-        from capsim_dagster.pipeline.platform import Platform
-        from capsim_dagster.pipeline.publication import verified_hour
-
-        return hour_of_tier2(verified_hour(Platform(self.settings), exported))
 
     def cells(self, manifest: "HourManifest") -> Sequence[str]:
         counts = (manifest.hosts, manifest.rows, manifest.samples, manifest.gaps)

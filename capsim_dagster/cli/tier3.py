@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -34,10 +34,7 @@ from capsim_dagster.errors import PublicationError
 from capsim_dagster.text import megabytes
 
 if TYPE_CHECKING:
-    import dagster as dg
-
     from capsim_dagster.audits.report import Findings
-    from capsim_dagster.orchestration.partitioned import Made
     from capsim_dagster.publication.dataset.export import Exported
     from capsim_dagster.publication.tier3.manifest import DayManifest
     from capsim_dagster.settings import Settings
@@ -94,6 +91,7 @@ def export(
 class _Days(Export[dt.date]):
     """The days of one command."""
 
+    job = "daily_publication"
     columns = ("day", "hours", "hosts", "rows", "rejected", "MB")
 
     def __init__(
@@ -101,13 +99,6 @@ class _Days(Export[dt.date]):
     ) -> None:
         super().__init__(settings, form, dry_run=dry_run)
         self._allow_incomplete = allow_incomplete
-
-    @property
-    def recorded_as(self) -> "tuple[str, dg.AssetKey]":
-        from capsim_dagster.orchestration.jobs import DAILY_PUBLICATION
-        from capsim_dagster.orchestration.keys import TIER3_DAILY
-
-        return DAILY_PUBLICATION, TIER3_DAILY
 
     def key(self, part: dt.date) -> str:
         return str(part)
@@ -117,13 +108,6 @@ class _Days(Export[dt.date]):
 
         today, allow = self.now.date(), self._allow_incomplete
         return export_day(self.site, part, today=today, allow_incomplete=allow, dry_run=self.dry_run)
-
-    def verified(self, exported: "Exported[Any]") -> "Made":
-        from capsim_dagster.orchestration.publication_assets import day_of_tier3
-        from capsim_dagster.pipeline.platform import Platform
-        from capsim_dagster.pipeline.publication import verified_day
-
-        return day_of_tier3(verified_day(Platform(self.settings), exported))
 
     def cells(self, manifest: "DayManifest") -> Sequence[str]:
         counts = (len(manifest.hours.present), manifest.hosts, manifest.rows, manifest.rejected)
