@@ -23,7 +23,7 @@ NAMES = {"archive": "07.jsonl.gz", "tier2": "07/data.parquet", "tier3": "data.pa
 @pytest.fixture(autouse=True)
 def _standing_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     late = dt.datetime.combine(TODAY, dt.time(23, 59), tzinfo=dt.UTC)
-    monkeypatch.setattr("capsim_dagster.publication.export.now_utc", lambda: late)
+    monkeypatch.setattr("capsim_dagster.publication.dataset.export.now_utc", lambda: late)
 
 
 def folder(data_dir: Path, dataset: str, day: dt.date) -> Path:

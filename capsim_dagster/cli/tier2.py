@@ -187,5 +187,5 @@ def _verified_remote(asked: Asked, hours: Sequence[int]) -> "list[Findings]":
 
 def _hours_there(store: "Store", day: str) -> list[str]:
     """Return the hours of a day of which a store has something; the first one, to be missed, if it has nothing."""
-    names = {found.key.removeprefix(f"{day}/").partition("/")[0] for found in store.list(f"{day}/")}
+    names = {found.key.removeprefix(f"{day}/").partition("/")[0] for found in store.walk(f"{day}/")}
     return sorted(names) or ["00"]

@@ -25,8 +25,8 @@ from capsim_dagster.publication.tier3.export import export_day
 from capsim_dagster.publication.hours import read_hour
 from capsim_dagster.publication.lines import parse_lines
 from capsim_dagster.publication.tier2.agree import agreement
-from capsim_dagster.publication.tier2.export import export_hour
-from capsim_dagster.publication.tier2.export import pending_hours
+from capsim_dagster.publication.hour_files import DayHour
+from capsim_dagster.publication.tier2.export import export_hour, pending_hours
 from capsim_dagster.publication.tier2.verify import hour_folders, verify_hour
 from capsim_dagster_tests.publication.days import DAY, NOW, TODAY, provenance, settings_of
 root, hours = Path(sys.argv[1]), range(int(sys.argv[2]))
@@ -39,7 +39,7 @@ def read(hour):
     return parse_lines(read_hour(site.archive_root, DAY, hour)[1], hour, site.rule).rows.num_rows
 warm = read(0)
 reading, lines = cost(lambda: [read(hour) for hour in hours])
-exporting, done = cost(lambda: [export_hour(site, DAY, hour, now=NOW) for hour in hours])
+exporting, done = cost(lambda: [export_hour(site, DayHour(DAY, hour), now=NOW) for hour in hours])
 verifying, found = cost(lambda: [verify_hour(each.folder) for each in done])
 pending, none = cost(lambda: pending_hours(site, [DAY], now=NOW))
 day = export_day(Site(root / "archive", root / "output", settings_of(5), provenance()), DAY, today=TODAY)
