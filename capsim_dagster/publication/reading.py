@@ -1,4 +1,4 @@
-"""Hours of the archive while a dataset is made of them: their samples, and what must hold before they are published."""
+"""Hours of the archive while a dataset is made of them: their samples, their counts, and the lines that are none."""
 
 import datetime as dt
 from collections.abc import Sequence
