@@ -23,7 +23,7 @@ from capsim_dagster.orchestration.keys import WAREHOUSE_POOL
 from capsim_dagster.pipeline import stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.publication import hourly_archive
-from capsim_dagster.publication.verify import verify_dataset
+from capsim_dagster.publication.tier3.verify import verify_dataset
 from capsim_dagster_tests.child_process import on_host
 from capsim_dagster_tests.conftest import small_settings
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from capsim_dagster.cli.retention import retention
 from capsim_dagster.orchestration.instance import open_instance
-from capsim_dagster.publication.folder import sole_writer
+from capsim_dagster.publication.dataset.folder import sole_writer
 from capsim_dagster.storage import DataLayout
 from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.orchestration.aged import age
@@ -23,7 +23,7 @@ NAMES = {"archive": "07.jsonl.gz", "tier2": "07/data.parquet", "tier3": "data.pa
 @pytest.fixture(autouse=True)
 def _standing_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     late = dt.datetime.combine(TODAY, dt.time(23, 59), tzinfo=dt.UTC)
-    monkeypatch.setattr("capsim_dagster.publication.export.now_utc", lambda: late)
+    monkeypatch.setattr("capsim_dagster.publication.dataset.export.now_utc", lambda: late)
 
 
 def folder(data_dir: Path, dataset: str, day: dt.date) -> Path:

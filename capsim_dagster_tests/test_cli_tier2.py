@@ -10,11 +10,23 @@ import pytest
 from click.testing import CliRunner, Result
 
 from capsim_dagster.cli.tier2 import tier2
+from capsim_dagster.errors import SettingsError
 from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.publication import days
 from capsim_dagster_tests.publication.days import DAY, HOSTS, MINUTES, START, hour_lines, text_of, write_day, write_hour
+from capsim_dagster_tests.s3_servers import aws_environment, bucket_name, s3_client, s3_endpoint
+
+__all__ = ["aws_environment", "bucket_name", "s3_endpoint"]
+
+pytestmark = pytest.mark.usefixtures("aws_environment")
 
 HOUR_AGO = dt.timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the test a configuration directory of its own."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
 @pytest.fixture(scope="session")
@@ -31,15 +43,20 @@ def data_dir(_archive: Path, tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def export(data_dir: Path, *arguments: str) -> Result:
-    path = data_dir.parent / "settings.yaml"
+def export(data_dir: Path, *arguments: str, storage: str = "") -> Result:
+    options = ["--config", str(settings_file(data_dir.parent, storage)), "--data-dir", str(data_dir)]
+    return CliRunner().invoke(tier2, ["export", *arguments, *options])
+
+
+def settings_file(folder: Path, storage: str = "") -> Path:
+    path = folder / "settings.yaml"
     path.write_text(
         f"base: {CONFIG}\n"
         f"data_generation: {{num_servers: {HOSTS}, start_date: {START}, end_date: 2026-01-31}}\n"
         f"archive: {{interval_minutes: {MINUTES}}}\n"
+        f"storage: {{{storage}}}\n"
     )
-    options = ["--config", str(path), "--data-dir", str(data_dir)]
-    return CliRunner().invoke(tier2, ["export", *arguments, *options])
+    return path
 
 
 def verify(*arguments: object) -> Result:
@@ -169,8 +186,20 @@ def test_all_hours_of_a_day_are_published_and_agree_with_the_daily_dataset(data_
 
 @pytest.mark.parametrize(
     "arguments",
-    [["verify"], ["verify", "--local", "nowhere", "--daily", "nowhere"], ["export", "--hour", "24"]],
-    ids=["no folder", "a daily dataset but no hours", "no such hour"],
+    [
+        ["verify"],
+        ["verify", "--local", "nowhere", "--remote"],
+        ["verify", "--local", "nowhere", "--daily", "nowhere"],
+        ["verify", "--remote", "--daily", "nowhere"],
+        ["export", "--hour", "24"],
+    ],
+    ids=[
+        "no folder",
+        "here and there",
+        "a daily dataset but no hours",
+        "a daily dataset but no folder",
+        "no such hour",
+    ],
 )
 def test_arguments_that_cannot_be_used_end_with_two(arguments: list[str]) -> None:
     assert CliRunner().invoke(tier2, arguments).exit_code == 2
@@ -178,3 +207,67 @@ def test_arguments_that_cannot_be_used_end_with_two(arguments: list[str]) -> Non
 
 def test_verify_of_a_folder_that_is_not_there_ends_with_one(tmp_path: Path) -> None:
     assert verify("--local", tmp_path / "none").exit_code == 1
+
+
+def test_verify_of_days_and_hours_by_their_names_is_of_their_folders(data_dir: Path) -> None:
+    export(data_dir, "--date", str(DAY), "--hour", "7", "--hour", "8")
+    one = verify("--local", published(data_dir).parent, "--date", DAY, "--hour", "8")
+
+    assert one.output == f"passed {published(data_dir) / '08'}: 21 of 21 claims hold, 48 rows\n"
+
+
+def test_upload_without_a_bucket_names_the_command_that_stores_one(data_dir: Path) -> None:
+    result = export(data_dir, "--date", str(DAY), "--hour", "7", "--upload")
+
+    assert isinstance(result.exception, SettingsError)
+    assert "capsim tier3 configure" in result.exception.remedy
+
+
+@pytest.mark.s3
+def test_hours_go_to_the_bucket_as_they_lie_on_disk_and_are_verified_there(
+    data_dir: Path, bucket_name: str, s3_endpoint: str
+) -> None:
+    storage = f"bucket_name: {bucket_name}, endpoint_url: '{s3_endpoint}'"
+    hours, there = ("--date", str(DAY), "--hour", "7", "--hour", "8"), f"s3://{bucket_name}/tier2_hourly/{DAY}"
+    first, again = (export(data_dir, *hours, "--upload", storage=storage) for _ in range(2))
+    config = ("--config", settings_file(data_dir.parent, storage), "--remote", "--date", DAY)
+    both, missing = verify(*config), verify(*config, "--hour", "9")
+    keys = [each["Key"] for each in s3_client(s3_endpoint).list_objects_v2(Bucket=bucket_name)["Contents"]]
+
+    for hour in ("07", "08"):
+        assert f"written; {there}/{hour} published" in words(first)
+        assert f"unchanged; {there}/{hour} unchanged" in words(again)
+        assert f"passed {there}/{hour}: 21 of 21 claims hold, 48 rows" in words(both)
+    assert [each.exit_code for each in (first, again, both, missing)] == [0, 0, 0, 1]
+    assert "data.parquet is missing" in words(missing)
+    assert keys == [
+        f"tier2_hourly/{DAY}/{h}/{name}" for h in ("07", "08") for name in ("data.parquet", "manifest.json")
+    ]
+
+
+@pytest.mark.s3
+@pytest.mark.slow
+def test_another_hour_in_the_bucket_is_refused_and_replaced_if_told(
+    data_dir: Path, bucket_name: str, s3_endpoint: str
+) -> None:
+    storage = f"bucket_name: {bucket_name}, endpoint_url: '{s3_endpoint}'"
+    hour = ("--date", str(DAY), "--hour", "7", "--upload")
+    export(data_dir, *hour, storage=storage)
+    write_hour(data_dir, 7, text_of(hour_lines(7, HOSTS - 1)))
+    refused = export(data_dir, *hour, storage=storage)
+    replaced = export(data_dir, *hour, "--replace", storage=storage)
+    verified = verify("--config", settings_file(data_dir.parent, storage), "--remote", "--date", DAY)
+
+    assert (refused.exit_code, replaced.exit_code, verified.exit_code) == (1, 0, 0)
+    assert "upload refused" in words(refused)
+    assert "is published with other content" in words(refused)
+    assert f"s3://{bucket_name}/tier2_hourly/{DAY}/07 replaced" in words(replaced)
+
+
+@pytest.mark.s3
+def test_a_bucket_without_any_hour_of_a_day_fails(tmp_path: Path, bucket_name: str, s3_endpoint: str) -> None:
+    config = settings_file(tmp_path, f"bucket_name: {bucket_name}, endpoint_url: '{s3_endpoint}'")
+    result = verify("--config", config, "--remote")
+
+    assert result.exit_code == 1
+    assert "data.parquet is missing" in words(result)

@@ -87,7 +87,13 @@ def test_value_of_an_unknown_key_is_never_repeated(tmp_path: Path, section: str)
 
 @pytest.mark.parametrize("prefix", ["../../x", "a//b", "/abs", "..", "a/../b", "", "a b"])
 @pytest.mark.parametrize(
-    ("section", "key"), [("storage", "raw_prefix"), ("storage", "staged_prefix"), ("publication", "tier3_prefix")]
+    ("section", "key"),
+    [
+        ("storage", "raw_prefix"),
+        ("storage", "staged_prefix"),
+        ("publication", "tier2_prefix"),
+        ("publication", "tier3_prefix"),
+    ],
 )
 def test_prefix_that_leads_out_of_the_bucket_is_refused(section: str, key: str, prefix: str) -> None:
     with pytest.raises(SettingsError, match=f"{section}.{key}: found .*expected a folder below bucket"):

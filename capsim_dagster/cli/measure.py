@@ -26,9 +26,11 @@ from capsim_dagster.pipeline.dirt import expected_content
 from capsim_dagster.pipeline.month_checks import FeedMonths, TableMonths
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.publication import hourly_archive
-from capsim_dagster.publication.export import export_day, site_of
-from capsim_dagster.publication.parity import master_p95
-from capsim_dagster.publication.verify import verify_dataset
+from capsim_dagster.publication.dataset.export import site_of
+from capsim_dagster.publication.tier3.export import export_day
+from capsim_dagster.publication.tier3.manifest import DayManifest
+from capsim_dagster.publication.tier3.parity import master_p95
+from capsim_dagster.publication.tier3.verify import verify_dataset
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import Settings
 
@@ -158,7 +160,7 @@ def _measure_day(settings: Mapping[str, object], sender: Connection) -> None:
 def publication_stages(platform: Platform) -> dict[str, Callable[[], int]]:
     """Return the stages of publishing the window's last day, seen from the day after; each returns its samples."""
     day = platform.generation.end_date
-    today, site = day + dt.timedelta(days=1), site_of(platform.settings)
+    today, site = day + dt.timedelta(days=1), site_of(platform.settings, DayManifest)
 
     def verify() -> int:
         # A small fleet with a gap has more nulls than the bound of a large one.

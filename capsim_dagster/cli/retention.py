@@ -53,7 +53,7 @@ def retention(config: Path | None, data_dir: Path | None, *, dry_run: bool, unpu
     capsim retention --dry-run                  what is there, and what would be removed
     capsim retention
     """  # noqa: D301 click formats this text
-    from capsim_dagster.publication.export import now_utc
+    from capsim_dagster.publication.dataset.export import now_utc
     from capsim_dagster.publication.retention import expired
     from capsim_dagster.storage import DataLayout
 
@@ -123,7 +123,7 @@ def _add_history(table: Table, layout: "DataLayout", keep_days: int | None, *, d
         return
     from capsim_dagster.orchestration.instance import open_instance
     from capsim_dagster.orchestration.run_retention import history_of, prune
-    from capsim_dagster.publication.export import now_utc
+    from capsim_dagster.publication.dataset.export import now_utc
 
     now = now_utc()
     with open_instance(layout) as instance:

@@ -1,41 +1,45 @@
 """`capsim tier2`: the hourly dataset, published and verified."""
 
 import datetime as dt
-import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-from rich.console import Console
 
+from capsim_dagster.cli.dataset import (
+    FOLDER,
+    Asked,
+    Export,
+    replace_option,
+    upload_option,
+    verified_there,
+    verify_options,
+)
 from capsim_dagster.cli.options import (
-    EXIT_FAILED,
     Given,
     config_option,
-    console,
     data_dir_option,
     days_in,
     days_option,
     fleet_options,
     read_settings,
+    yesterday,
 )
-from capsim_dagster.cli.recording import recording
-from capsim_dagster.cli.terminal import escape, titled
 from capsim_dagster.cli.verification import end_with
-from capsim_dagster.errors import MAX_EXAMPLES, PublicationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from capsim_dagster.orchestration.command_runs import CommandRun
+    from capsim_dagster.audits.report import Findings
+    from capsim_dagster.publication.dataset.export import Exported
     from capsim_dagster.publication.hour_files import DayHour
-    from capsim_dagster.publication.tier2.export import ExportedHour, HourlySite
-    from capsim_dagster.settings import Settings
+    from capsim_dagster.publication.tier2.manifest import HourManifest
+    from capsim_dagster.storage import Store
 
 _KILO: Final = 1e3
 _LAST_HOUR: Final = 23
-_FOLDER: Final = click.Path(path_type=Path, file_okay=False)
+_hours_option = click.option(
+    "--hour", "hours", type=click.IntRange(0, _LAST_HOUR), multiple=True, help="Only this hour, may be repeated."
+)
 
 
 @click.group()
@@ -45,21 +49,31 @@ def tier2() -> None:
     \b
     capsim tier2 export                          hours that are new, late or corrected
     capsim tier2 export --date 2026-01-15        all hours of a day
+    capsim tier2 export --date 2026-01-15 --upload
     capsim tier2 verify --local data/output/tier2_hourly/2026-01-15
     capsim tier2 verify --local data/output/tier2_hourly/2026-01-15 --daily data/output/tier3_daily/2026-01-15
+    capsim tier2 verify --remote --date 2026-01-15
     """  # noqa: D301 click formats this text
 
 
 @tier2.command()
 @days_option("what is pending")
-@click.option(
-    "--hour", "hours", type=click.IntRange(0, _LAST_HOUR), multiple=True, help="Only this hour, may be repeated."
-)
-@click.option("--dry-run", is_flag=True, help="Go through everything, and write nothing.")
+@_hours_option
+@click.option("--dry-run", is_flag=True, help="Go through everything, and write and upload nothing.")
+@upload_option
+@replace_option
 @config_option
 @data_dir_option
 @fleet_options
-def export(dates: tuple[tuple[dt.date, ...], ...], hours: tuple[int, ...], given: Given, *, dry_run: bool) -> None:
+def export(
+    dates: tuple[tuple[dt.date, ...], ...],
+    hours: tuple[int, ...],
+    given: Given,
+    *,
+    dry_run: bool,
+    upload: bool,
+    replace: bool,
+) -> None:
     """Publish hours of the archive: output/tier2_hourly/YYYY-MM-DD/HH/data.parquet, and manifest.json last.
 
     Of the days that are given all hours that are over; without --date the pending hours of the last days
@@ -67,127 +81,111 @@ def export(dates: tuple[tuple[dt.date, ...], ...], hours: tuple[int, ...], given
     before the window, files that are not whole, and lines that are no samples; the other hours go on, and the exit code
     is 1.
     """
-    from capsim_dagster.publication.tier2.export import hourly_site_of
+    from capsim_dagster.publication.tier2.manifest import HourManifest
 
     settings = read_settings(given.config, given.data_dir, generation=given.fleet)
-    job = _Export(hourly_site_of(settings), console(), settings, dry_run=dry_run)
-    job.run(days_in(dates), hours)
-    sys.exit(EXIT_FAILED if job.refused else 0)
+    job = _Hours(settings, HourManifest, dry_run=dry_run)
+    if upload:
+        job.prepare_upload(replace=replace)
+    back = settings.automation.late_hours_days
+    job.run(
+        job.chosen(days_in(dates), hours),
+        otherwise=f"nothing is pending: every hour file of the last {back} days is published",
+    )
 
 
-class _Export:
+class _Hours(Export["DayHour"]):
     """The hours of one command."""
 
-    def __init__(self, site: "HourlySite", terminal: Console, settings: "Settings", *, dry_run: bool) -> None:
-        self._site, self._terminal, self._settings, self._dry_run = site, terminal, settings, dry_run
-        self._days_back = settings.automation.late_hours_days
-        self._now = dt.datetime.now(dt.UTC)
-        self.refused: list[PublicationError] = []
-        self._table = titled("tier2_hourly", "hour", "hosts", "rows", "samples", "gaps", "kB", "", numbers=range(1, 6))
+    job = "hourly_publication"
+    columns = ("hour", "hosts", "rows", "samples", "gaps", "kB")
 
-    def run(self, days: "Sequence[dt.date]", hours: "Sequence[int]") -> None:
-        """Publish the hours that were asked for, and print what became of each."""
-        chosen = self._hours(days, hours)
-        with self._recording(chosen) as record:
-            for hour in chosen:
-                self._publish(hour, record)
-        if chosen:
-            self._terminal.print(self._table)
-        else:
-            self._terminal.print(f"nothing is pending: every hour file of the last {self._days_back} days is published")
-        self._print_refused()
-        self._terminal.print(escape(f"in {self._site.output_root}"), soft_wrap=True, highlight=False)
-
-    def _hours(self, days: "Sequence[dt.date]", hours: "Sequence[int]") -> "list[DayHour]":
+    def chosen(self, days: Sequence[dt.date], hours: Sequence[int]) -> "list[DayHour]":
+        """Return the hours that are asked for, or those that are pending."""
         from capsim_dagster.publication.tier2.export import pending_hours
 
         if days:
             return [hour for day in days for hour in self._of_day(day, hours)]
-        last = [self._now.date() - dt.timedelta(days=back) for back in range(self._days_back)]
-        pending = pending_hours(self._site, last, now=self._now)
+        back = range(self.settings.automation.late_hours_days)
+        pending = pending_hours(self.site, [self.now.date() - dt.timedelta(days=n) for n in back], now=self.now)
         return [hour for hour in pending if not hours or hour.hour in hours]
 
-    def _of_day(self, day: dt.date, hours: "Sequence[int]") -> "list[DayHour]":
+    def _of_day(self, day: dt.date, hours: Sequence[int]) -> "list[DayHour]":
         """Return the hours of a day that are asked for; if none is, those that are over, or the first to refuse."""
         from capsim_dagster.publication.hour_files import DayHour
         from capsim_dagster.publication.tier2.export import hours_of
 
         if hours:
             return [DayHour(day, hour) for hour in sorted(set(hours))]
-        over = [hour for hour in hours_of(day) if hour.is_over(self._now)]
+        over = [hour for hour in hours_of(day) if hour.is_over(self.now)]
         return over or [DayHour(day, 0)]
 
-    def _recording(self, chosen: "Sequence[DayHour]") -> "AbstractContextManager[CommandRun | None]":
-        """Record the hours as they are published; there is nothing to record of none."""
-        if self._dry_run or not chosen:
-            return nullcontext()
-        from capsim_dagster.orchestration.jobs import HOURLY_PUBLICATION
-        from capsim_dagster.orchestration.keys import TIER2_HOURLY
+    def key(self, part: "DayHour") -> str:
         from capsim_dagster.orchestration.months import hour_key
 
-        keys = [hour_key(hour.day, hour.hour) for hour in chosen]
-        return recording(self._settings, HOURLY_PUBLICATION, [TIER2_HOURLY], keys)
+        return hour_key(part.day, part.hour)
 
-    def _record(self, exported: "ExportedHour", record: "CommandRun") -> None:
-        """Look at the hour as a consumer would, and record what is found."""
-        from capsim_dagster.orchestration.keys import TIER2_HOURLY
-        from capsim_dagster.orchestration.months import hour_key
-        from capsim_dagster.orchestration.publication_assets import hour_of_tier2
-        from capsim_dagster.pipeline.platform import Platform
-        from capsim_dagster.pipeline.publication import verified_hour
-
-        made = hour_of_tier2(verified_hour(Platform(self._settings), exported))
-        record.made(TIER2_HOURLY, made, hour_key(exported.hour.day, exported.hour.hour))
-
-    def _publish(self, hour: "DayHour", record: "CommandRun | None") -> None:
-        from capsim_dagster.orchestration.keys import TIER2_HOURLY
+    def export(self, part: "DayHour") -> "Exported[HourManifest]":
         from capsim_dagster.publication.tier2.export import export_hour
 
-        try:
-            exported = export_hour(self._site, hour.day, hour.hour, now=self._now, dry_run=self._dry_run)
-        except PublicationError as error:
-            self.refused.append(error)
-            if record is not None:
-                record.refused(TIER2_HOURLY, error)
-            self._table.add_row(str(hour), "", "", "", "", "", "[red]refused")
-        else:
-            if record is not None:
-                self._record(exported, record)
-            self._add(exported)
+        return export_hour(self.site, part, now=self.now, dry_run=self.dry_run)
 
-    def _add(self, exported: "ExportedHour") -> None:
-        facts = exported.manifest
-        counts = (facts.hosts, facts.rows, facts.samples, facts.gaps)
-        state = "unchanged" if exported.is_unchanged else "would be written" if self._dry_run else "[green]written"
-        size = f"{facts.data.bytes / _KILO:,.0f}"
-        self._table.add_row(str(exported.hour), *(f"{count:,}" for count in counts), size, state)
-
-    def _print_refused(self) -> None:
-        for error in self.refused[:MAX_EXAMPLES]:
-            self._terminal.print(f"[red]refused[/] {escape(str(error))}", soft_wrap=True, highlight=False)
-        if len(self.refused) > MAX_EXAMPLES:
-            self._terminal.print(f"and {len(self.refused) - MAX_EXAMPLES} more were refused")
+    def cells(self, manifest: "HourManifest") -> Sequence[str]:
+        counts = (manifest.hosts, manifest.rows, manifest.samples, manifest.gaps)
+        size = f"{manifest.data.bytes / _KILO:,.0f}" if manifest.data.bytes else ""
+        return str(manifest.day_hour), *(f"{count:,}" for count in counts), size
 
 
 @tier2.command()
-@click.option("--local", type=_FOLDER, required=True, help="Folder of an hour, or of a day: all its hours.")
-@click.option("--daily", type=_FOLDER, help="The same day of the daily dataset, to compare a day's hours with.")
-@click.option("--json", "as_json", is_flag=True, help="Print every finding as JSON, one object an hour.")
-def verify(local: Path, daily: Path | None, *, as_json: bool) -> None:
+@verify_options
+@_hours_option
+@click.option("--daily", type=FOLDER, help="The same day of the daily dataset on disk, to compare a day's hours with.")
+def verify(asked: Asked, hours: tuple[int, ...], daily: Path | None) -> None:
     """Verify published hours: bytes, digests, manifest, columns and every row; exit code 1 if there is an error.
 
-    Nothing is needed but the folder. With --daily the day's hours are compared with the rows of the daily dataset,
-    and those that are missing are named.
+    With --local nothing is needed but the folder, of an hour or of a day with all its hours. With --daily a day's hours
+    are compared with the rows of the daily dataset, and those that are missing are named. With --remote the hours of a
+    day that the bucket holds are verified, or those of --hour.
     """
+    if asked.local is None:
+        if daily is not None:
+            raise click.UsageError("--daily needs --local")
+        end_with(_verified_remote(asked, hours), as_json=asked.as_json)
+    end_with(_verified_local(asked, hours, daily), as_json=asked.as_json)
+
+
+def _verified_local(asked: Asked, hours: Sequence[int], daily: Path | None) -> "list[Findings]":
     from capsim_dagster.audits.report import Findings
     from capsim_dagster.publication.tier2.agree import agreement
     from capsim_dagster.publication.tier2.verify import hour_folders, verify_hour
 
-    folders = hour_folders(local)
-    if daily is not None and not folders:
-        raise click.UsageError("--daily needs the folder of a day with its hours as --local")
-    results = [verify_hour(folder) for folder in folders or [local]]
-    if daily is not None:
-        rows = sum(result.rows for result in results)
-        results.append(Findings(f"{local} and {daily}", agreement(daily, folders), rows))
-    end_with(results, as_json=as_json)
+    results, names = [], [f"{hour:02d}" for hour in hours]
+    for folder in asked.folders():
+        found = [folder / name for name in names] or hour_folders(folder)
+        if daily is not None and not found:
+            raise click.UsageError("--daily needs the folder of a day with its hours as --local")
+        of_day = [verify_hour(each) for each in found or [folder]]
+        results += of_day
+        if daily is not None:
+            rows = sum(result.rows for result in of_day)
+            results.append(Findings(f"{folder} and {daily}", agreement(daily, found), rows))
+    return results
+
+
+def _verified_remote(asked: Asked, hours: Sequence[int]) -> "list[Findings]":
+    from capsim_dagster.publication.dataset.upload import destination_of
+    from capsim_dagster.publication.tier2.verify import verify_hour
+    from capsim_dagster.settings import load_settings
+
+    settings = load_settings(asked.config)
+    store, prefix = destination_of(settings), settings.publication.tier2_prefix
+    names = [f"{hour:02d}" for hour in hours]
+    days = [f"{day}" for day in asked.days or [yesterday()]]
+    places = [f"{day}/{name}" for day in days for name in names or _hours_there(store, f"{prefix}/{day}")]
+    return verified_there(store, prefix, places, verify_hour)
+
+
+def _hours_there(store: "Store", day: str) -> list[str]:
+    """Return the hours of a day of which a store has something; the first one, to be missed, if it has nothing."""
+    names = {found.key.removeprefix(f"{day}/").partition("/")[0] for found in store.walk(f"{day}/")}
+    return sorted(names) or ["00"]

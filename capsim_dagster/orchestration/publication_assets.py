@@ -1,6 +1,6 @@
 """The assets of publication: archive and daily dataset with a partition a day, hourly dataset with one an hour."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -11,17 +11,18 @@ from capsim_dagster.errors import GateError
 from capsim_dagster.orchestration.check_specs import Days, Hours, specs_of
 from capsim_dagster.orchestration.gates import ARCHIVE_GATE, barred, require_gates
 from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE, MASTER_PARQUET, OWNERS, TIER2_HOURLY, TIER3_DAILY
-from capsim_dagster.orchestration.metadata import column_schema
+from capsim_dagster.orchestration.metadata import Metadata, column_schema
 from capsim_dagster.orchestration.months import day_of, hour_of
-from capsim_dagster.orchestration.partitioned import Made, Partitioned, each_alone, partitioned
+from capsim_dagster.orchestration.partitioned import Asked, Made, Part, Partitioned, each_alone, partitioned
 from capsim_dagster.orchestration.publication_metadata import archived_day, published_day, published_hour
 from capsim_dagster.pipeline import publication
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.pipeline.publication_checks import DAILY_CLAIMS, HOURLY_CLAIMS, reports_of
-from capsim_dagster.publication.columns import COLUMNS
-from capsim_dagster.publication.export import now_utc
+from capsim_dagster.pipeline.publication_checks import DAILY_CLAIMS, HOURLY_CLAIMS, Claims, reports_of
+from capsim_dagster.publication.dataset.export import Exported, now_utc
+from capsim_dagster.publication.dataset.manifest import AnyManifest
 from capsim_dagster.publication.hour_files import DayHour
-from capsim_dagster.publication.tier2.columns import COLUMNS as HOUR_COLUMNS
+from capsim_dagster.publication.tier2.manifest import HourManifest
+from capsim_dagster.publication.tier3.manifest import DayManifest
 from capsim_dagster.schemas import Column
 from capsim_dagster.simulation.telemetry import MODEL_VERSION
 
@@ -36,7 +37,8 @@ _TIER3: Final = (
 )
 _TIER2: Final = (
     "An hour of the archive by host and resource: mean, P50, P95, maximum and number of samples, as one Parquet file "
-    "with a manifest by which anyone can verify it: output/tier2_hourly/YYYY-MM-DD/HH.\n\n"
+    "with a manifest by which anyone can verify it: output/tier2_hourly/YYYY-MM-DD/HH, and the bucket if there is "
+    "one.\n\n"
     "An hour can be published once its file is whole."
 )
 
@@ -48,40 +50,36 @@ def build_publication_assets(days: Days, hours: Hours) -> list[dg.AssetsDefiniti
         days: Partitions of archive and daily dataset.
         hours: Partitions of the hourly dataset.
     """
+    archive = _spec(HOURLY_ARCHIVE, MASTER_PARQUET, _ARCHIVE, "json")
+    tier3 = _spec(TIER3_DAILY, HOURLY_ARCHIVE, _TIER3, "parquet", DayManifest.COLUMNS)
+    tier2 = _spec(TIER2_HOURLY, HOURLY_ARCHIVE, _TIER2, "parquet", HourManifest.COLUMNS)
     return [
-        partitioned(
-            Partitioned(
-                name=HOURLY_ARCHIVE.to_python_identifier(),
-                specs=[_spec(HOURLY_ARCHIVE, MASTER_PARQUET, _ARCHIVE, "json")],
-                checks=specs_of(HOURLY_ARCHIVE, days),
-                partitions=days,
-                unit="days",
-                make=each_alone(HOURLY_ARCHIVE, _archived, _master_gate),
-                follower=TIER3_DAILY,
-            )
-        ),
-        partitioned(
-            Partitioned(
-                name=TIER3_DAILY.to_python_identifier(),
-                specs=[_spec(TIER3_DAILY, HOURLY_ARCHIVE, _TIER3, "parquet", COLUMNS)],
-                checks=specs_of(TIER3_DAILY, days),
-                partitions=days,
-                unit="days",
-                make=each_alone(TIER3_DAILY, _published_day, partial(barred, ARCHIVE_GATE)),
-            )
-        ),
-        partitioned(
-            Partitioned(
-                name=TIER2_HOURLY.to_python_identifier(),
-                # No gate: each hour is made of its file alone, and one that is not whole is refused.
-                specs=[_spec(TIER2_HOURLY, HOURLY_ARCHIVE, _TIER2, "parquet", HOUR_COLUMNS)],
-                checks=specs_of(TIER2_HOURLY, hours),
-                partitions=hours,
-                unit="hours",
-                make=each_alone(TIER2_HOURLY, _published_hour),
-            )
-        ),
+        _asset(archive, days, "days", each_alone(HOURLY_ARCHIVE, _archived, _master_gate), follower=TIER3_DAILY),
+        _asset(tier3, days, "days", each_alone(TIER3_DAILY, _published_day, partial(barred, ARCHIVE_GATE))),
+        # No gate: each hour is made of its file alone, and one that is not whole is refused.
+        _asset(tier2, hours, "hours", each_alone(TIER2_HOURLY, _published_hour)),
     ]
+
+
+def _asset(
+    spec: dg.AssetSpec,
+    partitions: Days | Hours,
+    unit: str,
+    make: Callable[[Asked], Iterator[Part]],
+    *,
+    follower: dg.AssetKey | None = None,
+) -> dg.AssetsDefinition:
+    return partitioned(
+        Partitioned(
+            name=spec.key.to_python_identifier(),
+            specs=[spec],
+            checks=specs_of(spec.key, partitions),
+            partitions=partitions,
+            unit=unit,
+            make=make,
+            follower=follower,
+        )
+    )
 
 
 def _spec(
@@ -105,11 +103,11 @@ def _archived(platform: Platform, key: str) -> Made:
 
 
 def _published_day(platform: Platform, key: str) -> Made:
-    return day_of_tier3(platform, publication.tier3_daily(platform, day_of(key), today=now_utc().date()))
+    return _day(publication.tier3_daily(platform, day_of(key), today=now_utc().date()))
 
 
 def _published_hour(platform: Platform, key: str) -> Made:
-    return hour_of_tier2(publication.tier2_hourly(platform, DayHour(day_of(key), hour_of(key)), now=now_utc()))
+    return _hour(publication.tier2_hourly(platform, DayHour(day_of(key), hour_of(key)), now=now_utc()))
 
 
 def day_of_archive(platform: Platform, made: publication.ArchivedDay) -> Made:
@@ -118,17 +116,24 @@ def day_of_archive(platform: Platform, made: publication.ArchivedDay) -> Made:
     return Made(archived_day(platform.layout.archive, made), made.sha256, reports)
 
 
-def day_of_tier3(platform: Platform, made: publication.PublishedDay) -> Made:
-    """Return what is recorded of a published day."""
-    agrees = publication.hours_of_day_agree(platform, made.exported.manifest.day)
-    reports = reports_of(made.verification, DAILY_CLAIMS) | by_claim(agrees)
-    return Made(published_day(made), made.exported.manifest.data.hash, reports)
+def made_of(platform: Platform, exported: Exported[DayManifest] | Exported[HourManifest]) -> Made:
+    """Return what is recorded of a day or hour that lies on disk: it is looked at as a consumer would."""
+    if isinstance(exported.manifest, DayManifest):
+        return _day(publication.verified_day(platform, exported))
+    return _hour(publication.verified_hour(platform, exported))
 
 
-def hour_of_tier2(made: publication.PublishedHour) -> Made:
-    """Return what is recorded of a published hour."""
-    reports = reports_of(made.verification, HOURLY_CLAIMS) | by_claim(made.agreement)
-    return Made(published_hour(made), made.exported.manifest.data.hash, reports)
+def _day(made: publication.Published[DayManifest]) -> Made:
+    return _recorded(made, published_day(made), DAILY_CLAIMS)
+
+
+def _hour(made: publication.Published[HourManifest]) -> Made:
+    return _recorded(made, published_hour(made), HOURLY_CLAIMS)
+
+
+def _recorded(made: publication.Published[AnyManifest], facts: Metadata, claims: Claims) -> Made:
+    reports = reports_of(made.verification, claims) | by_claim(made.agreement)
+    return Made(facts, made.exported.manifest.data.hash, reports)
 
 
 def _master_gate(instance: dg.DagsterInstance, _keys: Sequence[str]) -> Mapping[str, GateError]:

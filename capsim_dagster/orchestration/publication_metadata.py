@@ -5,10 +5,10 @@ from pathlib import Path
 import dagster as dg
 
 from capsim_dagster.orchestration.metadata import Metadata, table
-from capsim_dagster.pipeline.publication import ArchivedDay, PublishedDay, PublishedHour
-from capsim_dagster.publication.export import Exported
+from capsim_dagster.pipeline.publication import ArchivedDay, Published
 from capsim_dagster.publication.hour_files import hour_path
-from capsim_dagster.publication.tier2.export import ExportedHour
+from capsim_dagster.publication.tier2.manifest import HourManifest
+from capsim_dagster.publication.tier3.manifest import DayManifest
 
 
 def archived_day(root: Path, made: ArchivedDay) -> Metadata:
@@ -33,17 +33,14 @@ def archived_day(root: Path, made: ArchivedDay) -> Metadata:
     }
 
 
-def published_day(made: PublishedDay) -> Metadata:
+def published_day(made: Published[DayManifest]) -> Metadata:
     """Return where a published day lies, its size and digests, the nulls of its columns, and what was verified."""
     manifest = made.exported.manifest
     return {
-        **_published(made.exported, "tier3"),
+        **_published(made),
         "first_ts": dg.MetadataValue.text(str(manifest.first_ts)),
         "last_ts": dg.MetadataValue.text(str(manifest.last_ts)),
         "p95_compared_with": dg.MetadataValue.text(made.source),
-        "bucket": dg.MetadataValue.text(
-            f"{made.uploaded.url}: {made.uploaded.outcome}" if made.uploaded else "not uploaded"
-        ),
         "columns": table(
             [
                 {"column": field.name, "nulls": field.nulls, "null_percent": round(100 * field.null_ratio, 4)}
@@ -53,15 +50,16 @@ def published_day(made: PublishedDay) -> Metadata:
     }
 
 
-def published_hour(made: PublishedHour) -> Metadata:
+def published_hour(made: Published[HourManifest]) -> Metadata:
     """Return where a published hour lies, its size and digests."""
     manifest = made.exported.manifest
     counts = {"samples": dg.MetadataValue.int(manifest.samples), "gaps": dg.MetadataValue.int(manifest.gaps)}
-    return {**_published(made.exported, "tier2"), **counts}
+    return {**_published(made), **counts}
 
 
-def _published(exported: Exported | ExportedHour, tier: str) -> Metadata:
-    manifest, folder = exported.manifest, exported.folder
+def _published(made: Published[DayManifest] | Published[HourManifest]) -> Metadata:
+    manifest, folder, uploaded = made.exported.manifest, made.exported.folder, made.uploaded
+    tier = manifest.DATASET.partition("_")[0]
     return {
         "path": dg.MetadataValue.path(folder),
         "dagster/partition_row_count": dg.MetadataValue.int(manifest.rows),
@@ -69,6 +67,7 @@ def _published(exported: Exported | ExportedHour, tier: str) -> Metadata:
         "sha256": dg.MetadataValue.text(manifest.data.hash),
         "manifest_sha256": dg.MetadataValue.text(manifest.hash),
         "hosts": dg.MetadataValue.int(manifest.hosts),
-        "is_unchanged": dg.MetadataValue.bool(exported.is_unchanged),
+        "is_unchanged": dg.MetadataValue.bool(made.exported.is_unchanged),
+        "bucket": dg.MetadataValue.text(f"{uploaded.url}: {uploaded.outcome}" if uploaded else "not uploaded"),
         "verify": dg.MetadataValue.text(f"capsim {tier} verify --local {folder}"),
     }

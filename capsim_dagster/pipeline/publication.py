@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic
 
 import polars as pl
 
@@ -19,18 +19,20 @@ from capsim_dagster.pipeline.directory import ensure_record
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master
 from capsim_dagster.publication.archive import HOSTS_AT_ONCE, HourFile, SampledFleet, write_hour
-from capsim_dagster.publication.export import Exported, destination_of, export_day, site_of
-from capsim_dagster.publication.folder import read_local, read_published
+from capsim_dagster.publication.dataset.export import Exported, site_of
+from capsim_dagster.publication.dataset.folder import read_published
+from capsim_dagster.publication.dataset.manifest import AnyManifest
+from capsim_dagster.publication.dataset.upload import Uploaded, destination_of, upload
 from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.hours import inspect_day, look_whole
-from capsim_dagster.publication.manifest import Manifest
-from capsim_dagster.publication.parity import master_p95
 from capsim_dagster.publication.tier2.agree import agreement
-from capsim_dagster.publication.tier2.describe import HourManifest
-from capsim_dagster.publication.tier2.export import ExportedHour, export_hour, hourly_site_of, pending_hours
+from capsim_dagster.publication.tier2.export import export_hour, pending_hours
+from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier2.verify import hour_folders, verify_hour
-from capsim_dagster.publication.upload import Uploaded, upload_day
-from capsim_dagster.publication.verify import verify_dataset
+from capsim_dagster.publication.tier3.export import export_day
+from capsim_dagster.publication.tier3.manifest import DayManifest
+from capsim_dagster.publication.tier3.parity import master_p95
+from capsim_dagster.publication.tier3.verify import verify_dataset
 from capsim_dagster.settings import Kind
 from capsim_dagster.simulation import telemetry
 from capsim_dagster.simulation.fleet import fleet_of
@@ -195,23 +197,34 @@ def expected_p95(platform: Platform, day: dt.date) -> ExpectedP95:
 
 
 @dataclass(frozen=True)
-class PublishedDay:
-    """A day of the daily dataset.
+class Published(Generic[AnyManifest]):
+    """A dataset that was published.
 
     Attributes:
         exported: What was written.
         verification: What was found when it was read again.
-        source: With what its P95 was compared.
+        agreement: Whether the other tier agrees with it.
+        source: With what its P95 was compared; empty = it has none.
         uploaded: What became of it in the bucket; None = there is no bucket, or it did not pass.
     """
 
-    exported: Exported
+    exported: Exported[AnyManifest]
     verification: Findings
-    source: str
-    uploaded: Uploaded | None
+    agreement: Finding
+    source: str = ""
+    uploaded: Uploaded[AnyManifest] | None = None
 
 
-def tier3_daily(platform: Platform, day: dt.date, *, today: dt.date) -> PublishedDay:
+def _uploaded(platform: Platform, made: Published[AnyManifest]) -> Published[AnyManifest]:
+    """Put what passed into the bucket, if there is one."""
+    settings, form = platform.settings, type(made.exported.manifest)
+    if not (made.verification.passed and settings.uses_s3):
+        return made
+    prefix = settings.publication.prefix_of(form.DATASET)
+    return replace(made, uploaded=upload(made.exported.folder, form, destination_of(settings), prefix))
+
+
+def tier3_daily(platform: Platform, day: dt.date, *, today: dt.date) -> Published[DayManifest]:
     """Publish a day of the archive, verify it as a consumer would, and put it into the bucket if there is one.
 
     Args:
@@ -224,51 +237,32 @@ def tier3_daily(platform: Platform, day: dt.date, *, today: dt.date) -> Publishe
         MasterError: If the master is torn or made with other settings.
         StorageError: If disk or bucket refuse; what lies on disk stays.
     """
-    publication = platform.settings.publication
     expected = expected_p95(platform, day)
-    exported = export_day(site_of(platform.settings), day, today=today, p95=expected.frame)
-    made = verified_day(platform, exported, expected)
-    if made.verification.passed and platform.settings.uses_s3:
-        uploaded = upload_day(exported.folder, destination_of(platform.settings), publication.tier3_prefix)
-        return replace(made, uploaded=uploaded)
-    return made
+    exported = export_day(site_of(platform.settings, DayManifest), day, today=today, p95=expected.frame)
+    return _uploaded(platform, verified_day(platform, exported, expected))
 
 
-def verified_day(platform: Platform, exported: Exported, expected: ExpectedP95 | None = None) -> PublishedDay:
-    """Verify a published day as a consumer would, its P95 by the master included.
+def verified_day(
+    platform: Platform, exported: Exported[DayManifest], expected: ExpectedP95 | None = None
+) -> Published[DayManifest]:
+    """Verify a published day as a consumer would, its P95 by the master included, and compare it with its hours.
 
     Args:
         platform: Settings and paths.
         exported: The day.
         expected: The P95 that it must have; None = as `expected_p95` has it, if a master that cannot be used permits.
     """
-    source = "nothing"
+    settings, day, source = platform.settings, exported.manifest.day, "nothing"
     if expected is None:
         try:
-            expected = expected_p95(platform, exported.manifest.day)
+            expected = expected_p95(platform, day)
         except MasterError as error:
             source = f"nothing: {error.found}"
-    found = verify_dataset(
-        exported.folder,
-        max_null_share=platform.settings.publication.max_null_share,
-        p95=expected.frame if expected else None,
-    )
-    return PublishedDay(exported, found, expected.source if expected else source, None)
-
-
-@dataclass(frozen=True)
-class PublishedHour:
-    """An hour of the hourly dataset.
-
-    Attributes:
-        exported: What was written.
-        verification: What was found when it was read again.
-        agreement: Whether it agrees with the daily dataset.
-    """
-
-    exported: ExportedHour
-    verification: Findings
-    agreement: Finding
+    p95, source = (expected.frame, expected.source) if expected else (None, source)
+    found = verify_dataset(exported.folder, max_null_share=settings.publication.max_null_share, p95=p95)
+    folders = hour_folders(site_of(settings, HourManifest).folder(day))
+    agrees = tiers_agree(exported.folder, folders, claim="agrees_with_tier2")
+    return Published(exported, found, agrees, source)
 
 
 def late_hours(platform: Platform, *, now: dt.datetime) -> list[DayHour]:
@@ -280,11 +274,11 @@ def late_hours(platform: Platform, *, now: dt.datetime) -> list[DayHour]:
     """
     today = now.astimezone(dt.UTC).date()
     days = [today - dt.timedelta(days=back) for back in range(platform.settings.automation.late_hours_days)]
-    return pending_hours(hourly_site_of(platform.settings), days, now=now)
+    return pending_hours(site_of(platform.settings, HourManifest), days, now=now)
 
 
-def tier2_hourly(platform: Platform, hour: DayHour, *, now: dt.datetime) -> PublishedHour:
-    """Publish an hour of the archive, and verify it as a consumer would.
+def tier2_hourly(platform: Platform, hour: DayHour, *, now: dt.datetime) -> Published[HourManifest]:
+    """Publish an hour of the archive, verify it as a consumer would, and put it into the bucket if there is one.
 
     Args:
         platform: Settings and paths.
@@ -292,24 +286,18 @@ def tier2_hourly(platform: Platform, hour: DayHour, *, now: dt.datetime) -> Publ
         now: The time, with its zone.
 
     Raises:
-        PublicationError: If the hour may not be published; nothing was written.
-        StorageError: If the disk refuses.
+        PublicationError: If the hour may not be published; nothing was written then.
+        StorageError: If disk or bucket refuse; what lies on disk stays.
     """
-    return verified_hour(platform, export_hour(hourly_site_of(platform.settings), hour.day, hour.hour, now=now))
+    exported = export_hour(site_of(platform.settings, HourManifest), hour, now=now)
+    return _uploaded(platform, verified_hour(platform, exported))
 
 
-def verified_hour(platform: Platform, exported: ExportedHour) -> PublishedHour:
+def verified_hour(platform: Platform, exported: Exported[HourManifest]) -> Published[HourManifest]:
     """Verify a published hour as a consumer would, and compare it with the daily dataset."""
-    agrees = tiers_agree(
-        site_of(platform.settings).folder(exported.hour.day), [exported.folder], claim="agrees_with_tier3"
-    )
-    return PublishedHour(exported, verify_hour(exported.folder), agrees)
-
-
-def hours_of_day_agree(platform: Platform, day: dt.date) -> Finding:
-    """Return whether those hours of a day that are published agree with its daily dataset."""
-    folders = hour_folders(hourly_site_of(platform.settings).folder(day))
-    return tiers_agree(site_of(platform.settings).folder(day), folders, claim="agrees_with_tier2")
+    daily = site_of(platform.settings, DayManifest).folder(exported.manifest.day)
+    agrees = tiers_agree(daily, [exported.folder], claim="agrees_with_tier3")
+    return Published(exported, verify_hour(exported.folder), agrees)
 
 
 def tiers_agree(daily_folder: Path, folders: Sequence[Path], *, claim: str) -> Finding:
@@ -320,7 +308,7 @@ def tiers_agree(daily_folder: Path, folders: Sequence[Path], *, claim: str) -> F
         folders: Folders of hours of that day.
         claim: Name of the check.
     """
-    day = read_local(daily_folder)
+    day = read_published(daily_folder, DayManifest)
     compared = [folder for folder in folders if day is not None and _is_of_same_file(folder, day)]
     others = len(folders) - len(compared)
     counts = {"hours_compared": len(compared), "hours_not_compared": others}
@@ -338,6 +326,6 @@ def _reason(*, has_day: bool, others: int) -> str:
     return "no hour is made of the same file as the day" if others else "no hour of the day is published in tier 2"
 
 
-def _is_of_same_file(folder: Path, day: Manifest) -> bool:
+def _is_of_same_file(folder: Path, day: DayManifest) -> bool:
     manifest = read_published(folder, HourManifest)
     return manifest is not None and manifest.source.hash in {source.hash for source in day.sources}

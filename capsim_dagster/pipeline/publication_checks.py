@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from capsim_dagster.audits.report import Finding, Findings, Reports, Severity, by_claim
-from capsim_dagster.publication.verify import ROW_CLAIMS
+from capsim_dagster.publication.tier2 import verify as tier2
+from capsim_dagster.publication.tier3 import verify as tier3
 
 Claims = Mapping[str, Sequence[str]]
 """The claims of a verifier by the check that shows them."""
@@ -30,7 +31,7 @@ DAILY_CLAIMS: Final[Claims] = {
         "each_host_has_every_interval",
         "the_day_is_complete",
     ),
-    "rows_are_samples": ROW_CLAIMS,
+    "rows_are_samples": tier3.ROW_CLAIMS,
     "null_ratios_are_within_bounds": ("null_ratios_are_within_bounds",),
     "p95_is_that_of_the_master": ("p95_is_that_of_the_master",),
 }
@@ -39,17 +40,7 @@ HOURLY_CLAIMS: Final[Claims] = {
     "manifest_is_sound": DAILY_CLAIMS["manifest_is_sound"],
     "bytes_are_those_of_the_manifest": DAILY_CLAIMS["bytes_are_those_of_the_manifest"],
     "rows_are_those_of_the_manifest": _COUNTED,
-    "rows_are_aggregates": (
-        "keys_are_unique",
-        "timestamps_are_the_start_of_the_hour",
-        "percent_is_within_bounds",
-        "samples_are_at_most_the_intervals",
-        "values_are_null_just_where_no_sample_is",
-        "percentiles_are_in_order",
-        "mean_is_what_the_percentiles_allow",
-        "each_host_has_one_row_a_resource",
-        "rows_are_sorted",
-    ),
+    "rows_are_aggregates": tier2.ROW_CLAIMS,
 }
 """Of `tier2_hourly`."""
 

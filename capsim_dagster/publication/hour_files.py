@@ -47,6 +47,11 @@ class DayHour:
         """Whether it has ended by a time, which has a zone."""
         return now >= self.start + _AN_HOUR
 
+    @property
+    def place(self) -> str:
+        """Where it lies below a dataset with a folder an hour, e.g. 2026-01-15/07."""
+        return f"{self.day}/{self.hour:02d}"
+
     def whole_path(self, root: Path) -> Path:
         """Return where the hour's file lies once it is complete."""
         return hour_path(root, self.day, self.hour)

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from capsim_dagster.errors import CapsimError, PublicationError, StorageError, listed
-from capsim_dagster.publication.describe import DATASET
-from capsim_dagster.publication.folder import forget_manifest, read_local, sole_writer
+from capsim_dagster.publication.dataset.folder import forget_manifest, read_published, sole_writer
+from capsim_dagster.publication.dataset.manifest import DATA_NAME, MANIFEST_NAME
 from capsim_dagster.publication.hour_files import HOUR_NUMBER, OPEN_SUFFIX
-from capsim_dagster.publication.manifest import DATA_NAME, MANIFEST_NAME
+from capsim_dagster.publication.tier2.manifest import HourManifest
+from capsim_dagster.publication.tier3.manifest import DayManifest
 from capsim_dagster.settings import Retention
 from capsim_dagster.storage import DataLayout, local_disk, sha256
 from capsim_dagster.storage.files import TEMPORARY
@@ -28,7 +29,6 @@ from capsim_dagster.storage.locks import is_held
 _HOUR_FILE: Final = rf"{HOUR_NUMBER}\.jsonl\.gz(?:{re.escape(OPEN_SUFFIX)})?"
 _DATASET_FILE: Final = rf"(?:{re.escape(DATA_NAME)}|{re.escape(MANIFEST_NAME)})"
 _WRITER: Final = re.compile(rf"{TEMPORARY}$")
-_TIER2: Final = "tier2_hourly"
 
 Advance = Callable[[int], None]
 """Called with the number of files of a day that was dealt with."""
@@ -201,11 +201,12 @@ class RetentionPlan:
 
 def datasets_of(layout: DataLayout, retention: Retention) -> Sequence[Dataset]:
     """Return the datasets of which days are removed: archive, tier 2 and tier 3."""
-    output = layout.output
+    tier2, tier3, form = HourManifest.DATASET, DayManifest.DATASET, "%Y-%m-%d"
+    roots = {name: layout.output / name for name in (tier2, tier3)}
     return (
         Dataset("archive", layout.archive, "archive_days", retention.archive_days, "%Y%m%d", _HOUR_FILE),
-        Dataset(_TIER2, output / _TIER2, "tier2_days", retention.tier2_days, "%Y-%m-%d", _DATASET_FILE, has_hours=True),
-        Dataset(DATASET, output / DATASET, "tier3_days", retention.tier3_days, "%Y-%m-%d", _DATASET_FILE),
+        Dataset(tier2, roots[tier2], "tier2_days", retention.tier2_days, form, _DATASET_FILE, has_hours=True),
+        Dataset(tier3, roots[tier3], "tier3_days", retention.tier3_days, form, _DATASET_FILE),
     )
 
 
@@ -310,7 +311,7 @@ def _require_published(folder: DayFolder, published: Path) -> None:
         PublicationError: If it was not: samples would be lost.
     """
     hours = [name for name in folder.files if not _WRITER.search(name)]
-    manifest = read_local(published) if hours else None
+    manifest = read_published(published, DayManifest) if hours else None
     sources = {source.hash for source in manifest.sources} if manifest else set()
     lost = [name for name in hours if f"sha256:{sha256(folder.path / name)}" not in sources]
     if lost:

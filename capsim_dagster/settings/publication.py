@@ -51,9 +51,14 @@ class Retention(Section):
 class Publication(Section):
     """The published datasets."""
 
+    tier2_prefix: Prefix = Field(description="Where hourly datasets lie in the bucket.")
     tier3_prefix: Prefix = Field(description="Where daily datasets lie in the bucket.")
     max_null_share: float = Field(ge=0, le=1, description="Share of a column's values that may be missing.")
     retention: Retention = Field(description="For how long files on disk are kept.")
+
+    def prefix_of(self, dataset: str) -> str:
+        """Return where a dataset lies in the bucket: tier2_hourly or tier3_daily."""
+        return {"tier2_hourly": self.tier2_prefix, "tier3_daily": self.tier3_prefix}[dataset]
 
 
 class Live(Section):

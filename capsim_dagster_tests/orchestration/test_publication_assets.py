@@ -19,10 +19,10 @@ from capsim_dagster.pipeline import publication
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.publication.hour_files import hour_path
 from capsim_dagster.publication.hours import ArchiveHour, inspect_day
-from capsim_dagster.publication.manifest import Manifest
-from capsim_dagster.publication.tier2.describe import HourManifest
+from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier2.verify import verify_hour
-from capsim_dagster.publication.verify import verify_dataset
+from capsim_dagster.publication.tier3.manifest import DayManifest
+from capsim_dagster.publication.tier3.verify import verify_dataset
 from capsim_dagster_tests.orchestration.conftest import TODAY, failure_texts
 from capsim_dagster_tests.orchestration.dataset_sabotages import edit_manifest, raise_values, seal, truncate_data
 from capsim_dagster_tests.orchestration.published_days import (
@@ -45,9 +45,9 @@ OF_TIER2 = {check.name for check in every_check() if check.asset_key == dg.Asset
 RED_IN_TIER3: dict[str, Damage] = {
     "manifest_is_sound": edit_manifest,
     "bytes_are_those_of_the_manifest": truncate_data,
-    "rows_are_those_of_the_manifest": partial(seal, kind=Manifest, hosts=13),
-    "rows_are_samples": partial(raise_values, kind=Manifest, column="cpu", by=1_000.0),
-    "p95_is_that_of_the_master": partial(raise_values, kind=Manifest, column="cpu", by=0.5),
+    "rows_are_those_of_the_manifest": partial(seal, kind=DayManifest, hosts=13),
+    "rows_are_samples": partial(raise_values, kind=DayManifest, column="cpu", by=1_000.0),
+    "p95_is_that_of_the_master": partial(raise_values, kind=DayManifest, column="cpu", by=0.5),
 }
 RED_IN_TIER2: dict[str, Damage] = {
     "manifest_is_sound": edit_manifest,
@@ -222,7 +222,7 @@ def test_more_nulls_than_are_allowed_turn_their_check_red(published: Publishing)
 def test_an_hour_of_other_values_than_the_day_turns_the_check_of_both_red(published: Publishing) -> None:
     raise_values(folder_of(published, "tier2_hourly", f"{DAY}-07:00"), HourManifest, "mean", 0.001)
     of_day = published.run("daily_publication", DAY, "", "tier3_daily")
-    raise_values(folder_of(published, "tier3_daily", DAY), Manifest, "cpu", 0.001)
+    raise_values(folder_of(published, "tier3_daily", DAY), DayManifest, "cpu", 0.001)
     of_hour = published.run("hourly_publication", f"{DAY}-08:00")
 
     assert verdicts(of_day)["tier3_daily", "agrees_with_tier2", DAY] is False

@@ -10,8 +10,9 @@ from polars.testing import assert_frame_equal
 from capsim_dagster.errors import MasterError
 from capsim_dagster.pipeline import stages
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.pipeline.publication import archive_parity, expected_p95, hourly_archive, tier3_daily
-from capsim_dagster.publication.upload import Outcome
+from capsim_dagster.pipeline.publication import archive_parity, expected_p95, hourly_archive, tier2_hourly, tier3_daily
+from capsim_dagster.publication.dataset.upload import Outcome
+from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster_tests.conftest import SMALL
 from capsim_dagster_tests.orchestration.published_days import DAY, publishing_platform
 from capsim_dagster_tests.s3_servers import aws_environment, bucket_name, s3_client, s3_endpoint
@@ -116,6 +117,25 @@ def test_a_day_that_passed_goes_to_the_bucket_and_is_unchanged_there_the_second_
     folder = first.exported.folder
     assert objects() == {
         f"fleet/daily/{DAY}/{name}": (folder / name).read_bytes() for name in ("data.parquet", "manifest.json")
+    }
+
+
+@pytest.mark.s3
+def test_an_hour_that_passed_goes_to_the_bucket_and_is_unchanged_there_the_second_time(
+    tmp_path: Path, bucket_name: str, s3_endpoint: str, objects: Callable[[], dict[str, bytes]]
+) -> None:
+    platform, hour = with_bucket(tmp_path, bucket_name, s3_endpoint, tier2_prefix="fleet/hourly"), DayHour(A_DAY, 7)
+    hourly_archive(platform, A_DAY, today=TODAY)
+    now = dt.datetime.combine(TODAY, dt.time(), tzinfo=dt.UTC)
+
+    first, second = (tier2_hourly(platform, hour, now=now) for _ in range(2))
+
+    assert first.uploaded is not None
+    assert second.uploaded is not None
+    assert (first.uploaded.outcome, second.uploaded.outcome) == (Outcome.PUBLISHED, Outcome.UNCHANGED)
+    folder = first.exported.folder
+    assert objects() == {
+        f"fleet/hourly/{DAY}/07/{name}": (folder / name).read_bytes() for name in ("data.parquet", "manifest.json")
     }
 
 

@@ -1,1 +1,1 @@
-"""Tests of `capsim_dagster.plots`."""
+"""Tests of `capsim_dagster.pictures`."""

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from capsim_dagster.publication.describe import Provenance
-from capsim_dagster.publication.export import DailySite, Exported, export_day
+from capsim_dagster.publication.dataset.export import Exported, Site
+from capsim_dagster.publication.dataset.manifest import Provenance
+from capsim_dagster.publication.tier3.export import export_day
+from capsim_dagster.publication.tier3.manifest import DayManifest
 from capsim_dagster.settings import Archive
 from capsim_dagster.settings.publication import Workload
 
@@ -37,9 +39,9 @@ def provenance() -> Provenance:
     return Provenance(seed=42, settings_hash="0123456789abcdef", version="0.1.0", start=START)
 
 
-def site(root: Path) -> DailySite:
+def site(root: Path) -> Site:
     """Return a site whose archive and output lie in a folder, and whose clock stands."""
-    return DailySite(root / "archive", root / "output", settings_of(), provenance(), clock=lambda: NOW)
+    return Site(root / "archive", root / "output", settings_of(), provenance(), clock=lambda: NOW)
 
 
 def line(host: int, slot: int, day: dt.date = DAY) -> Line:
@@ -95,7 +97,9 @@ def change_hour(root: Path, hour: int, change: Change) -> None:
     write_hour(root, hour, text_of(change(hour_lines(hour))))
 
 
-def export(root: Path, *, allow_incomplete: bool = False, day: dt.date = DAY, today: dt.date = TODAY) -> Exported:
+def export(
+    root: Path, *, allow_incomplete: bool = False, day: dt.date = DAY, today: dt.date = TODAY
+) -> Exported[DayManifest]:
     return export_day(site(root), day, today=today, allow_incomplete=allow_incomplete)
 
 

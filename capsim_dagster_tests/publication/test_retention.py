@@ -15,9 +15,11 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from capsim_dagster.errors import CapsimError
-from capsim_dagster.publication.export import Exported, export_day
-from capsim_dagster.publication.folder import sole_writer
+from capsim_dagster.publication.dataset.export import Exported
+from capsim_dagster.publication.dataset.folder import sole_writer
 from capsim_dagster.publication.retention import RetentionPlan, expired, remove
+from capsim_dagster.publication.tier3.export import export_day
+from capsim_dagster.publication.tier3.manifest import DayManifest
 from capsim_dagster.settings import Retention
 from capsim_dagster.storage import DataLayout
 from capsim_dagster.storage.locks import held
@@ -59,7 +61,7 @@ def published(published: Path) -> Path:
     return published.rename(there)
 
 
-def export(root: Path, *, allow_incomplete: bool = False) -> Exported:
+def export(root: Path, *, allow_incomplete: bool = False) -> Exported[DayManifest]:
     there = replace(site(root), output_root=root / "output" / "tier3_daily")
     return export_day(there, DAY, today=TODAY, allow_incomplete=allow_incomplete)
 

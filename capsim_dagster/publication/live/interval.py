@@ -17,9 +17,9 @@ from typing import Final
 import polars as pl
 
 from capsim_dagster.publication.archive import SampledFleet
-from capsim_dagster.publication.columns import TRAFFIC, UTILIZATIONS
 from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.live.timeline import TIME_FORMAT, Timeline
+from capsim_dagster.publication.tier3.columns import TRAFFIC, UTILIZATIONS
 from capsim_dagster.settings import Archive, DataGeneration
 
 PLACES: Final = ("region", "department", "criticality", "server_type")

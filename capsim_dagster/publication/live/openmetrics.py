@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
-from capsim_dagster.publication.columns import TRAFFIC, UTILIZATIONS
 from capsim_dagster.publication.live.interval import PLACES, Interval
+from capsim_dagster.publication.tier3.columns import TRAFFIC, UTILIZATIONS
 
 _DIRECTIONS: Final = dict(zip(TRAFFIC, ("in", "out"), strict=True))
 _BYTES_PER_MEGABIT: Final = 125_000.0

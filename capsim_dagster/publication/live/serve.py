@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from capsim_dagster.errors import PublicationError, listed, plural
-from capsim_dagster.publication.folder import sole_writer
+from capsim_dagster.publication.dataset.folder import sole_writer
 from capsim_dagster.publication.live.app import LiveState, live_app
 from capsim_dagster.publication.live.clock import Clock, clock_from, now_utc
 from capsim_dagster.publication.live.connections import LiveServer, listening, room_for_connections, url_of

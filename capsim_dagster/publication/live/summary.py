@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from capsim_dagster.publication.columns import TRAFFIC, UTILIZATIONS
 from capsim_dagster.publication.live.interval import PLACES, Interval
 from capsim_dagster.publication.live.timeline import TIME_FORMAT
+from capsim_dagster.publication.tier3.columns import TRAFFIC, UTILIZATIONS
 
 MAX_LISTED: Final = 100
 """Hot series that are listed, the hottest first; all are counted."""

@@ -87,7 +87,8 @@ def aggregate_hour(rows: pa.Table, start: dt.datetime) -> pa.Table:
         rows: Samples of an hour file as `publication.lines` has them, as many of each host, one and more.
         start: Start of the hour, UTC.
     """
-    hosts, order = _by_host(rows)
+    hosts, ranks = ranked(rows, "host_id")
+    order = np.argsort(ranks, kind="stable")
     by_resource = [statistics(rows[name].to_numpy()[order].reshape(len(hosts), -1)) for name in RESOURCES]
     found: dict[str, Any] = {
         name: pa.array(_interleaved(by_resource, name), from_pandas=True) for name in (*STATISTICS, "samples")
@@ -98,14 +99,16 @@ def aggregate_hour(rows: pa.Table, start: dt.datetime) -> pa.Table:
     return pa.table([found[name] for name in SCHEMA.names], names=SCHEMA.names).cast(SCHEMA)
 
 
-def _by_host(rows: pa.Table) -> tuple[Any, Int64Array]:
-    """Return the hosts, sorted, and the places of the rows by host."""
-    encoded = rows["host_id"].combine_chunks()
-    names = np.array(encoded.dictionary.to_pylist(), dtype=object)
-    by_name = np.argsort(names)
-    ranks = np.empty(names.size, np.int64)
-    ranks[by_name] = np.arange(names.size)
-    return names[by_name], np.argsort(ranks[encoded.indices.to_numpy()], kind="stable")
+def ranked(rows: pa.Table, name: str) -> tuple[Any, Int64Array]:
+    """Return the texts of a column that is a dictionary, each once and sorted, and the place of each row's among them.
+
+    Args:
+        rows: The rows.
+        name: The column.
+    """
+    encoded = rows[name].combine_chunks()
+    texts, ranks = np.unique(np.array(encoded.dictionary.to_pylist(), dtype=object), return_inverse=True)
+    return texts, ranks[encoded.indices.to_numpy()]
 
 
 def _interleaved(by_resource: list[Statistics], name: str) -> Any:  # noqa: ANN401 values or counts

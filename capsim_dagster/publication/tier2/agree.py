@@ -10,12 +10,13 @@ from typing import Any, Final
 import duckdb
 
 from capsim_dagster.audits.report import Finding, Severity
-from capsim_dagster.publication.findings import claim, not_judged
-from capsim_dagster.publication.folder import read_local, read_published
-from capsim_dagster.publication.manifest import DATA_NAME, Manifest
+from capsim_dagster.publication.dataset.folder import read_published
+from capsim_dagster.publication.dataset.manifest import DATA_NAME
+from capsim_dagster.publication.dataset.verify import claim, not_judged
 from capsim_dagster.publication.tier2.columns import STATISTICS
-from capsim_dagster.publication.tier2.describe import HourManifest
-from capsim_dagster.publication.tier2.examine import MEAN_ROUNDING
+from capsim_dagster.publication.tier2.manifest import HourManifest
+from capsim_dagster.publication.tier2.rules import MEAN_ROUNDING
+from capsim_dagster.publication.tier3.manifest import DayManifest
 
 LINES_AT_ONCE: Final = 150_000
 """Samples of all resources that are aggregated at a time, unless an hour has more."""
@@ -46,7 +47,7 @@ def agreement(daily_folder: Path, hour_folders: Iterable[Path]) -> list[Finding]
         hour_folders: Folders of the day's hours.
     """
     folders = list(hour_folders)
-    day = read_local(daily_folder)
+    day = read_published(daily_folder, DayManifest)
     read = [(folder, read_published(folder, HourManifest)) for folder in folders]
     hours = [_Hour(folder, manifest) for folder, manifest in read if manifest is not None]
     broken = [str(folder) for folder, manifest in read if manifest is None]
@@ -64,7 +65,7 @@ def agreement(daily_folder: Path, hour_folders: Iterable[Path]) -> list[Finding]
     ]
 
 
-def _unmatched(day: Manifest, hours: Sequence[_Hour]) -> list[str]:
+def _unmatched(day: DayManifest, hours: Sequence[_Hour]) -> list[str]:
     """Return in words which hours one of the two lacks, or has twice."""
     present = set(day.hours.present)
     found = [hour.manifest.hour for hour in hours]
@@ -73,7 +74,7 @@ def _unmatched(day: Manifest, hours: Sequence[_Hour]) -> list[str]:
     return [*said, *(f"hour {hour:02d} is given twice" for hour in sorted(set(found)) if found.count(hour) > 1)]
 
 
-def _other_sources(day: Manifest, hours: Sequence[_Hour]) -> list[str]:
+def _other_sources(day: DayManifest, hours: Sequence[_Hour]) -> list[str]:
     of_day = {source.hour: source.hash for source in day.sources}
     return [
         f"hour {hour.manifest.hour:02d} is made of another file than the day"

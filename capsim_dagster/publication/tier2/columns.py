@@ -3,13 +3,11 @@
 from dataclasses import replace
 from typing import Final
 
-from capsim_dagster.publication.columns import PERCENT
+from capsim_dagster.publication.tier3.columns import PERCENT
 from capsim_dagster.schemas import Column, Resource, Type
 from capsim_dagster.schemas.arrow import arrow_schema
 from capsim_dagster.schemas.column import percentage
 
-DATASET: Final = "tier2_hourly"
-"""Name of the hourly dataset, and of its folder."""
 RESOURCES: Final = tuple(sorted(resource.value for resource in Resource))
 """In the order of the rows of a host."""
 STATISTICS: Final = ("mean", "p50", "p95", "max")

@@ -1,24 +1,29 @@
-"""Verifying a published hour: what its manifest and its rows must say; the rest is in `publication.findings`."""
+"""Verifying a published hour: what its rows must say; the rest is in `dataset.verify`."""
 
-import datetime as dt
 import re
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Final
 
-import polars as pl
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from capsim_dagster.audits.report import Finding, Findings
-from capsim_dagster.publication.describe import Provenance
-from capsim_dagster.publication.findings import claim, differing_columns, foreign_names, unreadable, verify_folder
-from capsim_dagster.publication.hour_files import HOUR_NUMBER, DayHour, source_path
-from capsim_dagster.publication.manifest import DATA_NAME, PRODUCER
-from capsim_dagster.publication.tally import SECONDS_PER_HOUR
-from capsim_dagster.publication.tier2.columns import DATASET, RESOURCES, SCHEMA
-from capsim_dagster.publication.tier2.describe import HourManifest, described_rows, footer_of, name_of
-from capsim_dagster.publication.tier2.examine import examine_rows
-from capsim_dagster.publication.untrusted import UNREADABLE, footer_text, opened, row_groups
+from capsim_dagster.errors import MAX_EXAMPLES
+from capsim_dagster.publication.dataset.rules import Judgement, Rows, claims_of
+from capsim_dagster.publication.dataset.untrusted import row_groups
+from capsim_dagster.publication.dataset.verify import claim, counted, verify
+from capsim_dagster.publication.hour_files import HOUR_NUMBER
+from capsim_dagster.publication.tier2.aggregate import ranked
+from capsim_dagster.publication.tier2.columns import KEY, RESOURCES
+from capsim_dagster.publication.tier2.manifest import HourManifest, described
+from capsim_dagster.publication.tier2.rules import AGGREGATE_RULES
+from capsim_dagster.simulation.samples import Int64Array
+
+_UNIQUE, _OF_HOST, _SORTED = "keys_are_unique", "each_host_has_one_row_a_resource", "rows_are_sorted"
+_BY_ROW: Final = (_UNIQUE, *claims_of(AGGREGATE_RULES))
+ROW_CLAIMS: Final = (*_BY_ROW, _OF_HOST, _SORTED)
+"""What is claimed of the rows."""
 
 
 def hour_folders(day_folder: Path) -> list[Path]:
@@ -33,87 +38,39 @@ def verify_hour(folder: Path) -> Findings:
     Args:
         folder: Where data.parquet and manifest.json lie.
     """
-
-    def rows(manifest: HourManifest, found: list[Finding]) -> int | None:
-        try:
-            with opened(folder / DATA_NAME, manifest.data) as file:
-                differing, footer = differing_columns(file.schema_arrow, SCHEMA), footer_text(file)
-                table = pa.concat_tables([SCHEMA.empty_table(), *([] if differing else row_groups(file))])
-        except UNREADABLE as error:
-            found.append(unreadable(error))
-            return None
-        found += [
-            claim("data_are_readable", []),
-            claim("columns_are_those_of_the_dataset", differing),
-            claim("footer_agrees_with_the_manifest", _footer_differs(footer, manifest)),
-        ]
-        if differing:
-            return None
-        frame = pl.from_arrow(table)
-        assert isinstance(frame, pl.DataFrame)  # noqa: S101 a table is no series
-        found += [*_counted(table, manifest), *examine_rows(frame, manifest)]
-        return int(table.num_rows)
-
-    return verify_folder(folder, HourManifest, "hour", lambda found: (_strangers(folder, found), _parts(found)), rows)
+    return verify(folder, HourManifest, _judge)
 
 
-def _strangers(folder: Path, manifest: HourManifest) -> list[str]:
-    """Return in words where the manifest speaks of another dataset, file or hour."""
-    hour = DayHour(manifest.day, manifest.hour)
-    said = foreign_names(manifest, DATASET)
-    place = folder.absolute()
-    if re.fullmatch(HOUR_NUMBER, place.name) and int(place.name) != hour.hour:
-        said.append(f"it is of hour {hour.hour:02d}, the folder of {place.name}")
-    if (day := _day_of(place.parent.name)) is not None and day != hour.day:
-        said.append(f"it is of {hour.day}, the folder of {day}")
-    return said
-
-
-def _day_of(name: str) -> dt.date | None:
-    try:
-        return dt.date.fromisoformat(name)
-    except ValueError:
-        return None
-
-
-def _parts(manifest: HourManifest) -> Mapping[str, bool]:
-    """Return what parts of the manifest say of each other, and whether it is true."""
-    hour, source = DayHour(manifest.day, manifest.hour), manifest.source
-    intervals = SECONDS_PER_HOUR / manifest.interval_s
-    return {
-        "the name is that of the hour": manifest.name == name_of(hour),
-        "the source is the file of the hour": source.hour == hour.hour
-        and source.path == source_path(hour.day, hour.hour)
-        and (source.bytes > 0 or not source.lines),
-        "every line of the source was a sample": source.lines == source.rows and not source.rejected,
-        "the source has a line a host and interval": source.rows == manifest.hosts * intervals,
-        "samples and gaps are the values of the source": manifest.samples + manifest.gaps
-        == source.rows * len(RESOURCES),
-        "there are four rows a host": manifest.rows == manifest.data.rows == manifest.hosts * len(RESOURCES),
-        "there is a host": manifest.hosts > 0,
-        "lines that are astray are lines": manifest.astray <= source.lines,
-    }
-
-
-def _footer_differs(footer: bytes, manifest: HourManifest) -> list[str]:
-    provenance = Provenance(manifest.seed, manifest.settings_hash, manifest.producer.version)
-    expected = footer_of(DayHour(manifest.day, manifest.hour), provenance)
-    if footer == expected.encode() and manifest.producer.name == PRODUCER:
-        return []
-    return [f"the footer says {footer.decode(errors='replace')}, the manifest {expected}"]
-
-
-def _counted(rows: pa.Table, manifest: HourManifest) -> list[Finding]:
-    """Return whether the manifest says what the rows show."""
-    samples = pc.sum(rows["samples"].cast(pa.int64())).as_py() or 0
-    facts = {
-        "rows": (manifest.rows, rows.num_rows),
-        "hosts": (manifest.hosts, pc.count_distinct(rows["host_id"]).as_py()),
-        "samples": (manifest.samples, samples),
-    }
-    said = [f"{name}: manifest {ours:,}, data {theirs:,}" for name, (ours, theirs) in facts.items() if ours != theirs]
-    described = [] if manifest.data.table == described_rows(rows) else ["columns, units or counts of nulls differ"]
-    return [
-        claim("counts_are_those_of_the_manifest", said),
-        claim("columns_are_described_as_they_are", described),
+def _judge(file: pq.ParquetFile, manifest: HourManifest) -> tuple[int, list[Finding]]:
+    table = pa.concat_tables([file.schema_arrow.empty_table(), *row_groups(file)])
+    rows, judgement = Rows(table), Judgement(_BY_ROW, KEY[:2])
+    hosts, resources = ranked(table, "host_id"), ranked(table, "resource")
+    order = np.lexsort((rows["ts"], resources[1], hosts[1]))
+    is_same = [np.diff(key[order]) == 0 for key in (hosts[1], resources[1], rows["ts"])]
+    is_repeated = np.zeros(order.size, np.bool_)
+    is_repeated[order[1:]] = np.all(is_same, axis=0)
+    judgement.add(_UNIQUE, rows, is_repeated)
+    judgement.judge(AGGREGATE_RULES, rows, manifest)
+    of_hosts = int(np.unique(hosts[1]).size)
+    samples = int(rows["samples"].sum(dtype=np.int64))
+    is_sorted = np.array_equal(order, np.arange(order.size))
+    return table.num_rows, [
+        *counted(manifest, described(table), rows=table.num_rows, hosts=of_hosts, samples=samples),
+        *judgement.findings(),
+        _one_row_a_resource(*hosts, *resources),
+        claim(_SORTED, [] if is_sorted else ["rows are not sorted by host and resource"]),
     ]
+
+
+def _one_row_a_resource(hosts: Any, of_host: Int64Array, resources: Any, of_resource: Int64Array) -> Finding:  # noqa: ANN401
+    """Return whether each host has just its rows; names, and the place of each row's among them."""
+    kinds = len(RESOURCES) + 1
+    known = [RESOURCES.index(name) if name in RESOURCES else len(RESOURCES) for name in resources]
+    kind = np.array(known, np.int64)[of_resource]
+    counts = np.bincount(of_host * kinds + kind, minlength=hosts.size * kinds).reshape(-1, kinds)
+    is_other = counts.any(axis=1) & (counts != [*[1] * len(RESOURCES), 0]).any(axis=1)
+    said = [
+        f"{hosts[host]}: {', '.join(sorted(resources[of_resource[of_host == host]]))}"
+        for host in np.flatnonzero(is_other)[:MAX_EXAMPLES]
+    ]
+    return claim(_OF_HOST, said, count=int(is_other.sum()))

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capsim_dagster.publication.hour_files import DayHour
-from capsim_dagster.publication.lines import LineRule, parse_lines
+from capsim_dagster.publication.lines import parse_lines
 from capsim_dagster.publication.tier2.aggregate import aggregate_hour, places, statistics
 from capsim_dagster.publication.tier2.columns import SCHEMA
+from capsim_dagster.publication.tier3.rules import LineRule
 from capsim_dagster.simulation.samples import p95_rank
 from capsim_dagster_tests.publication.days import DAY, Line, hour_lines, text_of
 from capsim_dagster_tests.publication.tier2.hours import HOUR

@@ -8,15 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from capsim_dagster.audits.report import Finding, Severity
-from capsim_dagster.publication.manifest import digest_of
+from capsim_dagster.publication.dataset.manifest import digest_of
 from capsim_dagster.publication.tier2 import agree
 from capsim_dagster.publication.tier2.agree import agreement
 from capsim_dagster.publication.tier2.verify import hour_folders
 from capsim_dagster_tests.publication import days
 from capsim_dagster_tests.publication.days import change_hour, hour_file, hour_lines, packed, text_of
-from capsim_dagster_tests.publication.test_verify import seal as seal_day
 from capsim_dagster_tests.publication.tier2.hours import export
 from capsim_dagster_tests.publication.tier2.test_verify import change_rows, seal
+from capsim_dagster_tests.publication.tier3.test_verify import seal as seal_day
 
 VALUES = "hours_are_what_the_samples_of_the_day_come_to"
 

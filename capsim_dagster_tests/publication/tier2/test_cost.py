@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from capsim_dagster_tests.publication.days import DAY, write_hour
-from capsim_dagster_tests.publication.test_cost import HOSTS, hour_text
+from capsim_dagster_tests.publication.tier3.test_cost import HOSTS, hour_text
 
 HOURS = 24
 EXPORT_CPU_S = 0.22
@@ -20,17 +20,17 @@ AGREEMENT_CPU_S = 2.0
 _CHILD = """
 import json, sys, time
 from pathlib import Path
-from capsim_dagster.publication.export import DailySite, export_day
+from capsim_dagster.publication.dataset.export import Site
+from capsim_dagster.publication.tier3.export import export_day
 from capsim_dagster.publication.hours import read_hour
 from capsim_dagster.publication.lines import parse_lines
 from capsim_dagster.publication.tier2.agree import agreement
-from capsim_dagster.publication.tier2.export import export_hour
-from capsim_dagster.publication.tier2.export import pending_hours
-from capsim_dagster.publication.tier2.export import HourlySite
+from capsim_dagster.publication.hour_files import DayHour
+from capsim_dagster.publication.tier2.export import export_hour, pending_hours
 from capsim_dagster.publication.tier2.verify import hour_folders, verify_hour
 from capsim_dagster_tests.publication.days import DAY, NOW, TODAY, provenance, settings_of
 root, hours = Path(sys.argv[1]), range(int(sys.argv[2]))
-site = HourlySite(root / "archive", root / "hourly", settings_of(5), provenance())
+site = Site(root / "archive", root / "hourly", settings_of(5), provenance())
 def cost(step):
     begin = time.process_time()
     done = step()
@@ -39,10 +39,10 @@ def read(hour):
     return parse_lines(read_hour(site.archive_root, DAY, hour)[1], hour, site.rule).rows.num_rows
 warm = read(0)
 reading, lines = cost(lambda: [read(hour) for hour in hours])
-exporting, done = cost(lambda: [export_hour(site, DAY, hour, now=NOW) for hour in hours])
+exporting, done = cost(lambda: [export_hour(site, DayHour(DAY, hour), now=NOW) for hour in hours])
 verifying, found = cost(lambda: [verify_hour(each.folder) for each in done])
 pending, none = cost(lambda: pending_hours(site, [DAY], now=NOW))
-day = export_day(DailySite(root / "archive", root / "output", settings_of(5), provenance()), DAY, today=TODAY)
+day = export_day(Site(root / "archive", root / "output", settings_of(5), provenance()), DAY, today=TODAY)
 agreeing, claims = cost(lambda: agreement(day.folder, hour_folders(site.folder(DAY))))
 print(json.dumps({
     "lines": sum(lines), "rows": sum(each.rows for each in found), "passed": all(each.passed for each in found),

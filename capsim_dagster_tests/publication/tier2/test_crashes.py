@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from capsim_dagster.errors import PublicationError
-from capsim_dagster.publication.folder import read_published
-from capsim_dagster.publication.tier2.describe import HourManifest
+from capsim_dagster.publication.dataset.folder import read_published
 from capsim_dagster.publication.tier2.export import pending_hours
+from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier2.verify import verify_hour
 from capsim_dagster_tests.child_process import kill, let_go, started
 from capsim_dagster_tests.publication.days import DAY, NOW, change_hour, files_in, names_in
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 KILLS: Final = 20
 EXPORT: Final = export_code("capsim_dagster_tests.publication.tier2.hours")
 EXPORT_UNTIL: Final = export_until_code(
-    "capsim_dagster_tests.publication.tier2.hours", "capsim_dagster.publication.tier2.export"
+    "capsim_dagster_tests.publication.tier2.hours", "capsim_dagster.publication.dataset.export"
 )
 
 

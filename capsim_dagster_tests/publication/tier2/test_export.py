@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from capsim_dagster.errors import PublicationError, StorageError
-from capsim_dagster.publication.folder import forget_manifest, read_published
-from capsim_dagster.publication.tier2 import export as export_module
+from capsim_dagster.publication.dataset import export as export_module
+from capsim_dagster.publication.dataset.folder import forget_manifest, read_published
+from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.tier2.columns import SCHEMA
-from capsim_dagster.publication.tier2.describe import HourManifest
 from capsim_dagster.publication.tier2.export import export_hour
+from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster_tests.publication.days import (
     DAY,
     NOW,
@@ -243,7 +244,7 @@ def test_the_interval_of_the_settings_is_that_of_the_samples(archive: Path) -> N
     hourly = replace(site(archive), archive=settings_of(15))
 
     with pytest.raises(PublicationError, match="interval_s is 1800, not 900"):
-        export_hour(hourly, DAY, HOUR, now=NOW)
+        export_hour(hourly, DayHour(DAY, HOUR), now=NOW)
 
 
 def test_of_two_exporters_at_once_one_wins_and_the_other_says_so(
@@ -293,10 +294,10 @@ def test_a_disk_that_refuses_leaves_the_last_good_hour(
     other_cpu(archive)
     before = files_in(hour)
 
-    def refuse(_path: Path, _content: bytes) -> int:
+    def refuse(_writer: pq.ParquetWriter, _table: object, **_options: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", refuse)
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", refuse)
     with pytest.raises(StorageError, match="No space left"):
         export(archive)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capsim_dagster.publication.manifest import digest_of, manifest_schema, parse_as
-from capsim_dagster.publication.tier2.describe import HourManifest
+from capsim_dagster.publication.dataset.manifest import digest_of, manifest_schema, parse_manifest
+from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster_tests.publication.days import NOW
-from capsim_dagster_tests.publication.test_manifest import example
+from capsim_dagster_tests.publication.tier3.test_manifest import example
 
 
 def test_the_shipped_schema_is_that_of_the_model() -> None:
@@ -49,7 +49,7 @@ def test_the_hash_is_that_of_the_text_with_zeros_in_its_place(hour: Path) -> Non
 
 
 def test_content_is_equal_whatever_the_time(hour: Path) -> None:
-    manifest = parse_as(HourManifest, (hour / "manifest.json").read_bytes(), "")
+    manifest = parse_manifest(HourManifest, (hour / "manifest.json").read_bytes(), "")
     other = manifest.model_copy(update={"created": NOW.replace(year=2030)}).sealed()
 
     assert other.content == manifest.content
@@ -65,5 +65,5 @@ def test_any_manifest_survives_writing_and_reading(seed: int, rows: int, hour: i
         {**fields, "hour": hour, "samples": 4, "gaps": 0, "sources": (source,)}
     ).sealed()
 
-    assert parse_as(HourManifest, manifest.text.encode(), "") == manifest
+    assert parse_manifest(HourManifest, manifest.text.encode(), "") == manifest
     assert manifest.is_sealed

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from capsim_dagster.errors import PublicationError
-from capsim_dagster.publication.manifest import parse_as
-from capsim_dagster.publication.tier2.describe import HourManifest
+from capsim_dagster.publication.dataset.manifest import parse_manifest
+from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier2.verify import verify_hour
 from capsim_dagster_tests.publication.mutating import FILES, MUTATIONS, mutations_missed
 
@@ -42,7 +42,7 @@ def test_a_flipped_bit_in_any_place_of_the_manifest_shows_in_the_manifest_alone(
         flipped = bytearray(whole)
         flipped[place] ^= 1 << (place % 8)
         try:
-            manifest = parse_as(HourManifest, bytes(flipped), "")
+            manifest = parse_manifest(HourManifest, bytes(flipped), "")
         except PublicationError:
             continue
         if manifest.is_sealed and manifest.text.encode() == flipped:

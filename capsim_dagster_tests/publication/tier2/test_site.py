@@ -3,24 +3,26 @@
 import datetime as dt
 from pathlib import Path
 
-from capsim_dagster.publication.export import site_of
+from capsim_dagster.publication.dataset.export import site_of
 from capsim_dagster.publication.hour_files import DayHour
-from capsim_dagster.publication.tier2.export import hourly_site_of, hours_of
+from capsim_dagster.publication.tier2.export import hours_of
+from capsim_dagster.publication.tier2.manifest import HourManifest
+from capsim_dagster.publication.tier3.manifest import DayManifest
 from capsim_dagster_tests.conftest import small_settings
 from capsim_dagster_tests.publication.days import DAY
 
 
 def test_hours_lie_in_the_data_directory_and_come_from_the_same_archive_as_days(tmp_path: Path) -> None:
     settings = small_settings(tmp_path)
-    hourly, daily = hourly_site_of(settings), site_of(settings)
+    hourly, daily = site_of(settings, HourManifest), site_of(settings, DayManifest)
 
-    assert hourly.hour_folder(DayHour(DAY, 7)) == tmp_path / "output" / "tier2_hourly" / "2026-01-15" / "07"
-    assert hourly.source(DayHour(DAY, 7)) == tmp_path / "archive" / "20260115" / "07.jsonl.gz"
+    assert hourly.output_root / DayHour(DAY, 7).place == tmp_path / "output" / "tier2_hourly" / "2026-01-15" / "07"
+    assert DayHour(DAY, 7).whole_path(hourly.archive_root) == tmp_path / "archive" / "20260115" / "07.jsonl.gz"
     assert (hourly.archive_root, hourly.provenance, hourly.rule) == (daily.archive_root, daily.provenance, daily.rule)
 
 
 def test_the_seed_of_the_settings_is_that_of_the_manifest(tmp_path: Path) -> None:
-    first, second = (hourly_site_of(small_settings(tmp_path, random_seed=seed)).provenance for seed in (1, 2))
+    first, second = (site_of(small_settings(tmp_path, random_seed=seed), HourManifest).provenance for seed in (1, 2))
 
     assert (first.seed, second.seed) == (1, 2)
     assert first.settings_hash != second.settings_hash

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from capsim_dagster.audits.report import Findings, Severity
-from capsim_dagster.publication.manifest import digest_of, parse_as
-from capsim_dagster.publication.tier2.describe import HourManifest
+from capsim_dagster.publication.dataset.manifest import digest_of, parse_manifest
+from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier2.verify import hour_folders, verify_hour
 from capsim_dagster_tests.publication.days import change_hour, hour_lines, text_of, write_hour
 from capsim_dagster_tests.publication.tier2.hours import HOUR, export
@@ -30,7 +30,7 @@ def seal(folder: Path, edit: JsonEdit) -> None:
     """Edit the manifest, and seal it again as its producer would."""
     content = json.loads((folder / "manifest.json").read_text())
     edit(content)
-    manifest = parse_as(HourManifest, json.dumps(content).encode(), "")
+    manifest = parse_manifest(HourManifest, json.dumps(content).encode(), "")
     (folder / "manifest.json").write_text(manifest.sealed().text)
 
 

@@ -1,22 +1,33 @@
-"""A published day goes to a store: its data first, and then, on condition that nobody else was there, its manifest.
+"""A published dataset goes to a store: its data first, and then, on condition that nobody else was there, its manifest.
 
-Data have a fixed name, so while a day is replaced a reader may see new data beside the old manifest for a moment; the
-verifier calls that an error, as it must. It stays only if the one who replaces is killed at that instant, until the day
+Data have a fixed name, so while one is replaced a reader may see new data beside the old manifest for a moment; the
+verifier calls that an error, as it must. It stays only if the one who replaces is killed at that instant, until it
 is uploaded again. Whoever wrote the data last sees to it that the manifest is theirs: each looks at the manifest, then
 makes sure that the data are its own, and then replaces just that manifest. Of data above `bucket.LARGE_BYTES` the
 store does not heed the condition.
 """
 
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic
 
-from capsim_dagster.errors import PublicationError, StorageError
-from capsim_dagster.publication.folder import read_local, write_manifest
-from capsim_dagster.publication.manifest import DATA_NAME, MANIFEST_NAME, Manifest, digest_of, parse_manifest
-from capsim_dagster.storage import Held, Store, sha256
+from capsim_dagster.errors import PublicationError, SettingsError, StorageError
+from capsim_dagster.publication.dataset.folder import read_published, write_manifest
+from capsim_dagster.publication.dataset.manifest import (
+    DATA_NAME,
+    MANIFEST_NAME,
+    AnyManifest,
+    digest_of,
+    parse_manifest,
+)
+from capsim_dagster.settings import Settings
+from capsim_dagster.storage import Held, Store, bucket_of, sha256
+from capsim_dagster.storage.credentials import stored_credentials
 
 _ATTEMPTS: Final = 10
 """So often may others replace the manifest while this one's data are there: each of them ran to its end."""
@@ -32,23 +43,23 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Uploaded:
-    """A day in a store.
+class Uploaded(Generic[AnyManifest]):
+    """A dataset in a store.
 
     Attributes:
-        url: Folder of the day.
+        url: Its folder.
         outcome: What was done: the first upload, nothing, data put beside their manifest again, or another content.
         manifest: The manifest that is there.
     """
 
     url: str
     outcome: Outcome
-    manifest: Manifest
+    manifest: AnyManifest
 
 
 @dataclass(frozen=True)
-class _There:
-    """The manifest of a day in a store.
+class _There(Generic[AnyManifest]):
+    """The manifest of a dataset in a store.
 
     Attributes:
         held: Which version it is.
@@ -58,12 +69,12 @@ class _There:
 
     held: Held
     digest: str
-    manifest: Manifest | None
+    manifest: AnyManifest | None
 
 
 @dataclass(frozen=True)
-class _Upload:
-    """A day on its way.
+class _Upload(Generic[AnyManifest]):
+    """A dataset on its way.
 
     Attributes:
         folder: Where it lies on disk.
@@ -74,7 +85,7 @@ class _Upload:
     """
 
     folder: Path
-    manifest: Manifest
+    manifest: AnyManifest
     store: Store
     prefix: str
     may_replace: bool
@@ -91,7 +102,7 @@ class _Upload:
     def url(self) -> str:
         return self.store.url(self.prefix)
 
-    def there(self) -> _There | None:
+    def there(self) -> _There[AnyManifest] | None:
         """Return the manifest in the store; None = there is none.
 
         It is looked at before it is read: where it changes in between, replacing what was looked at fails.
@@ -102,13 +113,13 @@ class _Upload:
         with self.store.reading(self.manifest_key) as path:
             content = path.read_bytes()
         try:
-            found = parse_manifest(content, self.store.url(self.manifest_key))
+            found = parse_manifest(type(self.manifest), content, self.store.url(self.manifest_key))
         except PublicationError:
             return _There(held, digest_of(content), None)
         is_whole = found.is_sealed and found.text.encode() == content
         return _There(held, digest_of(content), found if is_whole else None)
 
-    def is_ours(self, there: _There | None) -> bool:
+    def is_ours(self, there: _There[AnyManifest] | None) -> bool:
         """Whether a manifest says what this one's does."""
         found = there.manifest if there else None
         return found is not None and found.content == self.manifest.content
@@ -124,34 +135,38 @@ class _Upload:
             return f"sha256:{sha256(path)}" == data.hash
 
 
-def upload_day(folder: Path, store: Store, prefix: str, *, replace: bool = False) -> Uploaded:
-    """Put a published day into a store.
+def upload(
+    folder: Path, form: type[AnyManifest], store: Store, prefix: str, *, replace: bool = False
+) -> Uploaded[AnyManifest]:
+    """Put a published dataset into a store.
 
     Args:
         folder: Where it lies on disk.
+        form: What its manifest says.
         store: Where it goes.
-        prefix: Folder of the dataset there; the day gets a folder YYYY-MM-DD in it.
-        replace: Whether other content of the day, and data whose manifest never came, may be replaced.
+        prefix: Folder of all days or hours there; it lies in that as on disk.
+        replace: Whether other content of it, and data whose manifest never came, may be replaced.
 
     Raises:
-        PublicationError: If the day on disk is not whole, other content is published, or another uploader was faster.
+        PublicationError: If it is not whole on disk, other content is published, or another uploader was faster.
         StorageError: If the store cannot be reached, read or written.
     """
-    manifest = read_local(folder)
+    manifest = read_published(folder, form)
     if manifest is None:
         raise PublicationError(
-            f"{folder} holds no published day: its manifest is missing, or its files are not as they were written",
-            remedy="publish the day again (capsim tier3 export), and then upload it",
+            f"{folder} holds no published {form.UNIT}: its manifest is missing, or its files are not as they were"
+            " written",
+            remedy=f"publish it again (capsim {form.DATASET.partition('_')[0]} export), and then upload it",
         )
-    upload = _Upload(folder, manifest, store, f"{prefix}/{manifest.day}", replace)
-    there = upload.there()
-    if there is not None and not upload.is_ours(there) and not replace:
-        raise _other_content(upload, there)
-    has_sent = _send_data(upload, published=upload.is_ours(there))
-    return _send_manifest(upload, has_sent=has_sent)
+    way = _Upload(folder, manifest, store, f"{prefix}/{manifest.place}", replace)
+    there = way.there()
+    if there is not None and not way.is_ours(there) and not replace:
+        raise _other_content(way, there)
+    has_sent = _send_data(way, published=way.is_ours(there))
+    return _send_manifest(way, has_sent=has_sent)
 
 
-def _send_data(upload: _Upload, *, published: bool) -> bool:
+def _send_data(upload: _Upload[AnyManifest], *, published: bool) -> bool:
     """Put the data, unless they are there; return whether they had to be sent.
 
     Raises:
@@ -170,7 +185,7 @@ def _send_data(upload: _Upload, *, published: bool) -> bool:
     return True
 
 
-def _send_manifest(upload: _Upload, *, has_sent: bool) -> Uploaded:
+def _send_manifest(upload: _Upload[AnyManifest], *, has_sent: bool) -> Uploaded[AnyManifest]:
     """Put the manifest, after others' if they come in between, as long as the data are this one's.
 
     Raises:
@@ -190,11 +205,11 @@ def _send_manifest(upload: _Upload, *, has_sent: bool) -> Uploaded:
     raise _overtaken(upload)
 
 
-def _superseding(manifest: Manifest, there: _There | None) -> Manifest:
+def _superseding(manifest: AnyManifest, there: _There[AnyManifest] | None) -> AnyManifest:
     return manifest.model_copy(update={"supersedes": there.digest if there else None}).sealed()
 
 
-def _is_placed(upload: _Upload, manifest: Manifest, there: _There | None) -> bool:
+def _is_placed(upload: _Upload[AnyManifest], manifest: AnyManifest, there: _There[AnyManifest] | None) -> bool:
     """Put a manifest in the place of the one that was there; return whether no other one was faster."""
     with tempfile.TemporaryDirectory(prefix="capsim-") as folder:
         write_manifest(Path(folder), manifest)
@@ -212,7 +227,7 @@ def _is_placed(upload: _Upload, manifest: Manifest, there: _There | None) -> boo
     return True
 
 
-def _other_content(upload: _Upload, there: _There) -> PublicationError:
+def _other_content(upload: _Upload[AnyManifest], there: _There[AnyManifest]) -> PublicationError:
     what = f"made {there.manifest.created:%Y-%m-%d %H:%M} UTC" if there.manifest else "whose manifest is damaged"
     return PublicationError(
         f"{upload.url} is published with other content, {what}; nothing of it was changed",
@@ -220,8 +235,48 @@ def _other_content(upload: _Upload, there: _There) -> PublicationError:
     )
 
 
-def _overtaken(upload: _Upload) -> PublicationError:
+def _overtaken(upload: _Upload[AnyManifest]) -> PublicationError:
     return PublicationError(
         f"{upload.url}: another uploader replaced the data meanwhile; its manifest follows",
         remedy="let one uploader run at a time, and run this again with --replace if this content is the one to keep",
     )
+
+
+def destination_of(settings: Settings) -> Store:
+    """Return the bucket for published datasets: the one of the settings, else the one that credentials are stored for.
+
+    Raises:
+        SettingsError: If there is none.
+        StorageError: If what is stored cannot be read.
+    """
+    name = settings.storage.bucket_name
+    if name is None and (stored := stored_credentials()) is not None:
+        name = stored.bucket
+    if name is None:
+        raise SettingsError(
+            "there is no bucket to publish to: storage.bucket_name is not set, and no credentials are stored",
+            remedy="run capsim tier3 configure, or set storage.bucket_name",
+        )
+    return bucket_of(settings, name)
+
+
+@contextmanager
+def fetched(store: Store, prefix: str) -> Iterator[Path]:
+    """Yield a temporary folder with those files of a published dataset that the store has.
+
+    Args:
+        store: Where it is published.
+        prefix: Its folder there; the temporary one has its place and name.
+
+    Raises:
+        StorageError: If the store cannot be read.
+    """
+    with tempfile.TemporaryDirectory(prefix="capsim-") as root:
+        folder = Path(root, prefix)
+        folder.mkdir(parents=True)
+        for name in (MANIFEST_NAME, DATA_NAME):
+            key = f"{prefix}/{name}"
+            if store.look(key) is not None:
+                with store.reading(key) as path:
+                    shutil.copyfile(path, folder / name)
+        yield folder

@@ -7,15 +7,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from capsim_dagster.errors import PublicationError
-from capsim_dagster.publication.manifest import (
+from capsim_dagster.publication.dataset.manifest import (
     DATA_NAME,
     MANIFEST_NAME,
     MOST_BYTES,
     AnyManifest,
     DataFile,
     Manifest,
-    SealedManifest,
-    parse_as,
+    parse_manifest,
 )
 from capsim_dagster.storage import atomic_path, local_disk, sha256
 from capsim_dagster.storage.files import sync
@@ -60,21 +59,16 @@ def _hold(descriptor: int, folder: Path) -> None:
         )
 
 
-def read_local(folder: Path) -> Manifest | None:
-    """Return the manifest of a day's folder; None = there is none that its data file and its own hash bear out."""
-    return read_published(folder, Manifest)
-
-
-def read_published(folder: Path, model: type[AnyManifest]) -> AnyManifest | None:
+def read_published(folder: Path, form: type[AnyManifest]) -> AnyManifest | None:
     """Return the manifest of a folder; None = there is none that its data file and its own hash bear out.
 
     Args:
         folder: Where data.parquet and manifest.json lie.
-        model: The form of its manifest.
+        form: What its manifest says.
     """
     try:
         content = manifest_text(folder) or b""
-        manifest = parse_as(model, content, str(folder / MANIFEST_NAME))
+        manifest = parse_manifest(form, content, str(folder / MANIFEST_NAME))
         is_whole = content == manifest.text.encode() and manifest.is_sealed
         is_whole = is_whole and has_size(folder / DATA_NAME, manifest.data)
         digest = sha256(folder / DATA_NAME) if is_whole else ""
@@ -107,7 +101,7 @@ def forget_manifest(folder: Path) -> None:
     sync(folder)
 
 
-def write_manifest(folder: Path, manifest: SealedManifest) -> None:
+def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, whole or not at all."""
     with atomic_path(folder / MANIFEST_NAME) as temporary:
         temporary.write_bytes(manifest.text.encode())

@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 import pytest
 
-from capsim_dagster.publication.export import fetched_day
-from capsim_dagster.publication.folder import read_local
-from capsim_dagster.publication.upload import Outcome, upload_day
-from capsim_dagster.publication.verify import verify_dataset
+from capsim_dagster.publication.dataset.folder import read_published
+from capsim_dagster.publication.dataset.upload import Outcome, fetched, upload
+from capsim_dagster.publication.tier3.manifest import DayManifest
+from capsim_dagster.publication.tier3.verify import verify_dataset
 from capsim_dagster.storage.bucket import Bucket
 from capsim_dagster_tests.child_process import READY, kill, let_go, started
 from capsim_dagster_tests.publication.days import DAY, change_hour, export, files_in, names_in
@@ -21,14 +21,17 @@ pytestmark = pytest.mark.slow
 
 KILLS: Final = 20
 EXPORT: Final = export_code("capsim_dagster_tests.publication.days")
-EXPORT_UNTIL: Final = export_until_code("capsim_dagster_tests.publication.days", "capsim_dagster.publication.export")
+EXPORT_UNTIL: Final = export_until_code(
+    "capsim_dagster_tests.publication.days", "capsim_dagster.publication.dataset.export"
+)
 UPLOAD: Final = f"""
 from pathlib import Path
-from capsim_dagster.publication.upload import upload_day
+from capsim_dagster.publication.dataset.upload import upload
+from capsim_dagster.publication.tier3.manifest import DayManifest
 from capsim_dagster.storage.bucket import Bucket
 from capsim_dagster.storage.connection import Connection
 {READY}
-upload_day(Path(sys.argv[1]), Bucket(Connection(sys.argv[2], endpoint_url=sys.argv[3])), sys.argv[4])
+upload(Path(sys.argv[1]), DayManifest, Bucket(Connection(sys.argv[2], endpoint_url=sys.argv[3])), sys.argv[4])
 print("done", flush=True)
 """
 
@@ -86,7 +89,7 @@ def test_an_export_that_is_killed_just_before_or_after_a_step_is_completed_by_a_
 
     # The old manifest stands until it is forgotten, the new one from when it is written.
     assert has_manifest == ((step, is_done) in {("forget_manifest", False), ("write_manifest", True)})
-    assert (read_local(published) is not None) == has_manifest
+    assert (read_published(published, DayManifest) is not None) == has_manifest
     export(root)
     assert verify_dataset(published).passed
     assert names_in(published) == ["data.parquet", "manifest.json"]
@@ -102,11 +105,11 @@ def test_an_upload_that_is_killed_leaves_no_manifest_without_its_data_and_a_re_r
     for number, instant in enumerate(draw.uniform(0, 1.1 * longest, KILLS)):
         prefix = f"killed/{number}"
         kill_after(instant, UPLOAD, published, name, s3_endpoint, prefix)
-        with fetched_day(bucket, f"{prefix}/{DAY}") as folder:
+        with fetched(bucket, f"{prefix}/{DAY}") as folder:
             left.add(len(names_in(folder)))
-            assert read_local(folder) is not None or "manifest.json" not in names_in(folder)
-        assert upload_day(published, bucket, prefix).outcome in (Outcome.PUBLISHED, Outcome.UNCHANGED)
-        with fetched_day(bucket, f"{prefix}/{DAY}") as folder:
+            assert read_published(folder, DayManifest) is not None or "manifest.json" not in names_in(folder)
+        assert upload(published, DayManifest, bucket, prefix).outcome in (Outcome.PUBLISHED, Outcome.UNCHANGED)
+        with fetched(bucket, f"{prefix}/{DAY}") as folder:
             assert verify_dataset(folder).passed
 
     assert 0 in left

@@ -10,13 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from capsim_dagster.publication.columns import COLUMNS
+from capsim_dagster.publication.dataset.rules import MICROS, BoolArray
+from capsim_dagster.publication.tier3.columns import COLUMNS
 
 Int64Array = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
 
 SECONDS_PER_HOUR: Final = 3_600
-_MICROS: Final = 1_000_000
 _TIME_BITS: Final = 34
 """Bits of a key that hold the time [s since 1970]: enough until 2514."""
 
@@ -140,5 +139,5 @@ class DayTally:
 def seconds_of(rows: pa.Table) -> Int64Array:
     """Return the timestamps of rows [s since 1970], shape `(rows,)`."""
     micros: Any = rows["ts"].cast(pa.int64()).to_numpy()
-    seconds: Int64Array = micros // _MICROS
+    seconds: Int64Array = micros // MICROS
     return seconds

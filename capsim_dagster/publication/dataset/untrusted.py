@@ -4,17 +4,16 @@ Arrow and polars trust what they read: text that is no UTF-8, times beyond the c
 kilobyte end in a crash, or in all of the memory. What passes here can be judged row by row.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from capsim_dagster.publication.manifest import PRODUCER, DataFile
+from capsim_dagster.publication.dataset.manifest import PRODUCER, DataFile
 
 MOST_ROWS_AT_ONCE: Final = 4_000_000
 """Rows of a row group, which is read at once: an hour of 300,000 hosts at five minutes, and about 1 GiB."""
@@ -76,15 +75,6 @@ def footer_text(file: pq.ParquetFile) -> bytes:
     """Return what the footer says of the dataset; empty = nothing."""
     found: bytes = (file.metadata.metadata or {}).get(PRODUCER.encode(), b"")
     return found
-
-
-def footer_facts(file: pq.ParquetFile) -> dict[str, Any]:
-    """Return what the footer says of the dataset, by name; empty = nothing that can be read."""
-    try:
-        found = json.loads(footer_text(file))
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def row_groups(file: pq.ParquetFile) -> Iterator[pa.Table]:

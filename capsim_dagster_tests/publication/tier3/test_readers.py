@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from capsim_dagster.publication.columns import SCHEMA
+from capsim_dagster.publication.tier3.columns import SCHEMA
 from capsim_dagster_tests.publication.days import ROWS
 
 NUMBERS = ("cpu", "memory", "disk", "network", "net_in_mbps", "net_out_mbps")

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from capsim_dagster.publication.folder import read_local
+from capsim_dagster.publication.dataset.folder import read_published
 from capsim_dagster.publication.tier2.verify import verify_hour
-from capsim_dagster.publication.verify import verify_dataset
+from capsim_dagster.publication.tier3.manifest import DayManifest
+from capsim_dagster.publication.tier3.verify import verify_dataset
 from capsim_dagster_tests.publication.hostile import PLACES, reseal, seal, unreported
 from capsim_dagster_tests.publication.tier2.conftest import _built_hour, archive, hour
 
@@ -114,4 +115,4 @@ def test_data_that_are_no_file_are_not_read_for_ever_where_a_manifest_vouches_fo
 ) -> None:
     PLACES[place](published / "data.parquet")
 
-    assert read_local(published) is None
+    assert read_published(published, DayManifest) is None

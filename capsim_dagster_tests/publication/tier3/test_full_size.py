@@ -9,7 +9,8 @@ from typing import Final
 
 import pytest
 
-from capsim_dagster.publication.manifest import Manifest, parse_manifest
+from capsim_dagster.publication.dataset.manifest import parse_manifest
+from capsim_dagster.publication.tier3.manifest import DayManifest
 from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.publication.days import DAY
 from capsim_dagster_tests.s3_servers import s3_client
@@ -43,8 +44,8 @@ class Site:
         return self.data_dir / "output" / "tier3_daily" / str(DAY)
 
     @property
-    def manifest(self) -> Manifest:
-        return parse_manifest((self.published / "manifest.json").read_bytes(), "")
+    def manifest(self) -> DayManifest:
+        return parse_manifest(DayManifest, (self.published / "manifest.json").read_bytes(), "")
 
     def run(self, *arguments: str, has_data_dir: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command as a process of its own."""

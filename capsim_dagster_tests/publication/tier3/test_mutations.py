@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from capsim_dagster.errors import PublicationError
-from capsim_dagster.publication.manifest import parse_manifest
-from capsim_dagster.publication.verify import verify_dataset
+from capsim_dagster.publication.dataset.manifest import parse_manifest
+from capsim_dagster.publication.tier3.manifest import DayManifest
+from capsim_dagster.publication.tier3.verify import verify_dataset
 from capsim_dagster_tests.publication.mutating import FILES, MUTATIONS, mutations_missed
 
 
@@ -27,7 +28,7 @@ def test_a_flipped_bit_in_any_place_of_the_manifest_shows_in_the_manifest_alone(
         flipped = bytearray(whole)
         flipped[place] ^= 1 << (place // 5 % 8)
         try:
-            manifest = parse_manifest(bytes(flipped), "")
+            manifest = parse_manifest(DayManifest, bytes(flipped), "")
         except PublicationError:
             continue
         if manifest.is_sealed and manifest.text.encode() == flipped:

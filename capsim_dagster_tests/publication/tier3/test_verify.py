@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from capsim_dagster.audits.report import Findings, Severity
-from capsim_dagster.publication.manifest import Manifest, digest_of, parse_manifest
-from capsim_dagster.publication.verify import verify_dataset
+from capsim_dagster.publication.dataset.manifest import digest_of, parse_manifest
+from capsim_dagster.publication.tier3.manifest import DayManifest
+from capsim_dagster.publication.tier3.verify import verify_dataset
 from capsim_dagster_tests.publication.days import DAY, HOSTS, ROWS, SLOTS, change_hour, export, hour_file, line
 
 
@@ -31,15 +32,15 @@ def failed(result: Findings, severity: Severity = Severity.ERROR) -> set[str]:
     return {each.claim for each in result.against if each.severity is severity}
 
 
-def manifest_of(folder: Path) -> Manifest:
-    return parse_manifest((folder / "manifest.json").read_bytes(), "")
+def manifest_of(folder: Path) -> DayManifest:
+    return parse_manifest(DayManifest, (folder / "manifest.json").read_bytes(), "")
 
 
 def seal(folder: Path, edit: JsonEdit) -> None:
     """Edit the manifest, and seal it again as its producer would."""
     content = json.loads((folder / "manifest.json").read_text())
     edit(content)
-    manifest = parse_manifest(json.dumps(content).encode(), "")
+    manifest = parse_manifest(DayManifest, json.dumps(content).encode(), "")
     (folder / "manifest.json").write_text(manifest.sealed().text)
 
 

@@ -8,7 +8,7 @@ import frictionless
 import pytest
 
 from capsim_dagster.publication.tier2.verify import verify_hour
-from capsim_dagster.publication.verify import verify_dataset
+from capsim_dagster.publication.tier3.verify import verify_dataset
 from capsim_dagster_tests.publication.days import export
 from capsim_dagster_tests.publication.hostile import seal
 from capsim_dagster_tests.publication.tier2.conftest import _built_hour, archive, hour

@@ -12,9 +12,10 @@ import pytest
 
 from capsim_dagster.audits.report import Severity
 from capsim_dagster.errors import MasterError
-from capsim_dagster.publication.manifest import Manifest, parse_manifest
-from capsim_dagster.publication.parity import master_p95, p95_problems, unlike_master, with_finding
-from capsim_dagster.publication.verify import verify_dataset
+from capsim_dagster.publication.dataset.manifest import parse_manifest
+from capsim_dagster.publication.tier3.manifest import DayManifest
+from capsim_dagster.publication.tier3.parity import master_p95, p95_problems, unlike_master, with_finding
+from capsim_dagster.publication.tier3.verify import verify_dataset
 from capsim_dagster.simulated.master import write_master
 from capsim_dagster_tests.conftest import inventory, small_settings
 from capsim_dagster_tests.publication.days import DAY, HOSTS
@@ -40,8 +41,8 @@ def master(shared_master: Path, tmp_path: Path) -> Path:
     return Path(shutil.copyfile(shared_master, tmp_path / "master.parquet"))
 
 
-def manifest_of(published: Path, **changes: object) -> Manifest:
-    return parse_manifest((published / "manifest.json").read_bytes(), "").model_copy(update=changes)
+def manifest_of(published: Path, **changes: object) -> DayManifest:
+    return parse_manifest(DayManifest, (published / "manifest.json").read_bytes(), "").model_copy(update=changes)
 
 
 @pytest.mark.parametrize("day", [START, dt.date(2025, 12, 31), DAY, END])

@@ -19,11 +19,12 @@ _CHILD = """
 import json, sys, time
 from pathlib import Path
 from capsim_dagster.cli.measure import peak_rss_mib
-from capsim_dagster.publication.export import DailySite, export_day
-from capsim_dagster.publication.verify import verify_dataset
+from capsim_dagster.publication.dataset.export import Site
+from capsim_dagster.publication.tier3.export import export_day
+from capsim_dagster.publication.tier3.verify import verify_dataset
 from capsim_dagster_tests.publication.days import DAY, TODAY, provenance, settings_of
 root, begin = Path(sys.argv[1]), time.process_time()
-site = DailySite(root / "archive", root / "output", settings_of(5), provenance())
+site = Site(root / "archive", root / "output", settings_of(5), provenance())
 done = export_day(site, DAY, today=TODAY)
 exported = time.process_time()
 found = verify_dataset(done.folder, max_null_share=0.1)

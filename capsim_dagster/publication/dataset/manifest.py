@@ -8,8 +8,10 @@ here, but sources, time and digests of other systems need a copy of the manifest
 import datetime as dt
 import hashlib
 import json
-from abc import abstractmethod
-from typing import Annotated, Any, Final, Literal, Self, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
 from pydantic import (
     AwareDatetime,
@@ -22,13 +24,17 @@ from pydantic import (
 )
 
 from capsim_dagster.errors import PublicationError
+from capsim_dagster.publication.hour_files import source_path
+from capsim_dagster.schemas import Column
+from capsim_dagster.storage import sha256
 
 MANIFEST_NAME: Final = "manifest.json"
 DATA_NAME: Final = "data.parquet"
 DATA_RESOURCE: Final = "data"
 """Name of that file as a resource of the package."""
 PRODUCER: Final = "capsim"
-PROFILE: Final = "https://datapackage.org/profiles/2.0/datapackage.json"
+_PROFILE: Final = "https://datapackage.org/profiles/2.0/datapackage.json"
+_RATIO_DECIMALS: Final = 6
 _JSON_SCHEMA: Final = "https://json-schema.org/draft/2020-12/schema"
 UNSEALED: Final = "sha256:" + "0" * 64
 MOST_BYTES: Final = 4 << 20
@@ -42,7 +48,9 @@ Hour = Annotated[int, Field(ge=0, le=23, description="Hour of the day, UTC.")]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of a manifest."""
+
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
@@ -54,7 +62,7 @@ class _Part(BaseModel):
     )
 
 
-class Constraints(_Part):
+class Constraints(Part):
     """What every value of a column keeps to."""
 
     required: bool = Field(description="Whether no value is missing.")
@@ -67,7 +75,7 @@ class Constraints(_Part):
         return {name: value for name, value in serialize(self).items() if name in self.model_fields_set}
 
 
-class FieldFacts(_Part):
+class FieldFacts(Part):
     """A column, and how many of its values are missing."""
 
     name: str = Field(description="Name of the column.")
@@ -79,14 +87,14 @@ class FieldFacts(_Part):
     null_ratio: float = Field(ge=0, le=1, description="Their share of all rows, six decimals.")
 
 
-class TableSchema(_Part):
+class TableSchema(Part):
     """The columns of a resource."""
 
     fields: tuple[FieldFacts, ...] = Field(description="The columns in the order of the file.")
     primary_key: tuple[str, ...] = Field(alias="primaryKey", description="Columns that tell any two rows apart.")
 
 
-class DataFile(_Part):
+class DataFile(Part):
     """A file of the dataset."""
 
     name: str = Field(description="Name of the resource.")
@@ -99,7 +107,7 @@ class DataFile(_Part):
     table: TableSchema = Field(alias="schema", description="Its columns.")
 
 
-class SourceFile(_Part):
+class SourceFile(Part):
     """A file of the archive; lines = rows + rejected."""
 
     path: str = Field(description="Where it lies below the root of the archive.")
@@ -111,30 +119,34 @@ class SourceFile(_Part):
     rejected: Count = Field(description="Lines that are no samples, or repeat one.")
 
 
-class AbsentHour(_Part):
-    """An hour of which nothing is in the dataset."""
-
-    hour: Hour = Field(description="The hour, UTC.")
-    state: str = Field(description="Why: missing, open, empty, truncated or damaged.")
-
-
-class Hours(_Part):
-    """Which hours of the day are in the dataset."""
-
-    present: tuple[Hour, ...] = Field(description="Hours whose file was whole.")
-    partial: tuple[Hour, ...] = Field(description="Those of them that lack samples of some host.")
-    missing: tuple[AbsentHour, ...] = Field(description="The other hours.")
-
-
-class Producer(_Part):
+class Producer(Part):
     """What made the dataset."""
 
     name: str = Field(description="Name of the program.")
     version: str = Field(description="Its version.")
 
 
-class SealedManifest(_Part):
-    """What manifests of all datasets have in common: one form of the text, and a hash that covers it."""
+@dataclass(frozen=True)
+class Provenance:
+    """What decides the values of a dataset.
+
+    Attributes:
+        seed: Seed of the fleet.
+        settings_hash: 16 hex digits over every setting that decides a value.
+        version: Version of capsim.
+        start: First day of the fleet's window; None = not known.
+        producer: Name of the program.
+    """
+
+    seed: int
+    settings_hash: str
+    version: str
+    start: dt.date | None = None
+    producer: str = PRODUCER
+
+
+class Head(Part):
+    """What every manifest begins with."""
 
     profile: Literal["https://datapackage.org/profiles/2.0/datapackage.json"] = Field(
         alias="$schema", description="The profile whose names are used."
@@ -144,10 +156,70 @@ class SealedManifest(_Part):
     dataset: str = Field(pattern=r"^[a-z0-9_]+$", description="Which dataset, e.g. tier3_daily.")
     day: dt.date = Field(description="Day of the archive's folder, UTC.")
 
+
+class Manifest(Head):
+    """What manifests of all datasets have in common: one form of the text, and a hash that covers it.
+
+    Those of a tier have a second base with what they say in between: the fields of the last base come first in the
+    text, so these end it.
+    """
+
+    DATASET: ClassVar[str]
+    """Name of the dataset, and of its folder."""
+    UNIT: ClassVar[str]
+    """What each folder of it is of."""
+    COLUMNS: ClassVar[Sequence[Column]]
+    """In the order of the file."""
+    KEY: ClassVar[Sequence[str]]
+    """No two rows have the same."""
+
+    resources: tuple[DataFile, ...] = Field(min_length=1, max_length=1, description="The files of the dataset.")
+    sources: tuple[SourceFile, ...] = Field(description="The files of the archive that it was made of, by hour.")
+    producer: Producer = Field(description="What made it.")
+    settings_hash: str = Field(pattern=r"^[0-9a-f]{16}$", description="Hash of every setting that decides a value.")
+    seed: Count = Field(description="Seed of the simulated fleet.")
+    created: AwareDatetime = Field(description="When it was made, UTC.")
+    supersedes: Digest | None = Field(
+        default=None, description="SHA-256 of the manifest that was published before with other content."
+    )
+    hash: Digest = Field(default=UNSEALED, description="SHA-256 of this text with 64 zeros in this place.")
+
     @property
-    @abstractmethod
     def data(self) -> DataFile:
         """The file with the rows."""
+        return self.resources[0]
+
+    @property
+    def time(self) -> dict[str, str | int]:
+        """What it is of, as footers say it."""
+        return {"day": str(self.day)}
+
+    @property
+    def place(self) -> str:
+        """Where its folder lies below that of the dataset, on disk and in a bucket."""
+        return str(self.day)
+
+    @property
+    def right_name(self) -> str:
+        """The name that it must have."""
+        return f"{PRODUCER}-{self.DATASET}-{self.place.replace('/', '-')}"
+
+    @property
+    def footer(self) -> str:
+        """What the footer of the file with the rows must say."""
+        made_by = Provenance(self.seed, self.settings_hash, self.producer.version, producer=self.producer.name)
+        return self.footer_of(made_by, **self.time)
+
+    def contradictions(self) -> Mapping[str, bool]:
+        """Return what its parts say of each other, and whether it is true."""
+        return {
+            f"the name is that of the {self.UNIT}": self.name == self.right_name,
+            "each source is the file of its hour": all(s.path == source_path(self.day, s.hour) for s in self.sources),
+            "sources with lines have bytes": all(s.bytes > 0 for s in self.sources if s.lines),
+            "lines of each source are its rows and its rejected lines": all(
+                s.lines == s.rows + s.rejected for s in self.sources
+            ),
+        }
 
     @property
     def text(self) -> str:
@@ -164,44 +236,88 @@ class SealedManifest(_Part):
         """Whether the hash is that of the rest."""
         return self == self.sealed()
 
-    @property
-    def seal(self) -> str:
-        """The hash that it bears."""
-        return str(self.model_dump(include={"hash"})["hash"])
-
     def sealed(self) -> Self:
         """Return it with the hash of the rest."""
         open_ = self.model_copy(update={"hash": UNSEALED})
         return open_.model_copy(update={"hash": digest_of(open_.text.encode())})
 
+    @classmethod
+    def footer_of(cls, provenance: Provenance, **time: str | int) -> str:
+        """Return what the footer of a file with rows says.
 
-class Manifest(SealedManifest):
-    """Everything that is said of a published dataset."""
+        Args:
+            provenance: What decides its values.
+            time: What it is of.
+        """
+        facts = {"dataset": cls.DATASET, **time, "seed": provenance.seed, "settings_hash": provenance.settings_hash}
+        return json.dumps(facts | {"producer": provenance.producer, "version": provenance.version}, sort_keys=True)
 
-    complete: bool = Field(description="Whether all hours are there, with one row a host and interval.")
-    hours: Hours = Field(description="Which hours are in it.")
-    rows: Count = Field(description="Rows of the dataset.")
-    rejected: Count = Field(description="Lines of the sources that became no rows.")
-    hosts: Count = Field(description="Hosts with at least one row.")
-    interval_s: int = Field(ge=60, le=3600, description="Time between two samples of a host [s].")
-    first_ts: AwareDatetime | None = Field(description="Earliest timestamp; null = no row.")
-    last_ts: AwareDatetime | None = Field(description="Latest timestamp; null = no row.")
-    astray: Count = Field(description="Rows whose timestamp lies in another hour than that of their file: a warning.")
-    resources: tuple[DataFile, ...] = Field(min_length=1, max_length=1, description="The files of the dataset.")
-    sources: tuple[SourceFile, ...] = Field(description="The files of the archive that it was made of, by hour.")
-    producer: Producer = Field(description="What made it.")
-    settings_hash: str = Field(pattern=r"^[0-9a-f]{16}$", description="Hash of every setting that decides a value.")
-    seed: Count = Field(description="Seed of the simulated fleet.")
-    created: AwareDatetime = Field(description="When it was made, UTC.")
-    supersedes: Digest | None = Field(
-        default=None, description="SHA-256 of the manifest that was published before with other content."
+    @classmethod
+    def described(cls, nulls: Mapping[str, int], rows: int) -> TableSchema:
+        """Return the columns of the dataset with what was counted in them.
+
+        Args:
+            nulls: Missing values by column.
+            rows: Rows.
+        """
+        fields = tuple(_described(column, nulls[column.name], rows) for column in cls.COLUMNS)
+        return TableSchema(fields=fields, primary_key=tuple(cls.KEY))
+
+    @classmethod
+    def made(cls, provenance: Provenance, created: dt.datetime, **facts: Any) -> Self:  # noqa: ANN401 any field
+        """Return a sealed manifest.
+
+        Args:
+            provenance: What decides the values.
+            created: Now, UTC.
+            facts: What else it says, by field.
+        """
+        common = {
+            "profile": _PROFILE,
+            "manifest_version": 1,
+            "name": PRODUCER,
+            "dataset": cls.DATASET,
+            "producer": Producer(name=provenance.producer, version=provenance.version),
+            "settings_hash": provenance.settings_hash,
+            "seed": provenance.seed,
+            "created": created.replace(microsecond=0),
+        }
+        made = cls.model_validate(common | facts)
+        return made.model_copy(update={"name": made.right_name}).sealed()
+
+
+def data_file(table: TableSchema, rows: int, path: Path | None) -> DataFile:
+    """Return what manifests say of the file with the rows.
+
+    Args:
+        table: Its columns.
+        rows: Its rows.
+        path: Where it lies; None = it is not written.
+    """
+    return DataFile(
+        name=DATA_RESOURCE,
+        path=DATA_NAME,
+        format="parquet",
+        mediatype="application/vnd.apache.parquet",
+        bytes=path.stat().st_size if path else 0,
+        hash=f"sha256:{sha256(path)}" if path else UNSEALED,
+        rows=rows,
+        table=table,
     )
-    hash: Digest = Field(default=UNSEALED, description="SHA-256 of this text with 64 zeros in this place.")
 
-    @property
-    def data(self) -> DataFile:
-        """The file with the rows."""
-        return self.resources[0]
+
+def _described(column: Column, nulls: int, rows: int) -> FieldFacts:
+    bounds = {"minimum": column.minimum, "maximum": column.maximum}
+    said = {name: bound for name, bound in bounds.items() if bound is not None}
+    return FieldFacts(
+        name=column.name,
+        type=column.field_type,
+        unit=column.unit,
+        description=column.description,
+        constraints=Constraints(required=not column.nullable, **said),
+        nulls=nulls,
+        null_ratio=round(nulls / max(rows, 1), _RATIO_DECIMALS),
+    )
 
 
 def _said(value: Any) -> Any:  # noqa: ANN401 whatever JSON holds
@@ -220,27 +336,14 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-AnyManifest = TypeVar("AnyManifest", bound=SealedManifest)
+AnyManifest = TypeVar("AnyManifest", bound=Manifest)
 
 
-def parse_manifest(content: bytes, where: str) -> Manifest:
-    """Return what the manifest of a day says; whether it is sealed is not looked at.
-
-    Args:
-        content: Its text.
-        where: Where it was found, for the message.
-
-    Raises:
-        PublicationError: If it does not follow its schema.
-    """
-    return parse_as(Manifest, content, where)
-
-
-def parse_as(model: type[AnyManifest], content: bytes, where: str) -> AnyManifest:
-    """Return what the manifest of any dataset says; whether it is sealed is not looked at.
+def parse_manifest(form: type[AnyManifest], content: bytes, where: str) -> AnyManifest:
+    """Return what a manifest says; whether it is sealed is not looked at.
 
     Args:
-        model: Its form.
+        form: Which dataset it is of.
         content: Its text.
         where: Where it was found, for the message.
 
@@ -250,7 +353,7 @@ def parse_as(model: type[AnyManifest], content: bytes, where: str) -> AnyManifes
     if len(content) > MOST_BYTES:
         raise PublicationError(f"{where} has more than {MOST_BYTES:,} bytes, so it is no manifest", remedy=_REMEDY)
     try:
-        return model.model_validate_json(content)
+        return form.model_validate_json(content)
     except ValidationError as error:
         reasons = [
             f"{'.'.join(str(part) for part in each['loc']) or 'text'}: {each['msg']}"
@@ -262,7 +365,7 @@ def parse_as(model: type[AnyManifest], content: bytes, where: str) -> AnyManifes
         ) from None
 
 
-def manifest_schema(model: type[SealedManifest] = Manifest) -> str:
+def manifest_schema(form: type[Manifest]) -> str:
     """Return the JSON Schema of manifests, as shipped in the manifest.schema.json beside each."""
-    schema = {"$schema": _JSON_SCHEMA, **model.model_json_schema()}
+    schema = {"$schema": _JSON_SCHEMA, **form.model_json_schema()}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from capsim_dagster.errors import PublicationError
-from capsim_dagster.publication import export as export_module
-from capsim_dagster.publication.columns import SCHEMA
-from capsim_dagster.publication.export import export_day
-from capsim_dagster.publication.folder import forget_manifest
-from capsim_dagster.publication.manifest import parse_manifest
+from capsim_dagster.publication.dataset import export as export_module
+from capsim_dagster.publication.dataset.folder import forget_manifest
+from capsim_dagster.publication.dataset.manifest import parse_manifest
+from capsim_dagster.publication.tier3.columns import SCHEMA
+from capsim_dagster.publication.tier3.export import export_day
+from capsim_dagster.publication.tier3.manifest import DayManifest
 from capsim_dagster_tests.publication.days import (
     DAY,
     NOW,
@@ -152,7 +153,7 @@ def test_today_can_be_published_as_far_as_it_is_there(tmp_path: Path) -> None:
 
 def test_a_day_is_published_with_everything_its_manifest_says(root: Path, published: Path) -> None:
     path = published / "data.parquet"
-    manifest = parse_manifest((published / "manifest.json").read_bytes(), "")
+    manifest = parse_manifest(DayManifest, (published / "manifest.json").read_bytes(), "")
 
     assert (manifest.complete, manifest.rows, manifest.hosts, manifest.rejected) == (True, 12 * 48, 12, 0)
     assert (manifest.first_ts, manifest.last_ts) == (
@@ -219,7 +220,7 @@ def test_the_same_archive_makes_the_same_bytes_anywhere(published: Path, tmp_pat
 
 @pytest.mark.slow
 def test_how_an_hour_is_cut_into_members_changes_only_the_digests_of_sources(root: Path, published: Path) -> None:
-    before = parse_manifest((published / "manifest.json").read_bytes(), "")
+    before = parse_manifest(DayManifest, (published / "manifest.json").read_bytes(), "")
     hour_file(root, 7).write_bytes(packed(text_of(hour_lines(7)), members=5))
     after = export(root)
 

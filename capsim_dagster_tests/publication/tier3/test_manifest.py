@@ -8,18 +8,19 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capsim_dagster.publication.manifest import Manifest, digest_of, manifest_schema, parse_manifest
+from capsim_dagster.publication.dataset.manifest import digest_of, manifest_schema, parse_manifest
+from capsim_dagster.publication.tier3.manifest import DayManifest
 from capsim_dagster_tests.publication.days import NOW
 
 
 def test_the_shipped_schema_is_that_of_the_model() -> None:
-    shipped = files("capsim_dagster.publication").joinpath("manifest.schema.json").read_text(encoding="utf-8")
+    shipped = files("capsim_dagster.publication.tier3").joinpath("manifest.schema.json").read_text(encoding="utf-8")
 
-    assert shipped == manifest_schema()
+    assert shipped == manifest_schema(DayManifest)
 
 
 def test_every_field_of_the_schema_is_described_and_no_other_is_allowed() -> None:
-    schema = json.loads(manifest_schema())
+    schema = json.loads(manifest_schema(DayManifest))
     parts = [schema, *schema["$defs"].values()]
     silent = [name for part in parts for name, facts in part["properties"].items() if not facts.get("description")]
 
@@ -48,7 +49,7 @@ def test_the_hash_is_that_of_the_text_with_zeros_in_its_place(published: Path) -
 
 def test_the_text_is_read_back_as_it_is_and_is_the_one_form(published: Path) -> None:
     content = (published / "manifest.json").read_bytes()
-    manifest = parse_manifest(content, "")
+    manifest = parse_manifest(DayManifest, content, "")
 
     assert manifest.text.encode() == content
     assert manifest.is_sealed
@@ -56,7 +57,7 @@ def test_the_text_is_read_back_as_it_is_and_is_the_one_form(published: Path) -> 
 
 
 def test_content_is_equal_whatever_the_time_and_what_it_supersedes(published: Path) -> None:
-    manifest = parse_manifest((published / "manifest.json").read_bytes(), "")
+    manifest = parse_manifest(DayManifest, (published / "manifest.json").read_bytes(), "")
     other = manifest.model_copy(update={"created": NOW.replace(year=2030), "supersedes": digest_of(b"")}).sealed()
 
     assert other.content == manifest.content
@@ -69,9 +70,9 @@ def test_content_is_equal_whatever_the_time_and_what_it_supersedes(published: Pa
     name=st.from_regex(r"[a-z0-9._-]{1,20}", fullmatch=True),
 )
 def test_any_manifest_survives_writing_and_reading(seed: int, rows: int, name: str) -> None:
-    manifest = Manifest.model_validate(example(seed=seed, rows=rows, name=name)).sealed()
+    manifest = DayManifest.model_validate(example(seed=seed, rows=rows, name=name)).sealed()
 
-    assert parse_manifest(manifest.text.encode(), "") == manifest
+    assert parse_manifest(DayManifest, manifest.text.encode(), "") == manifest
 
 
 def example(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 any field

@@ -10,9 +10,9 @@ import polars as pl
 
 from capsim_dagster.audits.report import Finding, Findings
 from capsim_dagster.errors import MasterError, listed
-from capsim_dagster.publication.columns import UTILIZATIONS
-from capsim_dagster.publication.findings import claim, not_judged
-from capsim_dagster.publication.manifest import Manifest
+from capsim_dagster.publication.dataset.verify import claim, not_judged
+from capsim_dagster.publication.tier3.columns import UTILIZATIONS
+from capsim_dagster.publication.tier3.manifest import DayManifest
 from capsim_dagster.schemas import Resource
 from capsim_dagster.schemas.months import yearmonth
 from capsim_dagster.simulated.master import MasterFile
@@ -66,7 +66,7 @@ def _of_resource(master: MasterFile, day: dt.date, resource: Resource) -> pl.Dat
     return pl.concat([empty, *months]).rename({"p95_util": resource.value})
 
 
-def unlike_master(master: Path, manifest: Manifest) -> Finding | None:
+def unlike_master(master: Path, manifest: DayManifest) -> Finding | None:
     """Return why a published day cannot be compared with a master; None = it can.
 
     The seed is all that both name: the settings hash of a manifest covers more than that of a master.
