@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,12 @@ import hypothesis
 import polars as pl
 import pytest
 
-from capsim_dagster.pipeline import refine, stages
+from capsim_dagster.pipeline import audit_page, refine, stages
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.settings import DataGeneration, Settings, load_settings
+from capsim_dagster.settings import DataGeneration, Settings
+from capsim_dagster.settings.load import build_settings, read_files
 from capsim_dagster.simulation import fleet
+from capsim_dagster_tests.ready_history import keep_ready
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -28,6 +31,9 @@ hypothesis.settings.load_profile("capsim")
 
 MakeSettings = Callable[..., Settings]
 
+read_once = cache(read_files)
+"""The sections of a shipped settings file, which no test changes."""
+
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,10 +44,24 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
 
 
+@pytest.fixture(autouse=True)
+def _ready_history(_clean_environment: None) -> None:
+    """Spare each new data directory the making of an empty run history."""
+    keep_ready()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _compiled_once() -> Iterator[None]:
+    """Keep the compiled template of the audit page: compiling it costs more than a small page."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(audit_page, "_environment", cache(audit_page._environment))
+        yield
+
+
 def small_settings(data_dir: Path, **generation: object) -> Settings:
     """Return settings of a small fleet with its data in a folder; keywords override `data_generation`."""
-    return load_settings(
-        CONFIG,
+    return build_settings(
+        read_once(CONFIG),
         {
             "data_generation": {**SMALL, **generation},
             "storage": {"local_base_path": data_dir, "lock_timeout_seconds": 0.5},
