@@ -32,6 +32,11 @@ UNHURRIED = settings(deadline=None)
 CONTENT = ("rows", "reported", "key_checksum", "checksum")
 
 
+@pytest.fixture
+def platform(open_platform: Platform) -> Platform:
+    return open_platform
+
+
 @pytest.fixture(scope="module")
 def connection() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as opened:

@@ -20,6 +20,8 @@ TODAY = dt.date(2023, 6, 2)
 Ranges = list[tuple[str, str]]
 """First and last month of each run that is asked for."""
 
+pytestmark = pytest.mark.usefixtures("_opened_once")
+
 
 def generation(start: str = "2023-01-01") -> DataGeneration:
     return load_settings(CONFIG, {"data_generation": {"start_date": start}}).data_generation

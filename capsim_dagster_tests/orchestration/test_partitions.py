@@ -27,6 +27,8 @@ FIVE = [202301, 202302, 202303, 202304, 202305]
 TWO_YEARS = [202211, 202212, *(202300 + month for month in range(1, 13)), *(202400 + month for month in range(1, 11))]
 STARTED = dg.DagsterRunStatus.STARTED
 
+pytestmark = pytest.mark.usefixtures("_opened_once")
+
 
 def keys(make_settings: MakeSettings, *, end: str, today: dt.date, start: str = "2023-01-01") -> list[str]:
     generation = make_settings(start_date=start, end_date=end).data_generation

@@ -35,6 +35,11 @@ with platform.writing() as connection:
 FEED_FILE = "2023/02/cpu_utilization_202302.csv"
 
 
+@pytest.fixture
+def platform(open_platform: Platform) -> Platform:
+    return open_platform
+
+
 def feed(platform: Platform, *, with_master: bool = False, **refinery: object) -> Feed:
     """Return the feed of a platform as somebody else's, or with what the master says of it."""
     hosts = frozenset(row[0] for row in rows_in(platform, "hosts"))
