@@ -46,7 +46,8 @@ def loading(tmp_path_factory: pytest.TempPathFactory) -> Loading:
     command = [sys.executable, "-c", LOAD, json.dumps(BELOW_ORCHESTRATION), str(said)]
     finished = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
-    return Loading(finished, *json.loads(said.read_text()), files=list(folder.iterdir()))
+    below, modules = json.loads(said.read_text())
+    return Loading(finished, below, modules, list(folder.iterdir()))
 
 
 def test_every_floor_below_orchestration_loads_without_dagster(loading: Loading) -> None:
