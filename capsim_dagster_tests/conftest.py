@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,13 @@ import hypothesis
 import polars as pl
 import pytest
 
-from capsim_dagster.pipeline import refine, stages
+from capsim_dagster.pipeline import audit_page, refine, stages
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.settings import DataGeneration, Settings, load_settings
+from capsim_dagster.settings import DataGeneration, Settings
+from capsim_dagster.settings.load import build_settings, read_files
 from capsim_dagster.simulation import fleet
+from capsim_dagster_tests.kept_open import KeptOpen, kept_open, opened_once
+from capsim_dagster_tests.ready_history import keep_ready
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -28,20 +32,50 @@ hypothesis.settings.load_profile("capsim")
 
 MakeSettings = Callable[..., Settings]
 
+read_once = cache(read_files)
+"""The sections of a shipped settings file, which no test changes."""
+
+
+def clean_environment(patched: pytest.MonkeyPatch) -> None:
+    """Keep the caller's CAPSIM and DAGSTER variables away."""
+    for name in list(os.environ):
+        if name.startswith(("CAPSIM", "DAGSTER")):
+            patched.delenv(name)
+    patched.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _clean_session() -> Iterator[None]:
+    """Keep the caller's environment away from what is built for many tests."""
+    with pytest.MonkeyPatch.context() as patched:
+        clean_environment(patched)
+        yield
+
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the caller's CAPSIM and DAGSTER variables away from the tests."""
-    for name in list(os.environ):
-        if name.startswith(("CAPSIM", "DAGSTER")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
+    """Keep what one test leaves in the environment away from the next."""
+    clean_environment(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def _ready_history(_clean_environment: None) -> None:
+    """Spare each new data directory the making of an empty run history."""
+    keep_ready()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _compiled_once() -> Iterator[None]:
+    """Keep the compiled template of the audit page: compiling it costs more than a small page."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(audit_page, "_environment", cache(audit_page._environment))
+        yield
 
 
 def small_settings(data_dir: Path, **generation: object) -> Settings:
     """Return settings of a small fleet with its data in a folder; keywords override `data_generation`."""
-    return load_settings(
-        CONFIG,
+    return build_settings(
+        read_once(CONFIG),
         {
             "data_generation": {**SMALL, **generation},
             "storage": {"local_base_path": data_dir, "lock_timeout_seconds": 0.5},
@@ -88,10 +122,36 @@ def _built_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def platform(_built_data: Path, tmp_path: Path) -> Platform:
+def own_platform(_built_data: Path, tmp_path: Path) -> Platform:
     """Return a platform with everything built, in a copy of its own that a test may break."""
     shutil.copytree(_built_data, tmp_path / "data")
     return Platform(small_settings(tmp_path / "data"))
+
+
+@pytest.fixture
+def platform(own_platform: Platform) -> Platform:
+    """Return a platform with everything built that a test may break: a copy of its own, where no module says else."""
+    return own_platform
+
+
+@pytest.fixture(scope="session")
+def _kept_open(_built_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeptOpen]:
+    with kept_open(_built_data, tmp_path_factory.mktemp("kept_open") / "data") as directory:
+        yield directory
+
+
+@pytest.fixture
+def open_platform(_kept_open: KeptOpen) -> Iterator[Platform]:
+    """Return a platform with everything built and its warehouse open, which is mended after the test."""
+    with _kept_open.lent() as data_dir:
+        yield Platform(small_settings(data_dir))
+
+
+@pytest.fixture
+def _opened_once() -> Iterator[None]:
+    """Keep each warehouse that a test opens open until the test ends."""
+    with opened_once():
+        yield
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from capsim_dagster.pipeline import refine
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.refinery.load import LoadedMonth
 from capsim_dagster.schemas import Resource
-from capsim_dagster.settings import load_settings
-from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster.settings.load import build_settings
+from capsim_dagster_tests.conftest import CONFIG, read_once
 
 OTHER_TOOL: Final = CONFIG.with_name("other_tool.yaml")
 MONTHS: Final = [202405, 202406]
@@ -98,7 +98,7 @@ def foreign_platform(data_dir: Path, feed_dir: Path, **refinery: Any) -> Platfor
         "storage": {"local_base_path": data_dir, "lock_timeout_seconds": 0.5},
         "refinery": {"feed_dir": feed_dir, **refinery},
     }
-    return Platform(load_settings(OTHER_TOOL, overrides))
+    return Platform(build_settings(read_once(OTHER_TOOL), overrides))
 
 
 def refined(platform: Platform, months: Sequence[int] | None = None) -> list[LoadedMonth]:

@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import duckdb
 import pytest
 from click.testing import CliRunner, Result
 
 from capsim_dagster.cli import capsim
 from capsim_dagster.errors import CapsimError, FeedError, SettingsError, WarehouseError
 from capsim_dagster_tests.foreign_feed import MONTHS, OTHER_TOOL, file_of, foreign_platform, refined, write_feed
+from capsim_dagster_tests.sabotage import run_sql
+
+pytestmark = pytest.mark.usefixtures("_opened_once")
 
 
 @pytest.fixture
@@ -48,11 +50,9 @@ def test_audit_of_a_feed_with_refused_files_ends_with_one(work: Path, exports: P
     assert "549 of 549" not in result.output
 
 
-def update_values(work: Path, _: Path) -> None:
-    with duckdb.connect(str(work / "warehouse/capsim.duckdb")) as connection:
-        connection.execute(
-            "UPDATE processed_data SET y = y + 1 WHERE host_id = 'db-003' AND resource = 'cpu' AND month(ds) = 6"
-        )
+def update_values(work: Path, exports: Path) -> None:
+    changed = "UPDATE processed_data SET y = y + 1 WHERE host_id = 'db-003' AND resource = 'cpu' AND month(ds) = 6"
+    run_sql(foreign_platform(work, exports), changed)
 
 
 def alter_file(_: Path, exports: Path) -> None:

@@ -299,12 +299,12 @@ def loaded_by_the_last_run(data_dir: Path) -> list[int]:
 def stopped_half_way(data_dir: Path, stop: signal.Signals) -> tuple[int, str, str]:
     """Start a backfill of two years, stop it once some months are loaded; return its exit code and what it said."""
     process = start_capsim("backfill", *LONG, data_dir=data_dir, until="monthly_csv:")
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while len(loaded_by_the_last_run(data_dir)) < 3:
         assert process.poll() is None
         assert time.monotonic() < until
     process.send_signal(stop)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
 

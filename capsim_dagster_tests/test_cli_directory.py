@@ -24,18 +24,36 @@ from capsim_dagster_tests.sabotage import change_lines
 
 Refine = Callable[..., Result]
 
+pytestmark = pytest.mark.usefixtures("_opened_once")
+
 
 def call(*arguments: str, data_dir: Path) -> Result:
     return CliRunner().invoke(capsim, [*arguments, "--data-dir", str(data_dir)])
 
 
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    """Return a directory that another tool's feed was loaded into."""
-    feed = write_feed(tmp_path / "exports")
-    result = call("refine", "--feed", str(feed), "--config", str(OTHER_TOOL), data_dir=tmp_path / "work")
+def loaded(folder: Path) -> Path:
+    """Write another tool's feed into a folder, load it, and return the data directory beside it."""
+    feed = write_feed(folder / "exports")
+    result = call("refine", "--feed", str(feed), "--config", str(OTHER_TOOL), data_dir=folder / "work")
     assert result.exit_code == 0, result.output
-    return tmp_path / "work"
+    return folder / "work"
+
+
+@pytest.fixture(scope="module")
+def _loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return loaded(tmp_path_factory.mktemp("loaded"))
+
+
+@pytest.fixture
+def exports(_loaded: Path) -> Path:
+    """Return the feed that was loaded, which no test changes."""
+    return _loaded.with_name("exports")
+
+
+@pytest.fixture
+def work(_loaded: Path, tmp_path: Path) -> Path:
+    """Return a directory that another tool's feed was loaded into."""
+    return Path(shutil.copytree(_loaded, tmp_path / "work"))
 
 
 def recorded_feed(data_dir: Path) -> str:
@@ -130,16 +148,16 @@ def test_no_feed_goes_beside_a_fleet(platform: Platform, tmp_path: Path) -> None
     assert "holds simulated data" in result.exception.found
 
 
-def test_refine_and_audit_of_a_loaded_feed_need_no_further_option(work: Path, tmp_path: Path) -> None:
+def test_refine_and_audit_of_a_loaded_feed_need_no_further_option(work: Path, exports: Path) -> None:
     for command in ("refine", "audit"):
         result = call(command, data_dir=work)
 
         assert result.exit_code == 0, result.output
-    assert recorded_feed(work) == str(tmp_path / "exports")
+    assert recorded_feed(work) == str(exports)
 
 
-def test_feed_in_another_folder_is_the_same_feed_and_is_recorded_there(work: Path, tmp_path: Path) -> None:
-    moved = tmp_path / "moved"
+def test_feed_in_another_folder_is_the_same_feed_and_is_recorded_there(tmp_path: Path) -> None:
+    work, moved = loaded(tmp_path), tmp_path / "moved"
     shutil.move(tmp_path / "exports", moved)
     change_lines(file_of(moved, MONTHS[0]), lambda lines: lines[:-1])
 
@@ -150,7 +168,7 @@ def test_feed_in_another_folder_is_the_same_feed_and_is_recorded_there(work: Pat
     assert call("audit", data_dir=work).exit_code == 0
 
 
-def test_folder_with_other_content_is_another_feed(work: Path, tmp_path: Path) -> None:
+def test_folder_with_other_content_is_another_feed(work: Path, exports: Path, tmp_path: Path) -> None:
     other = write_feed(tmp_path / "other")
     for path in other.rglob("*.csv"):
         change_lines(path, lambda lines: lines[:-1])
@@ -159,7 +177,7 @@ def test_folder_with_other_content_is_another_feed(work: Path, tmp_path: Path) -
 
     assert isinstance(result.exception, WarehouseError)
     assert "one table holds one feed" in result.exception.remedy
-    assert recorded_feed(work) == str(tmp_path / "exports")
+    assert recorded_feed(work) == str(exports)
 
 
 def test_refine_may_read_its_feed_by_other_rules_and_records_them(work: Path, tmp_path: Path) -> None:

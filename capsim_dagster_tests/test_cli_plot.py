@@ -14,6 +14,8 @@ from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.plots.views import png_size, texts
 
+pytestmark = pytest.mark.usefixtures("_opened_once")
+
 
 @pytest.fixture
 def small_config(tmp_path: Path) -> Path:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from capsim_dagster.errors import CapsimError, FeedError, SettingsError, Warehou
 from capsim_dagster.pipeline import stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.settings import RECORD_NAME, load_settings
-from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster_tests.conftest import CONFIG, small_settings
 from capsim_dagster_tests.conftest import MONTHS as OWN_MONTHS
 from capsim_dagster_tests.foreign_feed import (
     LINES,
@@ -32,6 +33,8 @@ from capsim_dagster_tests.sabotage import change_lines, rows_in, run_sql
 ROOT = Path(__file__).parents[1]
 ALL = sum(LINES.values())
 Refine = Callable[..., Result]
+
+pytestmark = pytest.mark.usefixtures("_opened_once")
 
 
 @pytest.fixture
@@ -50,6 +53,36 @@ def refine(exports: Path, work: Path) -> Refine:
 
     def run(*arguments: str) -> Result:
         options = ["--feed", str(exports), "--config", str(OTHER_TOOL), "--data-dir", str(work)]
+        return CliRunner().invoke(capsim, ["refine", *options, *arguments])
+
+    return run
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What one command has said and left, which no test changes."""
+
+    result: Result
+    exports: Path
+    work: Path
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    """Return the first `capsim refine` of a whole feed, into a directory that a terminal might take for markup."""
+    folder = tmp_path_factory.mktemp("first")
+    exports, work = write_feed(folder / "exports"), folder / "work:x:"
+    options = ["--feed", str(exports), "--config", str(OTHER_TOOL), "--data-dir", str(work)]
+    return Loaded(CliRunner().invoke(capsim, ["refine", *options]), exports, work)
+
+
+@pytest.fixture
+def again(first: Loaded, tmp_path: Path) -> Refine:
+    """Return a function that runs `capsim refine` once more in a copy of that directory."""
+    work = shutil.copytree(first.work, tmp_path / "work")
+
+    def run(*arguments: str) -> Result:
+        options = ["--feed", str(first.exports), "--config", str(OTHER_TOOL), "--data-dir", str(work)]
         return CliRunner().invoke(capsim, ["refine", *options, *arguments])
 
     return run
@@ -82,21 +115,22 @@ def test_names_of_stray_files_reach_the_terminal_spelled_out(refine: Refine, exp
     assert all(name in result.output for name in (r"caf\udce9.csv", r"\x1b[2J:x:[red].csv", r"a\nerror: b.csv"))
 
 
-def test_refine_loads_the_feed_and_accounts_for_every_line(refine: Refine, exports: Path, work: Path) -> None:
-    result = refine()
+def test_refine_loads_the_feed_and_accounts_for_every_line(first: Loaded) -> None:
+    result = first.result
 
     assert result.exit_code == 0, result.output
     assert "2024-05 279 279 0 loaded 2024-06 270 270 0 loaded" in words(result)
-    assert f"2 of 2 months: {ALL} lines = {ALL} loaded + 0 rejected, in {work}/warehouse/capsim.duckdb" in result.output
+    assert (
+        f"2 of 2 months: {ALL} lines = {ALL} loaded + 0 rejected, in {first.work}/warehouse/capsim.duckdb"
+        in result.output
+    )
     assert "reason" not in result.output
     assert "layout" not in result.output
-    assert stored(work, exports, "processed_data") == expected_rows()
+    assert stored(first.work, first.exports, "processed_data") == expected_rows()
 
 
-def test_refine_again_says_that_nothing_changed(refine: Refine) -> None:
-    refine()
-
-    result = refine()
+def test_refine_again_says_that_nothing_changed(again: Refine) -> None:
+    result = again()
 
     assert result.exit_code == 0
     assert "2024-05 279 279 0 unchanged 2024-06 270 270 0 unchanged" in words(result)
@@ -201,22 +235,16 @@ def test_refine_names_months_that_are_no_longer_in_the_feed_and_ends_with_zero(
     assert refine("--month", "2024-05").exit_code == 1
 
 
-def test_refine_writes_the_audit_page_and_says_where(refine: Refine, work: Path, exports: Path) -> None:
-    result = refine()
-
-    page = work / "audit" / "refinery.html"
-    assert f"audit page: {page}\n  549 of 549 lines are in the table." in result.output
-    assert str(exports) in page.read_text(encoding="utf-8")
+def test_refine_writes_the_audit_page_and_says_where(first: Loaded) -> None:
+    page = first.work / "audit" / "refinery.html"
+    assert f"audit page: {page}\n  549 of 549 lines are in the table." in first.result.output
+    assert str(first.exports) in page.read_text(encoding="utf-8")
 
 
-def test_refine_prints_paths_as_they_are(exports: Path, tmp_path: Path) -> None:
-    work = tmp_path / "work:x:"
-    options = ["--feed", str(exports), "--config", str(OTHER_TOOL), "--data-dir", str(work)]
-
-    result = CliRunner().invoke(capsim, ["refine", *options])
-
-    assert f"in {work}/warehouse/capsim.duckdb" in result.output
-    assert f"audit page: {work}/audit/refinery.html" in result.output
+def test_refine_prints_paths_as_they_are(first: Loaded) -> None:
+    assert first.work.name == "work:x:"
+    assert f"in {first.work}/warehouse/capsim.duckdb" in first.result.output
+    assert f"audit page: {first.work}/audit/refinery.html" in first.result.output
 
 
 @pytest.mark.parametrize(
@@ -261,22 +289,20 @@ def test_refine_refuses_arguments_that_cannot_be_used(
     assert not work.exists()
 
 
-def test_refine_refuses_a_second_feed_in_the_same_folder(refine: Refine, exports: Path, tmp_path: Path) -> None:
-    refine()
-
-    result = refine("--feed", str(write_feed(tmp_path / "other", [202407])))
+def test_refine_refuses_a_second_feed_in_the_same_folder(again: Refine, first: Loaded, tmp_path: Path) -> None:
+    result = again("--feed", str(write_feed(tmp_path / "other", [202407])))
 
     assert isinstance(result.exception, WarehouseError)
-    assert f"holds the feed of {exports}" in result.exception.found
+    assert f"holds the feed of {first.exports}" in result.exception.found
 
 
 # The score of capsim's own dirty feed.
 
 
-@pytest.fixture
-def dirty_config(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def dirty_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return settings of the small fleet with a dirty feed, and of a refinery that lets four in ten lines go."""
-    path = tmp_path / "dirty.yaml"
+    path = tmp_path_factory.mktemp("dirty") / "dirty.yaml"
     path.write_text(
         yaml.safe_dump(
             {
@@ -290,21 +316,23 @@ def dirty_config(tmp_path: Path) -> Path:
     return path
 
 
-def score(platform: Platform, config: Path) -> Result:
-    options = ["--score", "--config", str(config), "--data-dir", str(platform.layout.root)]
+def score(data_dir: Path, config: Path) -> Result:
+    options = ["--score", "--config", str(config), "--data-dir", str(data_dir)]
     return CliRunner().invoke(capsim, ["refine", *options])
 
 
-def written_dirty(platform: Platform, config: Path) -> None:
-    storage = {"local_base_path": platform.layout.root}
-    list(stages.monthly_csv(Platform(load_settings(config, {"storage": storage})), OWN_MONTHS))
-    (platform.layout.root / RECORD_NAME).unlink()
+@pytest.fixture(scope="module")
+def scored(_built_data: Path, dirty_config: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """Return a directory with a dirty feed, which no test changes, and what was said when it was first scored."""
+    data_dir = Path(shutil.copytree(_built_data, tmp_path_factory.mktemp("scored") / "data"))
+    storage = {"local_base_path": data_dir}
+    list(stages.monthly_csv(Platform(load_settings(dirty_config, {"storage": storage})), OWN_MONTHS))
+    (data_dir / RECORD_NAME).unlink()
+    return data_dir, score(data_dir, dirty_config)
 
 
-def test_refine_scores_capsims_own_dirty_feed(platform: Platform, dirty_config: Path) -> None:
-    written_dirty(platform, dirty_config)
-
-    result = score(platform, dirty_config)
+def test_refine_scores_capsims_own_dirty_feed(scored: tuple[Path, Result]) -> None:
+    _, result = scored
 
     assert result.exit_code == 0, result.output
     assert "Score level kind injected found missed false_alarms recall precision line truncated_line" in words(result)
@@ -312,24 +340,29 @@ def test_refine_scores_capsims_own_dirty_feed(platform: Platform, dirty_config: 
     assert "every injected defect is found, and nothing else is: holds" in words(result)
 
 
-def test_refine_ends_with_one_when_a_defect_is_missed(platform: Platform, dirty_config: Path) -> None:
-    written_dirty(platform, dirty_config)
-    assert score(platform, dirty_config).exit_code == 0
-    run_sql(platform, "UPDATE rejected_lines SET line = line + 1000 WHERE reason = 'not_finite'")
+def test_refine_ends_with_one_when_a_defect_is_missed(
+    scored: tuple[Path, Result], dirty_config: Path, tmp_path: Path
+) -> None:
+    data_dir = Path(shutil.copytree(scored[0], tmp_path / "data"))
+    assert scored[1].exit_code == 0
+    run_sql(
+        Platform(small_settings(data_dir)),
+        "UPDATE rejected_lines SET line = line + 1000 WHERE reason = 'not_finite'",
+    )
 
-    result = score(platform, dirty_config)
+    result = score(data_dir, dirty_config)
 
     assert result.exit_code == 1
     assert "does not hold" in words(result)
     assert "not_finite is missed" in words(result)
 
 
-def test_refine_scores_a_clean_feed_as_clean(platform: Platform, dirty_config: Path) -> None:
+def test_refine_scores_a_clean_feed_as_clean(platform: Platform, dirty_config: Path, tmp_path: Path) -> None:
     content = yaml.safe_load(dirty_config.read_text())
     del content["legacy_feed"]
-    dirty_config.write_text(yaml.safe_dump(content))
+    (tmp_path / "clean.yaml").write_text(yaml.safe_dump(content))
 
-    result = score(platform, dirty_config)
+    result = score(platform.layout.root, tmp_path / "clean.yaml")
 
     assert result.exit_code == 0, result.output
     assert "no defect was injected, and none is found" in words(result)

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from capsim_dagster.cli import capsim
 from capsim_dagster_tests.foreign_feed import OTHER_TOOL, write_feed
+from capsim_dagster_tests.no_pictures import without_pictures
 
 OPTIONS = ["--hosts", "10", "--start", "2024-01-01", "--end", "2024-02-29"]
 WAREHOUSE = "warehouse/capsim.duckdb"
@@ -23,9 +24,9 @@ WAREHOUSE = "warehouse/capsim.duckdb"
 def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data directory that a run has filled."""
     folder = tmp_path_factory.mktemp("made") / "data"
-    # In a process of its own, as a person does it: what a run leaves is what is looked at.
-    arguments = ["run", *OPTIONS, "--data-dir", str(folder)]
-    subprocess.run([sys.executable, "-m", "capsim_dagster.cli", *arguments], check=True, capture_output=True)
+    with without_pictures():
+        result = run("run", *OPTIONS, "--data-dir", str(folder))
+    assert result.exit_code == 0, result.output
     return folder
 
 

@@ -16,6 +16,8 @@ from capsim_dagster.orchestration.run_summary import AssetSummary, CheckSummary,
 
 LONG = "breach_hosts_reach_threshold_on_date"
 
+pytestmark = pytest.mark.usefixtures("_opened_once")
+
 
 def check(name: str, *, passed: bool = True, is_warning: bool = False, asset: str = "master_parquet") -> CheckSummary:
     return CheckSummary(asset, name, 0, passed, is_warning, "" if passed else "srv-000005 is [red]late")

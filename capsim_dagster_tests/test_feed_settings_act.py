@@ -15,8 +15,9 @@ from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.legacy_feed.dialects import plain_dialect
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
-from capsim_dagster.settings import Defects, load_settings
-from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster.settings import Defects
+from capsim_dagster.settings.load import build_settings
+from capsim_dagster_tests.conftest import CONFIG, read_once
 from capsim_dagster_tests.foreign_feed import refined
 from capsim_dagster_tests.sabotage import rows_in
 
@@ -24,6 +25,8 @@ MONTH: Final = 202401
 WHOLE: Final = "24 loaded, sum 492"
 """Of each resource two hosts on three days, with 10.5, 20.5 and 30.5 %: 4 x 2 x 61.5."""
 ANY_SHARE: Final = {"max_rejected_share": 1}
+
+pytestmark = pytest.mark.usefixtures("_opened_once")
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ CASES: Final[dict[str, Case]] = {
 
 def write_feed(root: Path, case: Case) -> None:
     """Write one month in the shipped layout."""
-    platform = Platform(load_settings(CONFIG, {"refinery": {"feed_dir": root}}))
+    platform = Platform(build_settings(read_once(CONFIG), {"refinery": {"feed_dir": root}}))
     for resource in Resource:
         header = plain_dialect(platform.refined.settings, resource).header
         lines = [f"2024-01-0{day},{host},{day}0.5,16" for day in (1, 2, 3) for host in "ab"]
@@ -125,7 +128,7 @@ def outcome(data_dir: Path, feed_dir: Path, refinery: Mapping[str, Any] | None, 
     }
     for section, values in change.items():
         overrides[section] = {**overrides.get(section, {}), **values}
-    platform = Platform(load_settings(CONFIG, overrides))
+    platform = Platform(build_settings(read_once(CONFIG), overrides))
     try:
         refined(platform)
     except (FeedError, GateError) as error:
@@ -199,14 +202,16 @@ def test_resource_without_a_capacity_column_has_none_in_the_table(tmp_path: Path
     change = nested("legacy_feed.resources.memory.capacity_column", None)
 
     assert outcome(tmp_path, tmp_path / "feed", None, change) == WHOLE
-    rows = rows_in(Platform(load_settings(CONFIG, {"storage": {"local_base_path": tmp_path}})), "processed_data")
+    rows = rows_in(
+        Platform(build_settings(read_once(CONFIG), {"storage": {"local_base_path": tmp_path}})), "processed_data"
+    )
     assert {(row[2], row[5]) for row in rows} == {
         (other, None if other is Resource.MEMORY else 16.0) for other in Resource
     }
 
 
 def test_cases_cover_every_setting_of_feed_and_refinery() -> None:
-    settings = load_settings(CONFIG)
+    settings = build_settings(read_once(CONFIG), None)
     facts = {"legacy_feed": settings.legacy_feed.model_dump(), "refinery": settings.refinery.model_dump()}
     del facts["legacy_feed"]["defects"]
 

@@ -10,6 +10,11 @@ FEBRUARY_CPU = "yearmonth = 202302 AND resource = 'cpu'"
 LINES = {"2023-01": 31 * 12 * 4, "2023-02": 28 * 12 * 4, "2023-03": 31 * 12 * 4}
 
 
+@pytest.fixture
+def platform(open_platform: Platform) -> Platform:
+    return open_platform
+
+
 def reconciled(platform: Platform) -> Finding:
     with platform.reading() as connection:
         view_table(connection)

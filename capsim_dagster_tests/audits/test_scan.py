@@ -18,6 +18,11 @@ START, END = dt.date(2023, 1, 30), dt.date(2023, 2, 2)
 NUMBERS = np.array([3, 7])
 
 
+@pytest.fixture
+def platform(open_platform: Platform) -> Platform:
+    return open_platform
+
+
 def scan(rows: list[Row], *, is_sample: bool = False) -> list[MonthOfTelemetry]:
     with duckdb.connect() as connection:
         show(connection, rows)

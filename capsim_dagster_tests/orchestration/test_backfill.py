@@ -44,6 +44,8 @@ TODAY = dt.date(2023, 6, 15)
 ALL = [202301, 202302, 202303, 202304, 202305]
 FEED_CHECK = dg.AssetCheckKey(MONTHLY_CSV[Resource.DISK], "row_parity")
 
+pytestmark = pytest.mark.usefixtures("_opened_once")
+
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:

@@ -126,7 +126,7 @@ def test_a_run_that_is_killed_while_another_waits_for_it_lets_that_one_go_on(
         summary = run_brief(instance, tmp_path, Said(then=lambda: kill(other)))
 
     assert summary.succeeded
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     assert statuses(instance)["occupy"] == "FAILURE"
 
 

@@ -1,4 +1,5 @@
 import datetime as dt
+from functools import cache
 from pathlib import Path
 
 import dagster as dg
@@ -12,8 +13,9 @@ from capsim_dagster.orchestration.keys import PROCESSED_DATA
 from capsim_dagster.orchestration.months import key_of, range_tags
 from capsim_dagster.orchestration.partitions import monthly_partitions
 from capsim_dagster.orchestration.schedules import missing_months, monthly_schedule
-from capsim_dagster.settings import DataGeneration, load_settings
-from capsim_dagster_tests.conftest import CONFIG, MakeSettings
+from capsim_dagster.settings import DataGeneration
+from capsim_dagster.settings.load import build_settings
+from capsim_dagster_tests.conftest import CONFIG, MakeSettings, read_once
 
 YEAR = [202301 + index for index in range(12)]
 TODAY = dt.date(2023, 6, 2)
@@ -21,8 +23,9 @@ Ranges = list[tuple[str, str]]
 """First and last month of each run that is asked for."""
 
 
+@cache
 def generation(start: str = "2023-01-01") -> DataGeneration:
-    return load_settings(CONFIG, {"data_generation": {"start_date": start}}).data_generation
+    return build_settings(read_once(CONFIG), {"data_generation": {"start_date": start}}).data_generation
 
 
 def report_loaded(instance: dg.DagsterInstance, *months: int) -> None:
@@ -32,7 +35,7 @@ def report_loaded(instance: dg.DagsterInstance, *months: int) -> None:
 
 def planned_run(instance: dg.DagsterInstance, *months: int) -> dg.DagsterRun:
     """Record a run of `monthly_refresh` with what it plans, as the daemon does."""
-    job = build_definitions(load_settings(CONFIG), today=TODAY).resolve_job_def("monthly_refresh")
+    job = build_definitions(build_settings(read_once(CONFIG), None), today=TODAY).resolve_job_def("monthly_refresh")
     return instance.create_run_for_job(job, tags=range_tags(months))
 
 
@@ -40,7 +43,7 @@ def tick(
     instance: dg.DagsterInstance, *, today: dt.date = TODAY, feed_dir: Path | None = None, **automation: int | None
 ) -> list[dg.RunRequest] | str:
     """Let the schedule tick and return its requests, or why it skips."""
-    settings = load_settings(CONFIG, {"refinery": {"feed_dir": feed_dir}})
+    settings = build_settings(read_once(CONFIG), {"refinery": {"feed_dir": feed_dir}})
     months = monthly_partitions(settings.data_generation, today=today)
     chosen = {"automation": settings.automation.model_copy(update=automation)}
     schedule = monthly_schedule(settings.model_copy(update=chosen), months)
@@ -184,7 +187,7 @@ def test_schedule_ticking_twice_names_the_same_runs(instance: dg.DagsterInstance
 
 
 def test_schedule_that_could_never_tick_is_refused_with_its_key() -> None:
-    settings = load_settings(CONFIG, {"automation": {"monthly_cron": "whenever"}})
+    settings = build_settings(read_once(CONFIG), {"automation": {"monthly_cron": "whenever"}})
     months = monthly_partitions(settings.data_generation, today=TODAY)
 
     with pytest.raises(SettingsError, match=r"automation\.monthly_cron: found 'whenever'"):

@@ -91,7 +91,7 @@ def test_a_cancelled_run_keeps_the_months_it_reached_and_leaves_the_others_missi
         began = time.monotonic()
         ui.terminate(run)
         assert ui.ended(run) == "CANCELED"
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 60
 
         reached = ui.materialized_in(run, "processed_data")
         assert reached == months[: len(reached)]

@@ -33,6 +33,8 @@ STAGED = f"staged/validated_{STEM}.parquet"
 UNREAD = {spec.name for spec in specs_of(VALIDATED_SERVER_METRICS)} - {"folder_holds_panels_only"}
 """Checks that fail of a file that cannot be read: one says so, the others were not judged."""
 
+pytestmark = pytest.mark.usefixtures("_opened_once")
+
 
 @pytest.fixture(scope="module")
 def _refreshed(_built_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PanelSite, Kept]]:

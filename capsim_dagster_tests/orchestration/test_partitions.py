@@ -18,9 +18,10 @@ from capsim_dagster.orchestration.months import (
     ranges_named,
 )
 from capsim_dagster.orchestration.partitions import Standing, backfill_policy, monthly_partitions, standing
-from capsim_dagster.settings import Settings, load_settings
+from capsim_dagster.settings import Settings
+from capsim_dagster.settings.load import build_settings
 from capsim_dagster.storage import DataLayout
-from capsim_dagster_tests.conftest import CONFIG, SMALL, MakeSettings
+from capsim_dagster_tests.conftest import CONFIG, SMALL, MakeSettings, read_once
 
 TODAY = dt.date(2023, 8, 15)
 FIVE = [202301, 202302, 202303, 202304, 202305]
@@ -78,7 +79,7 @@ def offered(settings: Settings, today: dt.date, *asked: int) -> list[str]:
 
 
 def test_months_after_the_window_are_offered_once_asked_for_and_over_and_stay(tmp_path: Path) -> None:
-    settings = load_settings(CONFIG, {"data_generation": SMALL, "storage": {"local_base_path": tmp_path}})
+    settings = build_settings(read_once(CONFIG), {"data_generation": SMALL, "storage": {"local_base_path": tmp_path}})
     window = ["2023-01", "2023-02", "2023-03"]
 
     assert offered(settings, TODAY) == window
@@ -91,7 +92,7 @@ def test_months_after_the_window_are_offered_once_asked_for_and_over_and_stay(tm
 
 
 def test_the_months_of_a_feed_before_the_window_are_offered_once_it_was_refined(tmp_path: Path) -> None:
-    settings = load_settings(CONFIG, {"data_generation": SMALL, "storage": {"local_base_path": tmp_path}})
+    settings = build_settings(read_once(CONFIG), {"data_generation": SMALL, "storage": {"local_base_path": tmp_path}})
     widen_span(DataLayout(tmp_path), [202211, 202212])
     widen_span(DataLayout(tmp_path), [190001])
 
@@ -152,7 +153,7 @@ def test_last_month_asked_reads_a_single_partition_and_knows_when_there_is_none(
 @pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 @pytest.mark.parametrize("longest", [None, 1, 6])
 def test_backfill_is_one_run_or_runs_of_so_many_months(longest: int | None) -> None:
-    automation = load_settings(CONFIG, {"automation": {"max_months_per_run": longest}}).automation
+    automation = build_settings(read_once(CONFIG), {"automation": {"max_months_per_run": longest}}).automation
 
     assert backfill_policy(automation).max_partitions_per_run == longest
 

@@ -16,6 +16,8 @@ from capsim_dagster_tests.orchestration.reported import run_under_way
 
 MONTHS = [202301, 202302, 202303, 202304, 202305, 202306]
 
+pytestmark = pytest.mark.usefixtures("_opened_once")
+
 
 @pytest.fixture(scope="module")
 def memory() -> Iterator[MemoryInstance]:

@@ -24,6 +24,11 @@ from capsim_dagster_tests.pipeline.audit_pages import MONTHS, Fill, cell, face, 
 from capsim_dagster_tests.pipeline.html_page import by_id, rows_of, text_of, with_class
 
 
+@pytest.fixture
+def platform(open_platform: Platform) -> Platform:
+    return open_platform
+
+
 def test_page_needs_a_warehouse(empty_platform: Platform) -> None:
     with pytest.raises(WarehouseError, match="no warehouse at"):
         write_audit_page(empty_platform)

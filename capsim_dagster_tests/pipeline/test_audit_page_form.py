@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 HOSTILE = '<script>alert("x")</script>'
 
 
+@pytest.fixture
+def platform(open_platform: Platform) -> Platform:
+    return open_platform
+
+
 def test_text_of_a_feed_cannot_become_markup_nor_hide(empty_platform: Platform) -> None:
     def fill(connection: duckdb.DuckDBPyConnection) -> None:
         path = f"2023/{HOSTILE}.csv"

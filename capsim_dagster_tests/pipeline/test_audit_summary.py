@@ -1,6 +1,7 @@
 import re
 
 import duckdb
+import pytest
 from markdown_it import MarkdownIt
 
 from capsim_dagster.pipeline.platform import Platform
@@ -8,6 +9,11 @@ from capsim_dagster_tests.audits.refinery_rows import add_file, add_months, add_
 from capsim_dagster_tests.pipeline.audit_pages import MONTHS, page_of, whole
 
 HOSTILE = "[x](javascript:alert) ![y](http://a.example/p.png) | `c` **b** <b> www.a.example \u202e"
+
+
+@pytest.fixture
+def platform(open_platform: Platform) -> Platform:
+    return open_platform
 
 
 def html_of(summary: str) -> str:

@@ -28,6 +28,11 @@ Values = Mapping[tuple[str, str, str], tuple[float | None, float | None]]
 """Value and capacity by day, host and resource."""
 
 
+@pytest.fixture
+def platform(open_platform: Platform) -> Platform:
+    return open_platform
+
+
 @pytest.fixture(scope="session")
 def _fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build inventory, calendar and master once a worker."""

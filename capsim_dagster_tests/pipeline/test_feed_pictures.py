@@ -19,6 +19,11 @@ from capsim_dagster_tests.plots.views import ids, texts
 NAMES = ["monthly_file_sizes", "lines_by_month"]
 
 
+@pytest.fixture
+def platform(open_platform: Platform) -> Platform:
+    return open_platform
+
+
 def handed(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> FeedMonths:
     """Return what is handed over to be drawn."""
     kept: list[FeedMonths] = []

@@ -25,6 +25,11 @@ MAX_EMBEDDED_BYTES = 200_000
 
 
 @pytest.fixture
+def platform(open_platform: Platform) -> Platform:
+    return open_platform
+
+
+@pytest.fixture
 def truthful(platform: Platform) -> Platform:
     stages.ground_truth(platform)
     return platform
@@ -249,9 +254,8 @@ def test_nothing_is_drawn_without_master_or_truth(truthful: Platform) -> None:
             draw(truthful)
 
 
-@pytest.mark.usefixtures("truthful")
-def test_a_truth_that_ends_before_the_master_is_refused(tmp_path: Path) -> None:
-    longer = Platform(small_settings(tmp_path / "data", end_date="2023-04-30"))
+def test_a_truth_that_ends_before_the_master_is_refused(truthful: Platform) -> None:
+    longer = Platform(small_settings(truthful.layout.root, end_date="2023-04-30"))
     stages.time_calendar(longer)
     stages.master_parquet(longer)
 

@@ -29,6 +29,8 @@ from capsim_dagster_tests.foreign_feed import (
 )
 from capsim_dagster_tests.sabotage import change_lines, files_under, rows_in, run_sql
 
+pytestmark = pytest.mark.usefixtures("_opened_once")
+
 
 def spoil(path: Path, old: str, new: str, count: int = 1) -> None:
     path.write_text(path.read_text(encoding="utf-8").replace(old, new, count), encoding="utf-8")

@@ -21,6 +21,8 @@ from capsim_dagster_tests.sabotage import rows_in, run_sql
 
 # The inventory.
 
+pytestmark = pytest.mark.usefixtures("_opened_once")
+
 
 @pytest.mark.parametrize(
     "content",

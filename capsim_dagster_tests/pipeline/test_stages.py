@@ -17,6 +17,8 @@ from capsim_dagster_tests.sabotage import feed_file, files_under, rows_in, run_s
 HOST_DAYS = 12 * 90
 Stage = Callable[[Platform], object]
 
+pytestmark = pytest.mark.usefixtures("_opened_once")
+
 
 def build_fleet(platform: Platform) -> None:
     stages.host_inventory(platform)

@@ -35,6 +35,11 @@ with platform.writing() as connection:
 FEED_FILE = "2023/02/cpu_utilization_202302.csv"
 
 
+@pytest.fixture
+def platform(open_platform: Platform) -> Platform:
+    return open_platform
+
+
 def feed(platform: Platform, *, with_master: bool = False, **refinery: object) -> Feed:
     """Return the feed of a platform as somebody else's, or with what the master says of it."""
     hosts = frozenset(row[0] for row in rows_in(platform, "hosts"))
@@ -193,14 +198,14 @@ def test_bounds_themselves_are_loaded(platform: Platform) -> None:
 
 
 @pytest.mark.slow
-def test_load_killed_before_its_commit_leaves_the_previous_rows(platform: Platform) -> None:
-    before = loaded(platform)
-    change_lines(feed_file(platform), replace_field(6, 2, "20.01"))
-    with started(STOP_BEFORE_COMMIT, platform.settings.model_dump_json()) as loader:
+def test_load_killed_before_its_commit_leaves_the_previous_rows(own_platform: Platform) -> None:
+    before = loaded(own_platform)
+    change_lines(feed_file(own_platform), replace_field(6, 2, "20.01"))
+    with started(STOP_BEFORE_COMMIT, own_platform.settings.model_dump_json()) as loader:
         kill(loader)
-    assert loaded(platform) == before
-    load(platform)
-    assert loaded(platform) != before
+    assert loaded(own_platform) == before
+    load(own_platform)
+    assert loaded(own_platform) != before
 
 
 def test_months_outside_the_calendar_are_retired(platform: Platform) -> None:

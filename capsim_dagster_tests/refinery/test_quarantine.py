@@ -11,6 +11,11 @@ from capsim_dagster_tests.refinery.test_load import FEED_FILE, load, rejected
 from capsim_dagster_tests.sabotage import ChangeLines, change_lines, feed_file, replace_field, rows_in
 
 
+@pytest.fixture
+def platform(open_platform: Platform) -> Platform:
+    return open_platform
+
+
 class Damage(NamedTuple):
     """A change of February's CPU file, and what must be said of which of its lines."""
 

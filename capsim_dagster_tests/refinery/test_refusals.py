@@ -17,6 +17,11 @@ from capsim_dagster_tests.sabotage import change_lines, feed_file, replace_field
 Act = Callable[[Platform], object]
 
 
+@pytest.fixture
+def platform(open_platform: Platform) -> Platform:
+    return open_platform
+
+
 def _write(content: bytes) -> Act:
     return lambda platform: feed_file(platform).write_bytes(content)
 

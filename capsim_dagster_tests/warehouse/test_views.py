@@ -21,6 +21,11 @@ Values = dict[int, float | None]
 """Value by day since the start; a day that is absent has no row."""
 
 
+@pytest.fixture
+def platform(open_platform: Platform) -> Platform:
+    return open_platform
+
+
 def day(number: int) -> dt.datetime:
     return START + dt.timedelta(number)
 

@@ -164,7 +164,8 @@ def test_held_warehouse_is_refused_after_the_bounded_wait(made: Path, open_wareh
     )
     assert "', running since 2" in caught.value.found
     assert "wait" in caught.value.remedy
-    assert 0.5 <= waited_s < 5
+    # It ends although the holder stays; how soon it gets its turn on a busy machine says nothing.
+    assert 0.5 <= waited_s < 60
 
 
 @BOTH_WAYS
