@@ -17,9 +17,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from capsim_dagster import warehouse
 from capsim_dagster.pipeline import feed_watch
 from capsim_dagster.schemas.tables import TABLES
+from capsim_dagster.storage import warehouse
 
 Opening = Callable[..., AbstractContextManager[duckdb.DuckDBPyConnection]]
 Stamp = tuple[int, int, int]
