@@ -11,8 +11,9 @@ import hypothesis
 import polars as pl
 import pytest
 
-from capsim_dagster.pipeline import audit_page, refine, stages
+from capsim_dagster.pipeline import refine, stages
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.refinery.page import page as audit_page
 from capsim_dagster.settings import DataGeneration, Settings
 from capsim_dagster.settings.load import build_settings, read_files
 from capsim_dagster.simulation import fleet
