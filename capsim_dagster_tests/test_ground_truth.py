@@ -25,7 +25,7 @@ from capsim_dagster_tests.sabotage import files_under
 
 NAMES = ("expected", "events", "series")
 STOP_BEFORE_PUBLISHING = f"""{OPEN_PLATFORM}
-from capsim_dagster import ground_truth
+from capsim_dagster.simulated import truth as ground_truth
 from capsim_dagster.pipeline import stages
 def stop(*_):
     {READY}
