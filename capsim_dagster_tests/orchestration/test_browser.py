@@ -20,7 +20,7 @@ from capsim_dagster_tests.orchestration.conftest import QUIET
 from capsim_dagster_tests.orchestration.server import Server, serving, wait
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 pytestmark = pytest.mark.browser
 
@@ -124,12 +124,12 @@ def test_a_page_of_another_site_neither_changes_nor_reads_anything(ui: Server, p
         page.goto(address)
         page.wait_for_function("window.tried && window.tried.length === 4", timeout=MINUTE)
         told = page.evaluate("window.tried")
-        page.evaluate("document.forms[0].submit()")
-        page.wait_for_load_state("networkidle")
+        with page.expect_navigation(wait_until="networkidle"):
+            page.evaluate("document.forms[0].submit()")
         formed = page.content()
         page.goto(f"{address}link")
-        page.get_by_role("link").click()
-        page.wait_for_load_state("networkidle")
+        with page.expect_navigation(wait_until="networkidle"):
+            page.get_by_role("link").click()
 
     assert told == ["image refused", "post opaque", "read refused", "socket refused"]
     assert "own pages only" in formed
@@ -174,9 +174,7 @@ def assert_pictures_fit(ui: Server, page: "Page", path: str) -> None:
             dialog = page.get_by_role("dialog")
             picture = dialog.locator("img")
             picture.wait_for()
-            (outer, inner) = (box.bounding_box() for box in (dialog, picture))
-            assert outer
-            assert inner
+            outer, inner = boxes_at_rest(dialog)
             assert outer["x"] <= inner["x"]
             assert inner["x"] + inner["width"] <= outer["x"] + outer["width"]
             assert inner["width"] > width / 2
@@ -199,3 +197,17 @@ def launch_backfill(page: "Page", months: str) -> None:
 def open_page(ui: Server, page: "Page", path: str) -> None:
     page.goto(ui.address + path)
     page.wait_for_load_state("networkidle")
+
+
+def boxes_at_rest(dialog: "Locator") -> list[dict[str, float]]:
+    """Return where a dialog and its picture are at one instant, once the dialog has opened: it grows while it does."""
+    before: list[dict[str, float]] = []
+    for _ in range(100):
+        boxes: list[dict[str, float]] = dialog.evaluate(
+            "dialog => [dialog, dialog.querySelector('img')].map(part => part.getBoundingClientRect().toJSON())"
+        )
+        if boxes == before:
+            break
+        before = boxes
+        dialog.page.wait_for_timeout(100)
+    return before
