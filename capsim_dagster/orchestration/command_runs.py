@@ -260,16 +260,16 @@ def recorded(
 
 
 def recorded_version(layout: DataLayout, asset: dg.AssetKey, partition: str) -> str | None:
-    """Return the digest of a partition as it was last recorded; None = it was not, or there is no history.
-
-    Raises:
-        StorageError: If the history cannot be opened.
-    """
+    """Return the digest of a partition as it was last recorded; None = it was not, or the history cannot be read."""
     if not layout.dagster_home.exists():
         return None
     chosen = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition])
-    with open_instance(layout) as instance:
-        records = instance.fetch_materializations(chosen, limit=1).records
+    try:
+        with open_instance(layout) as instance:
+            records = instance.fetch_materializations(chosen, limit=1).records
+    except (*_CANNOT_BE_KEPT, CapsimError):
+        # What records next says so.
+        return None
     event = records[0].asset_materialization if records else None
     return event.tags.get(DATA_VERSION_TAG) if event and event.tags else None
 

@@ -5,10 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-
-def now_utc() -> dt.datetime:
-    """Return the present."""
-    return dt.datetime.now(dt.UTC)
+from capsim_dagster.publication.dataset.export import now_utc
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Final
 
 from capsim_dagster.errors import PublicationError, listed, plural
+from capsim_dagster.publication.dataset.export import now_utc
 from capsim_dagster.publication.dataset.folder import sole_writer
 from capsim_dagster.publication.live.app import LiveState, live_app
-from capsim_dagster.publication.live.clock import Clock, clock_from, now_utc
+from capsim_dagster.publication.live.clock import Clock, clock_from
 from capsim_dagster.publication.live.connections import LiveServer, listening, room_for_connections, url_of
 from capsim_dagster.publication.live.feed import Client, Feed
 from capsim_dagster.publication.live.guard import require_token
