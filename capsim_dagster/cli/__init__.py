@@ -10,16 +10,8 @@ from typing import Final
 
 import click
 
+from capsim_dagster.cli import options
 from capsim_dagster.cli.lazy import LazyGroup
-from capsim_dagster.cli.options import (
-    Given,
-    config_option,
-    data_dir_option,
-    fleet_options,
-    layout_of,
-    read_settings,
-    say,
-)
 from capsim_dagster.cli.process import exit_code_of
 
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -67,9 +59,9 @@ def capsim() -> None:
 
 
 @capsim.command()
-@config_option
-@data_dir_option
-@fleet_options
+@options.config_option
+@options.data_dir_option
+@options.fleet_options
 @click.option(
     "--port",
     type=click.IntRange(1, 65_535),
@@ -82,7 +74,7 @@ def capsim() -> None:
     help="Code locations to show beside capsim's. Default: ./workspace.yaml, or that of the checkout.",
 )
 @click.option("--verbose", is_flag=True, help="Show here what goes to <data-dir>/.dagster/ui.log otherwise.")
-def ui(given: Given, port: int | None, workspace: Path | None, *, verbose: bool) -> None:
+def ui(given: options.Given, port: int | None, workspace: Path | None, *, verbose: bool) -> None:
     """Open the Dagster UI on this machine: assets, checks, runs, schedules. Ctrl-C ends it.
 
     It shows the history of every `capsim run` and `capsim backfill` on the same --data-dir, and works on the same
@@ -92,18 +84,18 @@ def ui(given: Given, port: int | None, workspace: Path | None, *, verbose: bool)
     from capsim_dagster.orchestration.dead_runs import release_dead_runs
     from capsim_dagster.orchestration.instance import open_instance
 
-    settings = read_settings(given.config, given.data_dir, generation=given.fleet)
-    layout = layout_of(settings)
+    settings = options.read_settings(given.config, given.data_dir, generation=given.fleet)
+    layout = options.layout_of(settings)
     with open_instance(layout) as instance:
         release_dead_runs(instance)
-        say(f"capsim: starting the UI on {layout.root} …")
+        options.say(f"capsim: starting the UI on {layout.root} …")
     sys.exit(
         ui_server.serve(
             layout,
             port=port,
             workspace=workspace,
             environment=ui_server.child_environment(given.config, layout.root, given.fleet),
-            announce=lambda address: say(f"capsim: ready on {address} (Ctrl-C ends it)"),
+            announce=lambda address: options.say(f"capsim: ready on {address} (Ctrl-C ends it)"),
             log=None if verbose else layout.dagster_home / "ui.log",
         )
     )

@@ -8,20 +8,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from capsim_dagster.cli.options import (
-    EXIT_FAILED,
-    Given,
-    config_option,
-    console,
-    data_dir_option,
-    days_in,
-    days_option,
-    fleet_options,
-    open_simulated,
-    overrides_of,
-    record_simulated,
-    yesterday,
-)
+from capsim_dagster.cli import options
 from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import escape, titled
 from capsim_dagster.errors import PublicationError
@@ -32,11 +19,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@days_option("yesterday, UTC")
-@config_option
-@data_dir_option
-@fleet_options
-def archive(dates: tuple[tuple[dt.date, ...], ...], given: Given) -> None:
+@options.days_option("yesterday, UTC")
+@options.config_option
+@options.data_dir_option
+@options.fleet_options
+def archive(dates: tuple[tuple[dt.date, ...], ...], given: options.Given) -> None:
     """Write the samples of a day as agents report them: archive/YYYYMMDD/HH.jsonl.gz, 24 files a UTC day.
 
     Each host reports every few minutes (archive.interval_minutes); the P95 of its samples of a day is its value in the
@@ -48,12 +35,12 @@ def archive(dates: tuple[tuple[dt.date, ...], ...], given: Given) -> None:
     """  # noqa: D301 click formats this text
     from capsim_dagster.pipeline.platform import Platform
 
-    chosen = open_simulated(given.config, overrides_of(given.data_dir, generation=given.fleet))
-    days = days_in(dates) or [yesterday()]
-    refused = _archive(Platform(chosen.settings), days, dt.datetime.now(dt.UTC).date(), console())
+    chosen = options.open_simulated(given.config, options.overrides_of(given.data_dir, generation=given.fleet))
+    days = options.days_in(dates) or [options.yesterday()]
+    refused = _archive(Platform(chosen.settings), days, dt.datetime.now(dt.UTC).date(), options.console())
     if refused < len(days):
-        record_simulated(chosen)
-    sys.exit(EXIT_FAILED if refused else 0)
+        options.record_simulated(chosen)
+    sys.exit(options.EXIT_FAILED if refused else 0)
 
 
 def _archive(platform: "Platform", days: list[dt.date], today: dt.date, terminal: Console) -> int:

@@ -8,24 +8,9 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
+from capsim_dagster.cli import options
 from capsim_dagster.cli.advice import print_next
 from capsim_dagster.cli.looking import instance_to_read
-from capsim_dagster.cli.options import (
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    MONTH,
-    Given,
-    command_line,
-    config_option,
-    console,
-    data_dir_option,
-    directory_option,
-    fleet_options,
-    layout_of,
-    open_directory,
-    overrides_of,
-    record_simulated,
-)
 from capsim_dagster.cli.process import report_interrupt
 from capsim_dagster.cli.run import print_summary
 from capsim_dagster.cli.terminal import escape
@@ -42,26 +27,28 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("first", type=MONTH, required=False, metavar="[FIRST]", help="First month, such as 2024-01.")
-@click.argument("last", type=MONTH, required=False, metavar="[LAST]", help="Last month; FIRST alone is one month.")
+@click.argument("first", type=options.MONTH, required=False, metavar="[FIRST]", help="First month, such as 2024-01.")
+@click.argument(
+    "last", type=options.MONTH, required=False, metavar="[LAST]", help="Last month; FIRST alone is one month."
+)
 @click.option(
     "--month",
     "chosen",
-    type=MONTH,
+    type=options.MONTH,
     metavar="MONTH",
     multiple=True,
     help="A month on its own; may be given more than once.",
 )
 @click.option("--again", is_flag=True, help="Run months too that are there already.")
 @click.option("--dry-run", is_flag=True, help="Show which months would run, in which runs, and stop.")
-@config_option
-@data_dir_option
-@fleet_options
+@options.config_option
+@options.data_dir_option
+@options.fleet_options
 def backfill(
     first: dt.datetime | None,
     last: dt.datetime | None,
     chosen: tuple[dt.datetime, ...],
-    given: Given,
+    given: options.Given,
     *,
     again: bool,
     dry_run: bool,
@@ -78,9 +65,9 @@ def backfill(
     capsim backfill --month 2024-03 --month 2024-07  just these
     capsim backfill                                  whatever is missing or failed
     """  # noqa: D301 click formats this text
-    opened = open_directory(given.config, overrides_of(given.data_dir, generation=given.fleet))
+    opened = options.open_directory(given.config, options.overrides_of(given.data_dir, generation=given.fleet))
     months = _months(first, last, chosen)
-    sys.exit(_backfill(opened, months, console(), again=again, is_dry=dry_run))
+    sys.exit(_backfill(opened, months, options.console(), again=again, is_dry=dry_run))
 
 
 def _months(first: dt.datetime | None, last: dt.datetime | None, chosen: Sequence[dt.datetime]) -> list[int] | None:
@@ -110,7 +97,7 @@ def _backfill(opened: "Chosen", months: list[int] | None, terminal: Console, *, 
     from capsim_dagster.pipeline.platform import Platform
 
     settings = opened.settings
-    today, layout, bars = dt.datetime.now(dt.UTC).date(), layout_of(settings), BarProgress(terminal)
+    today, layout, bars = dt.datetime.now(dt.UTC).date(), options.layout_of(settings), BarProgress(terminal)
     definitions = build_definitions(settings, today=today, progress=bars, months=months or ())
     with instance_to_read(layout) as instance:
         plan = plan_backfill(definitions, instance, settings, months, today=today, again=again)
@@ -119,11 +106,11 @@ def _backfill(opened: "Chosen", months: list[int] | None, terminal: Console, *, 
         return 0
     if settings.refinery.feed_dir is None:
         require_simulated(Platform(settings))
-        record_simulated(opened)
+        options.record_simulated(opened)
     with open_instance(layout) as instance:
         widen_span(layout, plan.months)
-        code = _run_all(definitions, instance, plan, bars, terminal, directory_option(settings))
-        if code == EXIT_INTERRUPTED:
+        code = _run_all(definitions, instance, plan, bars, terminal, options.directory_option(settings))
+        if code == options.EXIT_INTERRUPTED:
             return report_interrupt()
         left = plan_backfill(definitions, instance, settings, months, today=today)
     if left.runs:
@@ -133,11 +120,11 @@ def _backfill(opened: "Chosen", months: list[int] | None, terminal: Console, *, 
             soft_wrap=True,
             highlight=False,
         )
-        return EXIT_FAILED
+        return options.EXIT_FAILED
     if len(plan.runs) > 1 and code == 0:
         terminal.print(
             f"[green]all there:[/] {ranges_named(plan.months)}; see: capsim status"
-            + escape(directory_option(settings)),
+            + escape(options.directory_option(settings)),
             highlight=False,
             soft_wrap=True,
         )
@@ -150,7 +137,7 @@ def _run_all(
     plan: "Plan",
     bars: "BarProgress",
     terminal: Console,
-    options: str,
+    data_option: str,
 ) -> int:
     """Run a plan and print what each run did; return the exit code."""
     from dagster import DagsterExecutionInterruptedError
@@ -159,7 +146,7 @@ def _run_all(
     from capsim_dagster.orchestration.months import ranges_named
     from capsim_dagster.orchestration.origin import command_tag
 
-    summaries, code = run_backfill(definitions, instance, plan, command_tag(command_line())), 0
+    summaries, code = run_backfill(definitions, instance, plan, command_tag(options.command_line())), 0
     for number, part in enumerate(plan.runs, start=1):
         if len(plan.runs) > 1:
             terminal.rule(f"run {number} of {len(plan.runs)}: {ranges_named(part)}", align="left")
@@ -167,15 +154,15 @@ def _run_all(
             with bars.shown():
                 summary = next(summaries)
         except (DagsterExecutionInterruptedError, KeyboardInterrupt):
-            return EXIT_INTERRUPTED
+            return options.EXIT_INTERRUPTED
         if summary.interrupted:
-            return EXIT_INTERRUPTED
+            return options.EXIT_INTERRUPTED
         if len(plan.runs) > 1:
             _print_run(summary, terminal)
         else:
             print_summary(summary, terminal)
-            print_next(terminal, "capsim status", options)
-        code = code if summary.succeeded else EXIT_FAILED
+            print_next(terminal, "capsim status", data_option)
+        code = code if summary.succeeded else options.EXIT_FAILED
     return code
 
 

@@ -8,18 +8,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from capsim_dagster.cli.options import (
-    Given,
-    config_option,
-    console,
-    data_dir_option,
-    env_option,
-    fleet_options,
-    open_simulated,
-    overrides_of,
-    read_settings,
-    record_simulated,
-)
+from capsim_dagster.cli import options
 from capsim_dagster.cli.panel_load import load
 from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import escape, titled
@@ -47,11 +36,11 @@ def panel() -> None:
 
 
 @panel.command()
-@config_option
-@env_option
-@data_dir_option
-@fleet_options
-def generate(given: Given, env: str | None) -> None:
+@options.config_option
+@options.env_option
+@options.data_dir_option
+@options.fleet_options
+def generate(given: options.Given, env: str | None) -> None:
     """Simulate the fleet and save its panel, with a summary and a sample beside it, once every gate has passed.
 
     The numbers are those of the master for the same hosts and days: the same settings decide them. The file is
@@ -64,9 +53,9 @@ def generate(given: Given, env: str | None) -> None:
     from capsim_dagster.pipeline.platform import Platform
     from capsim_dagster.storage import store_of
 
-    chosen = open_simulated(given.config, overrides_of(given.data_dir, env=env, generation=given.fleet))
+    chosen = options.open_simulated(given.config, options.overrides_of(given.data_dir, env=env, generation=given.fleet))
     settings = chosen.settings
-    generation, terminal = settings.data_generation, console()
+    generation, terminal = settings.data_generation, options.console()
     days = (generation.end_date - generation.start_date).days + 1
     with (
         recording(settings, PANEL_REFRESH, [SERVER_METRICS]) as record,
@@ -82,15 +71,15 @@ def generate(given: Given, env: str | None) -> None:
             advance=lambda rows: progress.advance(task, rows),
         )
         record.made(SERVER_METRICS, made_panel(Platform(settings), made))
-    record_simulated(chosen)
+    options.record_simulated(chosen)
     _print_panel(terminal, made)
 
 
 @panel.command()
 @click.argument("source", required=False, metavar="[PANEL]")
-@config_option
-@env_option
-@data_dir_option
+@options.config_option
+@options.env_option
+@options.data_dir_option
 @click.option("--rows", type=click.IntRange(0, 1_000), default=5, show_default=True, help="First rows to show.")
 def show(source: str | None, config: Path | None, env: str | None, data_dir: Path | None, rows: int) -> None:
     """Look at a panel: columns, servers, days, what is missing, the course of each metric, and the first rows.
@@ -105,10 +94,10 @@ def show(source: str | None, config: Path | None, env: str | None, data_dir: Pat
     from capsim_dagster.panel.show import look_at_panel
     from capsim_dagster.storage import store_of
 
-    settings = read_settings(config, data_dir, env=env)
+    settings = options.read_settings(config, data_dir, env=env)
     found = find_panel(settings, store_of(settings), source)
     with found.store.reading(found.key) as path:
-        _print_view(console(), found.url, look_at_panel(path, head=rows))
+        _print_view(options.console(), found.url, look_at_panel(path, head=rows))
 
 
 def _print_panel(terminal: Console, made: "GeneratedPanel") -> None:

@@ -11,17 +11,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from capsim_dagster.cli import options
 from capsim_dagster.cli.advice import print_next
-from capsim_dagster.cli.options import (
-    EXIT_FAILED,
-    config_option,
-    console,
-    data_dir_option,
-    directory_option,
-    env_option,
-    open_directory,
-    overrides_of,
-)
 from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import escape, titled
 from capsim_dagster.cli.verification import claims_in_words, print_against
@@ -44,9 +35,9 @@ if TYPE_CHECKING:
 )
 @click.option("--strict", is_flag=True, help="Let warnings fail the panel too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@env_option
-@config_option
-@data_dir_option
+@options.env_option
+@options.config_option
+@options.data_dir_option
 def load(
     source: str | None,
     env: str | None,
@@ -69,8 +60,8 @@ def load(
     capsim panel load --input exports/servers.parquet    one of your own
     capsim panel load --strict --json
     """  # noqa: D301
-    chosen = open_directory(config, overrides_of(data_dir, env=env))
-    terminal = console()
+    chosen = options.open_directory(config, options.overrides_of(data_dir, env=env))
+    terminal = options.console()
     # Recorded when it is done: Dagster beside the panel would be a sixth of the memory.
     try:
         outcome = _loaded(chosen.settings, source, terminal, strict=strict, quiet=as_json)
@@ -86,8 +77,8 @@ def load(
         _print_outcome(terminal, outcome)
         if outcome.report.staged:
             look = f"capsim panel show {shlex.quote(outcome.report.staged.url)}"
-            print_next(terminal, look, directory_option(chosen.settings))
-    sys.exit(0 if outcome.report.validation_passed else EXIT_FAILED)
+            print_next(terminal, look, options.directory_option(chosen.settings))
+    sys.exit(0 if outcome.report.validation_passed else options.EXIT_FAILED)
 
 
 def _recording(settings: "Settings") -> "AbstractContextManager[CommandRun]":

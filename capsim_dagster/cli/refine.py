@@ -12,17 +12,8 @@ import click
 from rich.console import Console
 from rich.progress import track
 
+from capsim_dagster.cli import options
 from capsim_dagster.cli.advice import print_next
-from capsim_dagster.cli.options import (
-    EXIT_FAILED,
-    MONTH,
-    config_option,
-    console,
-    data_dir_option,
-    directory_option,
-    open_directory,
-    overrides_of,
-)
 from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import escape, titled
 from capsim_dagster.errors import MAX_EXAMPLES, CapsimError, FeedError, GateError, SettingsError, listed, plural
@@ -52,12 +43,12 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     help="CSV of the hosts that may occur; lines of others are rejected. Default: any host.",
 )
-@click.option("--month", "months", type=MONTH, multiple=True, help="Month to load. Default: all.")
+@click.option("--month", "months", type=options.MONTH, multiple=True, help="Month to load. Default: all.")
 @click.option("--max-rejected-share", type=float, help="Share of a month's lines that may be rejected, 0 to 1.")
 @click.option("--allow-partial", is_flag=True, default=None, help="Load what is sound of a month refused otherwise.")
 @click.option("--score", is_flag=True, help="Compare what was rejected with the defects put into capsim's own feed.")
-@config_option
-@data_dir_option
+@options.config_option
+@options.data_dir_option
 def refine(  # noqa: PLR0913 one argument an option
     feed: Path | None,
     inventory: Path | None,
@@ -89,13 +80,15 @@ def refine(  # noqa: PLR0913 one argument an option
     from capsim_dagster.pipeline.refine import feed_months, foreign_hosts, rotated_months
     from capsim_dagster.settings import Kind
 
-    options = {
+    chosen_options = {
         "feed_dir": feed,
         "inventory": inventory,
         "max_rejected_share": max_rejected_share,
         "allow_partial": allow_partial,
     }
-    chosen = open_directory(config, overrides_of(data_dir, refinery=options), may_change=_OWN_SECTIONS)
+    chosen = options.open_directory(
+        config, options.overrides_of(data_dir, refinery=chosen_options), may_change=_OWN_SECTIONS
+    )
     platform = Platform(chosen.settings)
     _require_same_origin(chosen)
     if score and not platform.refines_own_feed:
@@ -103,7 +96,7 @@ def refine(  # noqa: PLR0913 one argument an option
     # What is wrong with the whole feed is no refusal of its months.
     foreign_hosts(platform)
     asked = sorted({month.year * 100 + month.month for month in months}) or feed_months(platform)
-    terminal = console()
+    terminal = options.console()
     with _recording(platform, asked) as record:
         loaded, failure = _load(platform, asked, terminal, record)
         kind = Kind.SIMULATED if platform.refines_own_feed else Kind.FEED
@@ -115,8 +108,8 @@ def refine(  # noqa: PLR0913 one argument an option
         _print_verdict(terminal, platform, asked, loaded, failure)
         record.made(REFINERY_AUDIT, made_audit(platform, print_audit_page(platform, terminal), asked))
     is_scored = _print_score(terminal, platform) if score else True
-    print_next(terminal, "capsim status", directory_option(platform.settings))
-    sys.exit(0 if failure is None and is_scored else EXIT_FAILED)
+    print_next(terminal, "capsim status", options.directory_option(platform.settings))
+    sys.exit(0 if failure is None and is_scored else options.EXIT_FAILED)
 
 
 def _require_same_origin(chosen: "Chosen") -> None:

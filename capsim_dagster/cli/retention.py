@@ -12,14 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from capsim_dagster.cli.options import (
-    EXIT_FAILED,
-    command_line,
-    config_option,
-    console,
-    data_dir_option,
-    read_settings,
-)
+from capsim_dagster.cli import options
 from capsim_dagster.cli.recording import warn
 from capsim_dagster.cli.terminal import escape, titled
 from capsim_dagster.errors import MAX_EXAMPLES
@@ -39,8 +32,8 @@ _COLUMNS: Final = ("dataset", "days", "oldest", "newest", "files", "MB", "")
     is_flag=True,
     help="Let days of the archive go although tier 3 is kept longer and does not hold all of their samples.",
 )
-@config_option
-@data_dir_option
+@options.config_option
+@options.data_dir_option
 def retention(config: Path | None, data_dir: Path | None, *, dry_run: bool, unpublished: bool) -> None:
     """Remove days of the archive and of the published datasets that are older than they are kept.
 
@@ -57,8 +50,12 @@ def retention(config: Path | None, data_dir: Path | None, *, dry_run: bool, unpu
     from capsim_dagster.publication.retention import expired
     from capsim_dagster.storage import DataLayout
 
-    settings = read_settings(config, data_dir)
-    layout, limits, terminal = DataLayout(settings.data_dir.absolute()), settings.publication.retention, console()
+    settings = options.read_settings(config, data_dir)
+    layout, limits, terminal = (
+        DataLayout(settings.data_dir.absolute()),
+        settings.publication.retention,
+        options.console(),
+    )
     plan = expired(layout, limits, today=now_utc().date(), unpublished=unpublished)
     left = [each for dataset in plan.datasets for each in dataset.left]
     left += [] if dry_run else _removed(plan, terminal)
@@ -72,7 +69,7 @@ def retention(config: Path | None, data_dir: Path | None, *, dry_run: bool, unpu
         names = ", ".join(dataset.dataset.setting for dataset in plan.datasets)
         terminal.print(f"nothing is ever removed: publication.retention ({names}) sets no limit", soft_wrap=True)
     terminal.print(escape(f"in {layout.root}"), soft_wrap=True, highlight=False)
-    sys.exit(EXIT_FAILED if left else 0)
+    sys.exit(options.EXIT_FAILED if left else 0)
 
 
 def _removed(plan: "RetentionPlan", terminal: Console) -> "list[LeftDay]":
@@ -96,7 +93,7 @@ def _forget(plan: "RetentionPlan", layout: "DataLayout") -> None:
 
     assets = (HOURLY_ARCHIVE, TIER2_HOURLY, TIER3_DAILY)
     of = {key: partial(is_gone, each.dataset) for key, each in zip(assets, plan.datasets, strict=True)}
-    forget_removed(layout, of, command_line(), warn)
+    forget_removed(layout, of, options.command_line(), warn)
 
 
 def _table(plan: "RetentionPlan", left: "Sequence[LeftDay]", *, dry_run: bool) -> Table:

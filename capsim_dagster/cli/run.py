@@ -8,19 +8,8 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
+from capsim_dagster.cli import options
 from capsim_dagster.cli.advice import print_next
-from capsim_dagster.cli.options import (
-    EXIT_FAILED,
-    Given,
-    command_line,
-    config_option,
-    console,
-    data_dir_option,
-    directory_option,
-    fleet_options,
-    layout_of,
-    overrides_of,
-)
 from capsim_dagster.cli.process import report_interrupt
 from capsim_dagster.cli.refine import print_audit_page
 from capsim_dagster.cli.terminal import escape, titled
@@ -35,13 +24,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@config_option
-@data_dir_option
-@fleet_options
+@options.config_option
+@options.data_dir_option
+@options.fleet_options
 @click.option("--checks", "with_checks", is_flag=True, help="List every check, those too that passed.")
 @click.option("--dirty", is_flag=True, help="Put every kind of harmless and harmful dirt into the feed's lines.")
 @click.option("--replace", is_flag=True, help="Replace what the directory holds where other settings made it.")
-def run(given: Given, *, dirty: bool, replace: bool, with_checks: bool) -> None:
+def run(given: options.Given, *, dirty: bool, replace: bool, with_checks: bool) -> None:
     """Simulate the fleet, write the feed, load the table, audit everything.
 
     Running it again changes nothing, and a later --end adds days. The run is recorded: `capsim ui` shows it.
@@ -52,10 +41,10 @@ def run(given: Given, *, dirty: bool, replace: bool, with_checks: bool) -> None:
     from capsim_dagster.settings import DEFAULT_DIRT, choose_settings
 
     dirt = {"defects": DEFAULT_DIRT} if dirty else {}
-    overrides = overrides_of(given.data_dir, generation=given.fleet, feed=dirt)
+    overrides = options.overrides_of(given.data_dir, generation=given.fleet, feed=dirt)
     chosen = choose_settings(given.config, overrides, adopts_edits=True)
     _begin(chosen, may_replace=replace)
-    sys.exit(_run_main_job(chosen.settings, console(), with_checks=with_checks))
+    sys.exit(_run_main_job(chosen.settings, options.console(), with_checks=with_checks))
 
 
 def _begin(chosen: "Chosen", *, may_replace: bool) -> None:
@@ -117,7 +106,7 @@ def _run_main_job(settings: "Settings", terminal: Console, *, with_checks: bool)
 
     generation = settings.data_generation
     months = [yearmonth(month) for month in months_between(generation.start_date, generation.end_date)]
-    layout = layout_of(settings)
+    layout = options.layout_of(settings)
     terminal.print(
         f"capsim: {generation.num_servers:,} hosts x 4 resources, {generation.start_date} to {generation.end_date} "
         f"({len(months)} months), seed {generation.random_seed}, into {layout.root}",
@@ -128,7 +117,7 @@ def _run_main_job(settings: "Settings", terminal: Console, *, with_checks: bool)
     try:
         with open_instance(layout) as instance, progress.shown():
             widen_span(layout, months)
-            summary = run_job(definitions, instance, FULL_REFRESH, months, command_tag(command_line()))
+            summary = run_job(definitions, instance, FULL_REFRESH, months, command_tag(options.command_line()))
     except (DagsterExecutionInterruptedError, KeyboardInterrupt):
         return report_interrupt()
     if summary.interrupted:
@@ -136,12 +125,12 @@ def _run_main_job(settings: "Settings", terminal: Console, *, with_checks: bool)
     print_summary(summary, terminal, with_checks=with_checks)
     if summary.succeeded:
         terminal.print(escape(f"audit page: {layout.audit}"), soft_wrap=True, highlight=False)
-        print_next(terminal, "capsim ui", directory_option(settings))
+        print_next(terminal, "capsim ui", options.directory_option(settings))
     elif layout.warehouse.exists():
         # The asset that writes the page is not reached then, and it is wanted most.
         print_audit_page(Platform(settings), terminal)
-        print_next(terminal, "capsim status", directory_option(settings))
-    return 0 if summary.succeeded else EXIT_FAILED
+        print_next(terminal, "capsim status", options.directory_option(settings))
+    return 0 if summary.succeeded else options.EXIT_FAILED
 
 
 def print_summary(summary: "RunSummary", terminal: Console, *, with_checks: bool = False) -> None:

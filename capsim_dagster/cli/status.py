@@ -5,24 +5,16 @@ import sys
 
 import click
 
-from capsim_dagster.cli.options import (
-    EXIT_FAILED,
-    Given,
-    config_option,
-    console,
-    data_dir_option,
-    fleet_options,
-    read_settings,
-)
+from capsim_dagster.cli import options
 
 
 @click.command()
 @click.option("--checks", "with_checks", is_flag=True, help="List every check, those too that passed.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@config_option
-@data_dir_option
-@fleet_options
-def status(given: Given, *, with_checks: bool, as_json: bool) -> None:
+@options.config_option
+@options.data_dir_option
+@options.fleet_options
+def status(given: options.Given, *, with_checks: bool, as_json: bool) -> None:
     """Show what is there: assets, months, checks, the last runs, what is open, and the command for it.
 
     The same as the UI shows, from the same records, compared with what lies on disk; nothing is run. Exit code 1 if an
@@ -31,10 +23,10 @@ def status(given: Given, *, with_checks: bool, as_json: bool) -> None:
     """
     from capsim_dagster.cli import status_view
 
-    settings = read_settings(given.config, given.data_dir, generation=given.fleet)
+    settings = options.read_settings(given.config, given.data_dir, generation=given.fleet)
     view = status_view.look(settings, given.options)
     if as_json:
         click.echo(json.dumps(status_view.as_json(view), indent=2, default=str))
     else:
-        status_view.show(view, console(), with_checks=with_checks)
-    sys.exit(EXIT_FAILED if view.found.has_failures else 0)
+        status_view.show(view, options.console(), with_checks=with_checks)
+    sys.exit(options.EXIT_FAILED if view.found.has_failures else 0)

@@ -9,18 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import click
 
-from capsim_dagster.cli.options import (
-    Given,
-    Moment,
-    config_option,
-    data_dir_option,
-    fleet_options,
-    layout_of,
-    open_simulated,
-    overrides_of,
-    record_simulated,
-    say,
-)
+from capsim_dagster.cli import options
 from capsim_dagster.cli.recording import recording, warn
 from capsim_dagster.errors import CapsimError
 
@@ -28,7 +17,7 @@ if TYPE_CHECKING:
     from capsim_dagster.publication.live.interval import LiveFleet
     from capsim_dagster.settings import Settings
 
-_INSTANT: Final = Moment("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S")
+_INSTANT: Final = options.Moment("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S")
 _MAX_SPEED: Final = 100_000.0
 
 
@@ -47,10 +36,10 @@ def tier1() -> None:
 @click.option("--from", "begin", type=_INSTANT, help="Simulated time to start from, UTC. Default: the present.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind to.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port; 0 = any that is free. Default: live.port.")
-@config_option
-@data_dir_option
-@fleet_options
-def serve(speed: float, begin: dt.datetime | None, host: str, port: int | None, given: Given) -> None:
+@options.config_option
+@options.data_dir_option
+@options.fleet_options
+def serve(speed: float, begin: dt.datetime | None, host: str, port: int | None, given: options.Given) -> None:
     """Make the fleet live. Ctrl-C ends it; started again, it goes on where it stopped.
 
     \b
@@ -72,10 +61,10 @@ def serve(speed: float, begin: dt.datetime | None, host: str, port: int | None, 
     from capsim_dagster.publication.live import serve as live
     from capsim_dagster.publication.live.guard import TOKEN_VARIABLE
 
-    chosen = open_simulated(given.config, overrides_of(given.data_dir, generation=given.fleet))
+    chosen = options.open_simulated(given.config, options.overrides_of(given.data_dir, generation=given.fleet))
     settings = chosen.settings
-    options = live.LiveOptions(
-        archive_root=layout_of(settings).archive,
+    how = live.LiveOptions(
+        archive_root=options.layout_of(settings).archive,
         host=host,
         port=settings.live.port if port is None else port,
         max_backlog=settings.live.max_backlog,
@@ -85,15 +74,15 @@ def serve(speed: float, begin: dt.datetime | None, host: str, port: int | None, 
         start=begin and begin.replace(tzinfo=dt.UTC),
         speed=speed,
     )
-    record = cache(lambda: record_simulated(chosen))
+    record = cache(lambda: options.record_simulated(chosen))
 
     def announce(line: str) -> None:
         # It is live, so the archive has begun.
         record()
-        say(f"capsim: {line}")
+        options.say(f"capsim: {line}")
 
     with _DaysRecorder(settings) as days:
-        live.serve(_fleet(settings), replace(options, day_over=days.add), announce)
+        live.serve(_fleet(settings), replace(how, day_over=days.add), announce)
 
 
 class _DaysRecorder:

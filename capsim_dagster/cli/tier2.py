@@ -7,25 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from capsim_dagster.cli.dataset import (
-    FOLDER,
-    Asked,
-    Export,
-    replace_option,
-    upload_option,
-    verified_there,
-    verify_options,
-)
-from capsim_dagster.cli.options import (
-    Given,
-    config_option,
-    data_dir_option,
-    days_in,
-    days_option,
-    fleet_options,
-    read_settings,
-    yesterday,
-)
+from capsim_dagster.cli import dataset, options
 from capsim_dagster.cli.verification import end_with
 
 if TYPE_CHECKING:
@@ -57,18 +39,18 @@ def tier2() -> None:
 
 
 @tier2.command()
-@days_option("what is pending")
+@options.days_option("what is pending")
 @_hours_option
 @click.option("--dry-run", is_flag=True, help="Go through everything, and write and upload nothing.")
-@upload_option
-@replace_option
-@config_option
-@data_dir_option
-@fleet_options
+@dataset.upload_option
+@dataset.replace_option
+@options.config_option
+@options.data_dir_option
+@options.fleet_options
 def export(
     dates: tuple[tuple[dt.date, ...], ...],
     hours: tuple[int, ...],
-    given: Given,
+    given: options.Given,
     *,
     dry_run: bool,
     upload: bool,
@@ -83,18 +65,18 @@ def export(
     """
     from capsim_dagster.publication.tier2.manifest import HourManifest
 
-    settings = read_settings(given.config, given.data_dir, generation=given.fleet)
+    settings = options.read_settings(given.config, given.data_dir, generation=given.fleet)
     job = _Hours(settings, HourManifest, dry_run=dry_run)
     if upload:
         job.prepare_upload(replace=replace)
     back = settings.automation.late_hours_days
     job.run(
-        job.chosen(days_in(dates), hours),
+        job.chosen(options.days_in(dates), hours),
         otherwise=f"nothing is pending: every hour file of the last {back} days is published",
     )
 
 
-class _Hours(Export["DayHour"]):
+class _Hours(dataset.Export["DayHour"]):
     """The hours of one command."""
 
     job = "hourly_publication"
@@ -137,10 +119,12 @@ class _Hours(Export["DayHour"]):
 
 
 @tier2.command()
-@verify_options
+@dataset.verify_options
 @_hours_option
-@click.option("--daily", type=FOLDER, help="The same day of the daily dataset on disk, to compare a day's hours with.")
-def verify(asked: Asked, hours: tuple[int, ...], daily: Path | None) -> None:
+@click.option(
+    "--daily", type=dataset.FOLDER, help="The same day of the daily dataset on disk, to compare a day's hours with."
+)
+def verify(asked: dataset.Asked, hours: tuple[int, ...], daily: Path | None) -> None:
     """Verify published hours: bytes, digests, manifest, columns and every row; exit code 1 if there is an error.
 
     With --local nothing is needed but the folder, of an hour or of a day with all its hours. With --daily a day's hours
@@ -154,7 +138,7 @@ def verify(asked: Asked, hours: tuple[int, ...], daily: Path | None) -> None:
     end_with(_verified_local(asked, hours, daily), as_json=asked.as_json)
 
 
-def _verified_local(asked: Asked, hours: Sequence[int], daily: Path | None) -> "list[Findings]":
+def _verified_local(asked: dataset.Asked, hours: Sequence[int], daily: Path | None) -> "list[Findings]":
     from capsim_dagster.audits.report import Findings
     from capsim_dagster.publication.tier2.agree import agreement
     from capsim_dagster.publication.tier2.verify import hour_folders, verify_hour
@@ -172,7 +156,7 @@ def _verified_local(asked: Asked, hours: Sequence[int], daily: Path | None) -> "
     return results
 
 
-def _verified_remote(asked: Asked, hours: Sequence[int]) -> "list[Findings]":
+def _verified_remote(asked: dataset.Asked, hours: Sequence[int]) -> "list[Findings]":
     from capsim_dagster.publication.dataset.upload import destination_of
     from capsim_dagster.publication.tier2.verify import verify_hour
     from capsim_dagster.settings import load_settings
@@ -180,9 +164,9 @@ def _verified_remote(asked: Asked, hours: Sequence[int]) -> "list[Findings]":
     settings = load_settings(asked.config)
     store, prefix = destination_of(settings), settings.publication.tier2_prefix
     names = [f"{hour:02d}" for hour in hours]
-    days = [f"{day}" for day in asked.days or [yesterday()]]
+    days = [f"{day}" for day in asked.days or [options.yesterday()]]
     places = [f"{day}/{name}" for day in days for name in names or _hours_there(store, f"{prefix}/{day}")]
-    return verified_there(store, prefix, places, verify_hour)
+    return dataset.verified_there(store, prefix, places, verify_hour)
 
 
 def _hours_there(store: "Store", day: str) -> list[str]:

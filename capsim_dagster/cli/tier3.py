@@ -9,26 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from capsim_dagster.cli.dataset import (
-    FOLDER,
-    Asked,
-    Export,
-    replace_option,
-    upload_option,
-    verified_there,
-    verify_options,
-)
-from capsim_dagster.cli.options import (
-    Given,
-    config_option,
-    data_dir_option,
-    days_in,
-    days_option,
-    fleet_options,
-    read_settings,
-    say,
-    yesterday,
-)
+from capsim_dagster.cli import dataset, options
 from capsim_dagster.cli.verification import end_with
 from capsim_dagster.errors import PublicationError
 from capsim_dagster.text import megabytes
@@ -57,17 +38,17 @@ def tier3() -> None:
 
 
 @tier3.command()
-@days_option("yesterday, UTC")
+@options.days_option("yesterday, UTC")
 @click.option("--dry-run", is_flag=True, help="Go through everything, and write and upload nothing.")
-@upload_option
+@dataset.upload_option
 @click.option("--allow-incomplete", is_flag=True, help="Publish what is whole; the manifest says what is missing.")
-@replace_option
-@config_option
-@data_dir_option
-@fleet_options
+@dataset.replace_option
+@options.config_option
+@options.data_dir_option
+@options.fleet_options
 def export(
     dates: tuple[tuple[dt.date, ...], ...],
-    given: Given,
+    given: options.Given,
     *,
     dry_run: bool,
     upload: bool,
@@ -81,14 +62,14 @@ def export(
     """
     from capsim_dagster.publication.tier3.manifest import DayManifest
 
-    settings = read_settings(given.config, given.data_dir, generation=given.fleet)
+    settings = options.read_settings(given.config, given.data_dir, generation=given.fleet)
     job = _Days(settings, DayManifest, dry_run=dry_run, allow_incomplete=allow_incomplete)
     if upload:
         job.prepare_upload(replace=replace)
-    job.run(days_in(dates) or [yesterday()])
+    job.run(options.days_in(dates) or [options.yesterday()])
 
 
-class _Days(Export[dt.date]):
+class _Days(dataset.Export[dt.date]):
     """The days of one command."""
 
     job = "daily_publication"
@@ -116,9 +97,11 @@ class _Days(Export[dt.date]):
 
 
 @tier3.command()
-@verify_options
-@click.option("--data-dir", type=FOLDER, help="Data directory with a master: each host's P95 is compared with it.")
-def verify(asked: Asked, data_dir: Path | None) -> None:
+@dataset.verify_options
+@click.option(
+    "--data-dir", type=dataset.FOLDER, help="Data directory with a master: each host's P95 is compared with it."
+)
+def verify(asked: dataset.Asked, data_dir: Path | None) -> None:
     """Verify published days: bytes, digests, manifest, columns and every row; exit code 1 if there is an error.
 
     With --local nothing is needed but the folder: no settings, no archive, no bucket. With --data-dir the P95 of each
@@ -142,14 +125,14 @@ def _master_of(data_dir: Path) -> Path:
     return MasterFile(DataLayout(data_dir.absolute()).master).path
 
 
-def _verified_remote(asked: Asked, master: Path | None) -> "list[Findings]":
+def _verified_remote(asked: dataset.Asked, master: Path | None) -> "list[Findings]":
     from capsim_dagster.publication.dataset.upload import destination_of
     from capsim_dagster.settings import load_settings
 
     settings = load_settings(asked.config)
-    published, days = settings.publication, asked.days or [yesterday()]
+    published, days = settings.publication, asked.days or [options.yesterday()]
     verify_ = partial(_verified, master=master, max_null_share=published.max_null_share)
-    return verified_there(destination_of(settings), published.tier3_prefix, map(str, days), verify_)
+    return dataset.verified_there(destination_of(settings), published.tier3_prefix, map(str, days), verify_)
 
 
 def _verified(folder: Path, master: Path | None, max_null_share: float | None = None) -> "Findings":
@@ -194,7 +177,7 @@ def configure() -> None:
     key = click.prompt("Access key id", value_proc=_one_word)
     secret = click.prompt("Secret access key", hide_input=True, value_proc=_one_word)
     path = store_credentials(StoredCredentials(bucket, endpoint.rstrip("/"), region.strip(), key, secret))
-    say(f"stored in {path}, for you alone to read")
+    options.say(f"stored in {path}, for you alone to read")
 
 
 def _endpoint(text: str) -> str:

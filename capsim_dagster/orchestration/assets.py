@@ -7,21 +7,11 @@ from typing import Any, Final
 import dagster as dg
 
 from capsim_dagster.legacy_feed.contract import FeedContract
-from capsim_dagster.orchestration import metadata
+from capsim_dagster.orchestration import keys, metadata
 from capsim_dagster.orchestration.check_specs import Months
 from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.gates import require_gates
-from capsim_dagster.orchestration.keys import (
-    DATED,
-    HOST_INVENTORY,
-    MASTER_PARQUET,
-    MONTHLY,
-    OWNERS,
-    PROCESSED_DATA,
-    TIME_DIMENSION,
-    WAREHOUSE_POOL,
-)
 from capsim_dagster.orchestration.month_span import replace_span
 from capsim_dagster.orchestration.monthly_assets import monthly_csv, processed_data
 from capsim_dagster.orchestration.months import ends_asked, last_month_asked
@@ -43,9 +33,9 @@ _REPORT_IS_DUE: Final = dg.FreshnessPolicy.time_window(
 )
 """A month and a few days; two months without a report is one that nobody makes any more."""
 _COMMON: Final[Mapping[str, Any]] = {
-    "owners": OWNERS,
+    "owners": keys.OWNERS,
     "tags": {"cadence": "on_demand"},
-    "pool": WAREHOUSE_POOL,
+    "pool": keys.WAREHOUSE_POOL,
     "code_version": MODEL_VERSION,
     # Without it a backfill over all assets would be a run a month.
     "backfill_policy": dg.BackfillPolicy.single_run(),
@@ -94,8 +84,8 @@ def host_inventory() -> dg.AssetsDefinition:
         with clear_failure():
             inventory = stages.host_inventory(platform)
         if is_other:
-            forgotten = forget(context.instance, MONTHLY, context.run.tags)
-            dates = forget(context.instance, DATED)
+            forgotten = forget(context.instance, keys.MONTHLY, context.run.tags)
+            dates = forget(context.instance, keys.DATED)
             replace_span(platform.layout, ends_asked(context.run.tags))
             context.log.info(
                 f"another fleet: the months of the one before are forgotten, {forgotten} in all, and {dates} of its "
@@ -152,7 +142,7 @@ def master_parquet() -> dg.AssetsDefinition:
     @_asset(
         group_name="simulation",
         kinds={"parquet"},
-        deps=[HOST_INVENTORY, TIME_DIMENSION],
+        deps=[keys.HOST_INVENTORY, keys.TIME_DIMENSION],
         metadata={"dagster/column_schema": metadata.column_schema(MASTER)},
     )
     def master_parquet(
@@ -163,7 +153,7 @@ def master_parquet() -> dg.AssetsDefinition:
             clear_failure(),
             progress.stage(context, name="master_parquet", total=stages.master_rows(platform), unit="rows") as advance,
         ):
-            require_gates(context.instance, [HOST_INVENTORY, TIME_DIMENSION])
+            require_gates(context.instance, [keys.HOST_INVENTORY, keys.TIME_DIMENSION])
             stored = stages.master_parquet(platform, advance=advance)
             images = pictures.master_pictures(platform)
         facts = {**metadata.stored_file(stored), **metadata.footer(stored.path)}
@@ -181,7 +171,7 @@ def ground_truth() -> dg.AssetsDefinition:
     @_asset(
         group_name="simulation",
         kinds={"parquet"},
-        deps=[MASTER_PARQUET],
+        deps=[keys.MASTER_PARQUET],
         metadata={
             "columns_of_expected": metadata.column_schema(EXPECTED_UTILIZATION),
             "columns_of_events": metadata.column_schema(TRUTH_EVENTS),
@@ -199,7 +189,7 @@ def ground_truth() -> dg.AssetsDefinition:
             clear_failure(),
             progress.stage(context, name="ground_truth", total=stages.master_rows(platform), unit="rows") as advance,
         ):
-            require_gates(context.instance, [MASTER_PARQUET])
+            require_gates(context.instance, [keys.MASTER_PARQUET])
             stored = stages.ground_truth(platform, advance=advance)
             images = pictures.truth_pictures(platform)
         return dg.MaterializeResult(
@@ -217,7 +207,7 @@ def refinery_audit() -> dg.AssetsDefinition:
         group_name="refinery",
         tags={"cadence": "monthly"},
         kinds={"html"},
-        deps=[PROCESSED_DATA],
+        deps=[keys.PROCESSED_DATA],
         freshness_policy=_REPORT_IS_DUE,
     )
     def refinery_audit(

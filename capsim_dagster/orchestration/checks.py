@@ -9,19 +9,10 @@ from contextlib import contextmanager
 import dagster as dg
 
 from capsim_dagster.audits.report import Reports
+from capsim_dagster.orchestration import keys
 from capsim_dagster.orchestration.check_specs import specs_of
 from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.feed import FeedResource
-from capsim_dagster.orchestration.keys import (
-    GROUND_TRUTH,
-    HOST_INVENTORY,
-    MASTER_PARQUET,
-    PROCESSED_DATA,
-    REFINERY_AUDIT,
-    SERVER_METRICS,
-    TIME_DIMENSION,
-    WAREHOUSE_POOL,
-)
 from capsim_dagster.orchestration.metadata import audit_page, check_result, refined_feed
 from capsim_dagster.orchestration.months import month_of
 from capsim_dagster.orchestration.partitioned import Made
@@ -34,12 +25,12 @@ from capsim_dagster.pipeline.refine import AuditPage
 def build_checks() -> list[dg.AssetChecksDefinition]:
     """Return the checks of whole assets."""
     return [
-        _stage_checks(HOST_INVENTORY, checks.host_inventory),
-        _stage_checks(TIME_DIMENSION, checks.time_dimension),
-        _stage_checks(MASTER_PARQUET, checks.master_parquet),
-        _stage_checks(GROUND_TRUTH, checks.ground_truth),
+        _stage_checks(keys.HOST_INVENTORY, checks.host_inventory),
+        _stage_checks(keys.TIME_DIMENSION, checks.time_dimension),
+        _stage_checks(keys.MASTER_PARQUET, checks.master_parquet),
+        _stage_checks(keys.GROUND_TRUTH, checks.ground_truth),
         refinery_audit_checks,
-        _stage_checks(SERVER_METRICS, panel.server_metrics_checks),
+        _stage_checks(keys.SERVER_METRICS, panel.server_metrics_checks),
     ]
 
 
@@ -47,7 +38,7 @@ def _stage_checks(asset: dg.AssetKey, audit: Callable[[Platform], Reports]) -> d
     """Return the checks of an asset: one step that runs its audit."""
 
     @dg.multi_asset_check(
-        specs=specs_of(asset), name=f"{asset.to_python_identifier()}_checks", can_subset=True, pool=WAREHOUSE_POOL
+        specs=specs_of(asset), name=f"{asset.to_python_identifier()}_checks", can_subset=True, pool=keys.WAREHOUSE_POOL
     )
     def stage_checks(
         context: dg.AssetCheckExecutionContext,
@@ -61,7 +52,7 @@ def _stage_checks(asset: dg.AssetKey, audit: Callable[[Platform], Reports]) -> d
     return stage_checks
 
 
-@dg.multi_asset_check(specs=specs_of(REFINERY_AUDIT), can_subset=True, pool=WAREHOUSE_POOL)
+@dg.multi_asset_check(specs=specs_of(keys.REFINERY_AUDIT), can_subset=True, pool=keys.WAREHOUSE_POOL)
 def refinery_audit_checks(
     context: dg.AssetCheckExecutionContext,
     platform: dg.ResourceParam[Platform],
@@ -70,10 +61,10 @@ def refinery_audit_checks(
 ) -> Iterator[dg.AssetCheckResult]:
     """Audit all months of the table against the feed files, the master and the inventory."""
     refining = feed.refining(platform)
-    with _auditing(context, progress, REFINERY_AUDIT):
+    with _auditing(context, progress, keys.REFINERY_AUDIT):
         known = stages.calendar_months(platform) if refining.refines_own_feed else []
         reports = checks.refinery_audit(refining, _months_due(context, known))
-    yield from _results(context, REFINERY_AUDIT, reports)
+    yield from _results(context, keys.REFINERY_AUDIT, reports)
 
 
 def made_audit(platform: Platform, page: AuditPage, months: Iterable[int]) -> Made:
@@ -100,7 +91,7 @@ def _auditing(context: dg.AssetCheckExecutionContext, progress: Progress, audite
 
 def _months_due(context: dg.AssetCheckExecutionContext, known: Iterable[int]) -> set[int]:
     """Return the months that Dagster believes to be in the table and that the calendar still holds, as YYYYMM."""
-    return {month_of(key) for key in context.instance.get_materialized_partitions(PROCESSED_DATA)} & set(known)
+    return {month_of(key) for key in context.instance.get_materialized_partitions(keys.PROCESSED_DATA)} & set(known)
 
 
 def _results(

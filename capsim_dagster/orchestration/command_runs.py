@@ -17,17 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from capsim_dagster.audits.report import Reports
 from capsim_dagster.errors import CapsimError
-from capsim_dagster.orchestration.dagster_private import (
-    DATA_VERSION_TAG,
-    AssetMaterializationPlannedData,
-    AssetObservationData,
-    StepFailureData,
-    StepMaterializationData,
-    StepSuccessData,
-    UserFailureData,
-    create_execution_plan,
-    snapshot_from_execution_plan,
-)
+from capsim_dagster.orchestration import dagster_private as private
 from capsim_dagster.orchestration.dead_runs import held_run, host_tag, release_dead_runs
 from capsim_dagster.orchestration.instance import open_instance
 from capsim_dagster.orchestration.metadata import check_result
@@ -98,14 +88,14 @@ class CommandRun:
             partitions = graph.get(asset).partitions_def
             # What is no partition, such as a day before the window, is refused and not missing.
             for key in filter(partitions.has_partition_key, work.partitions) if partitions else [None]:
-                planned = AssetMaterializationPlannedData(asset, partition=key)
+                planned = private.AssetMaterializationPlannedData(asset, partition=key)
                 self._report(_Event.ASSET_MATERIALIZATION_PLANNED, planned, asset)
 
     def made(self, asset: dg.AssetKey, made: Made, partition: str | None = None) -> None:
         """Record that an asset, or a partition of it, is there, and how its checks ended."""
-        version = {DATA_VERSION_TAG: made.version} if made.version else None
+        version = {private.DATA_VERSION_TAG: made.version} if made.version else None
         there = dg.AssetMaterialization(asset, partition=partition, metadata=made.facts, tags=version)
-        self._report(_Event.ASSET_MATERIALIZATION, StepMaterializationData(there), asset)
+        self._report(_Event.ASSET_MATERIALIZATION, private.StepMaterializationData(there), asset)
         self.judged(asset, self.results(asset, made.reports), partition)
 
     def results(self, asset: dg.AssetKey, reports: Reports) -> list[dg.AssetCheckResult]:
@@ -161,7 +151,7 @@ class CommandRun:
         partitions: dg.PartitionsDefinition[str] | None,
     ) -> None:
         """Add the run, with the snapshots by which the UI draws it, and without what Dagster would plan by itself."""
-        snapshot = snapshot_from_execution_plan(create_execution_plan(job), job.get_job_snapshot_id())
+        snapshot = private.snapshot_from_execution_plan(private.create_execution_plan(job), job.get_job_snapshot_id())
         outputs = [(step.key, output.properties) for step in snapshot.steps for output in step.outputs]
         made = {facts.asset_key or facts.asset_check_key: step for step, facts in outputs if facts}
         self._steps = {key: step for key, step in made.items() if key is not None}
@@ -185,13 +175,13 @@ class CommandRun:
         self._instance = instance
 
     def _end_step(self, step: str, refusals: Sequence[str]) -> None:
-        facts: StepSuccessData | StepFailureData
+        facts: private.StepSuccessData | private.StepFailureData
         if not refusals:
-            facts = StepSuccessData(0.0)  # type: ignore[no-untyped-call]
+            facts = private.StepSuccessData(0.0)  # type: ignore[no-untyped-call]
             self._report(_Event.STEP_SUCCESS, facts, step=step)
             return
-        why = UserFailureData("refused", "\n".join(refusals), {})  # type: ignore[no-untyped-call]
-        facts = StepFailureData(None, why)  # type: ignore[no-untyped-call]
+        why = private.UserFailureData("refused", "\n".join(refusals), {})  # type: ignore[no-untyped-call]
+        facts = private.StepFailureData(None, why)  # type: ignore[no-untyped-call]
         self._report(_Event.STEP_FAILURE, facts, step=step, message=f"{step}: {refusals[0]}")
 
     def _report(
@@ -271,7 +261,7 @@ def recorded_version(layout: DataLayout, asset: dg.AssetKey, partition: str) -> 
         # What records next says so.
         return None
     event = records[0].asset_materialization if records else None
-    return event.tags.get(DATA_VERSION_TAG) if event and event.tags else None
+    return event.tags.get(private.DATA_VERSION_TAG) if event and event.tags else None
 
 
 def forget_removed(
@@ -299,7 +289,7 @@ def _record_removal(instance: dg.DagsterInstance, removed: Mapping[dg.AssetKey, 
     tags = {**command_tag(command), **host_tag()}
     run = dg.DagsterRun(_REMOVAL, tags=tags, remote_job_origin=origin_of(_REMOVAL))
 
-    def report(kind: dg.DagsterEventType, facts: AssetObservationData | None = None) -> None:
+    def report(kind: dg.DagsterEventType, facts: private.AssetObservationData | None = None) -> None:
         event = dg.DagsterEvent(kind.value, run.job_name, event_specific_data=facts)
         instance.report_dagster_event(event, run.run_id)
 
@@ -315,5 +305,5 @@ def _record_removal(instance: dg.DagsterInstance, removed: Mapping[dg.AssetKey, 
                     description=f"removed by {without_secrets(command)}",
                     metadata={"partitions": len(partitions), **facts},
                 )
-                report(_Event.ASSET_OBSERVATION, AssetObservationData(note))
+                report(_Event.ASSET_OBSERVATION, private.AssetObservationData(note))
         report(_Event.RUN_SUCCESS)

@@ -25,15 +25,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import QueuePool
 
-from capsim_dagster.orchestration.dagster_private import (
-    SQLITE_BUSY_TIMEOUT_SECONDS,
-    AssetCheckExecutionsTable,
-    ConcurrencyClaimStatus,
-    ConfigurableClassData,
-    EventLogEntry,
-    SqlEventLogStorageTable,
-    SqliteEventLogStorage,
-)
+from capsim_dagster.orchestration import dagster_private as private
 from capsim_dagster.orchestration.dead_runs import RunLocks
 from capsim_dagster.orchestration.waiting import Patience, claimed_in_turn
 
@@ -42,10 +34,10 @@ _OPEN_DATABASES: Final = 16
 _ENDS: Final = (dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED)
 
 
-class EngineReusingEventLog(SqliteEventLogStorage):
+class EngineReusingEventLog(private.SqliteEventLogStorage):
     """The SQLite event log of Dagster, with its connections kept, and partitions that can be forgotten."""
 
-    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+    def __init__(self, base_dir: str, inst_data: private.ConfigurableClassData | None = None) -> None:
         """Open the event log under a folder."""
         self._engines: OrderedDict[str, Engine] = OrderedDict()
         self._engines_lock = threading.Lock()
@@ -57,7 +49,7 @@ class EngineReusingEventLog(SqliteEventLogStorage):
     @classmethod
     def from_config_value(
         cls,
-        inst_data: ConfigurableClassData | None,
+        inst_data: private.ConfigurableClassData | None,
         config_value: Any,  # noqa: ANN401 the supertypes disagree
     ) -> "EngineReusingEventLog":
         """Open the event log that `dagster.yaml` describes."""
@@ -69,7 +61,7 @@ class EngineReusingEventLog(SqliteEventLogStorage):
             self._tables.add(table_name)
         return table_name in self._tables
 
-    def store_event(self, event: EventLogEntry) -> None:
+    def store_event(self, event: private.EventLogEntry) -> None:
         """Store an event; from its start to its end this process holds the lock of a run that it executes."""
         kind = event.dagster_event.event_type if event.dagster_event else None
         if kind is dg.DagsterEventType.RUN_START:
@@ -80,7 +72,7 @@ class EngineReusingEventLog(SqliteEventLogStorage):
 
     def claim_concurrency_slot(
         self, concurrency_key: str, run_id: str, step_key: str, priority: int | None = None
-    ) -> ConcurrencyClaimStatus:
+    ) -> private.ConcurrencyClaimStatus:
         """Claim a slot of a pool for a step, waiting for its turn."""
         claim = partial(super().claim_concurrency_slot, concurrency_key, run_id, step_key, priority)
         return claimed_in_turn(self._instance, claim, pool=concurrency_key, run_id=run_id, patience=self.patience)
@@ -88,7 +80,7 @@ class EngineReusingEventLog(SqliteEventLogStorage):
     def wipe_asset_partitions(self, asset_key: dg.AssetKey, partition_keys: Sequence[str]) -> None:
         """Forget what is recorded of some partitions of an asset, and of its checks; the logs of runs stay."""
         with self.index_connection() as connection:
-            for table in (SqlEventLogStorageTable, AssetCheckExecutionsTable):
+            for table in (private.SqlEventLogStorageTable, private.AssetCheckExecutionsTable):
                 is_of_asset = table.c.asset_key == asset_key.to_string()
                 connection.execute(table.delete().where(is_of_asset, table.c.partition.in_(list(partition_keys))))
         self.wipe_asset_cached_status(asset_key)
@@ -137,7 +129,7 @@ class EngineReusingEventLog(SqliteEventLogStorage):
                     # Making the tables of a new database takes a second connection for a moment.
                     poolclass=QueuePool,
                     pool_size=1,
-                    connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS},
+                    connect_args={"timeout": private.SQLITE_BUSY_TIMEOUT_SECONDS},
                 )
             self._engines.move_to_end(shard)
             while len(self._engines) > _OPEN_DATABASES:

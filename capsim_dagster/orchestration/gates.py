@@ -11,12 +11,8 @@ from typing import Final
 import dagster as dg
 
 from capsim_dagster.errors import GateError
+from capsim_dagster.orchestration import dagster_private as private
 from capsim_dagster.orchestration.check_specs import specs_of
-from capsim_dagster.orchestration.dagster_private import (
-    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
-    AssetCheckExecutionRecordStatus,
-    PartitionKeyFilter,
-)
 from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE, MONTHLY_CSV
 
 _PARITY_GATE: Final = "row_parity"
@@ -89,7 +85,7 @@ def _failed_gates(
     failed: dict[str, list[str]] = {}
     for found in instance.event_log_storage.get_asset_check_partition_info(checks, partition_keys=keys):
         # A run that was killed before it judged a partition again hides the verdict, but does not lift it.
-        is_passed = found.latest_execution_status is AssetCheckExecutionRecordStatus.SUCCEEDED
+        is_passed = found.latest_execution_status is private.AssetCheckExecutionRecordStatus.SUCCEEDED
         if not is_passed and _failure(instance, found.check_key, found.partition_key) is not None:
             name = f"{found.check_key.asset_key.to_user_string()} {found.check_key.name}"
             failed.setdefault(str(found.partition_key), []).append(name)
@@ -101,8 +97,8 @@ def _failure(instance: dg.DagsterInstance, check: dg.AssetCheckKey, partition: s
     records = instance.event_log_storage.get_asset_check_execution_history(
         check,
         limit=1,
-        status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
-        partition_filter=PartitionKeyFilter(key=partition),
+        status=private.COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
+        partition_filter=private.PartitionKeyFilter(key=partition),
     )
     evaluation = records[0].evaluation if records else None
     if evaluation is None or evaluation.passed:

@@ -4,13 +4,7 @@ import re
 import sys
 from typing import Final
 
-from capsim_dagster.orchestration.dagster_private import (
-    SINGLETON_REPOSITORY_NAME,
-    LoadableTargetOrigin,
-    ManagedGrpcPythonEnvCodeLocationOrigin,
-    RemoteJobOrigin,
-    RemoteRepositoryOrigin,
-)
+from capsim_dagster.orchestration import dagster_private as private
 from capsim_dagster.orchestration.instance import LOCATION, MODULE
 
 COMMAND_TAG: Final = "capsim/command"
@@ -21,11 +15,11 @@ _LONGEST: Final = 500
 """A tag is read in a list of runs; a command with a hundred days is none the clearer for all of them."""
 
 
-def origin_of(job: str) -> RemoteJobOrigin:
+def origin_of(job: str) -> private.RemoteJobOrigin:
     """Return the origin that a job has in the UI's code location."""
-    module = LoadableTargetOrigin(executable_path=sys.executable, module_name=MODULE)
-    location = ManagedGrpcPythonEnvCodeLocationOrigin(module, LOCATION)
-    return RemoteRepositoryOrigin(location, SINGLETON_REPOSITORY_NAME).get_job_origin(job)
+    module = private.LoadableTargetOrigin(executable_path=sys.executable, module_name=MODULE)
+    location = private.ManagedGrpcPythonEnvCodeLocationOrigin(module, LOCATION)
+    return private.RemoteRepositoryOrigin(location, private.SINGLETON_REPOSITORY_NAME).get_job_origin(job)
 
 
 def without_secrets(text: str) -> str:

@@ -13,13 +13,7 @@ import dagster as dg
 
 from capsim_dagster.audits.report import Reports
 from capsim_dagster.errors import CapsimError, GateError, PublicationError, listed
-from capsim_dagster.orchestration.dagster_private import (
-    SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION,
-    AssetCheckEvaluationTargetMaterializationData,
-    AssetExecutionType,
-    disable_dagster_warnings,
-    output_asset_events,
-)
+from capsim_dagster.orchestration import dagster_private as private
 from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.metadata import check_result
 from capsim_dagster.orchestration.months import day_of, month_of
@@ -28,7 +22,7 @@ from capsim_dagster.system_errors import is_interrupt
 
 PartitionEvent = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.MaterializeResult[None] | dg.Output[None]
 """What a step over partitions yields."""
-Target = AssetCheckEvaluationTargetMaterializationData
+Target = private.AssetCheckEvaluationTargetMaterializationData
 """Which materialization a check looked at."""
 
 
@@ -223,10 +217,16 @@ def _materialized(
     """Return the event that a partition is there, with the tags by which Dagster sees what is outdated."""
     step = context.get_step_execution_context()
     name = context.assets_def.get_output_name_for_asset_key(asset)
-    with disable_dagster_warnings():  # data versions are beta in name; the UI's "outdated" rests on them
+    with private.disable_dagster_warnings():  # data versions are beta in name; the UI's "outdated" rests on them
         output = dg.Output(None, output_name=name, metadata=made.facts, data_version=dg.DataVersion(made.version))
-    (event,) = output_asset_events(
-        asset, [partition], output, step.op_def.output_def_named(name), {}, step, AssetExecutionType.MATERIALIZATION
+    (event,) = private.output_asset_events(
+        asset,
+        [partition],
+        output,
+        step.op_def.output_def_named(name),
+        {},
+        step,
+        private.AssetExecutionType.MATERIALIZATION,
     )
     assert isinstance(event, dg.AssetMaterialization)  # noqa: S101 what was asked for
     return event
@@ -301,7 +301,9 @@ def _finished(
 ) -> Iterator[dg.MaterializeResult[None] | dg.Output[None]]:
     """Yield the outputs of a step whose partitions are all recorded, without recording them again."""
     for asset in assets:
-        yield dg.MaterializeResult(asset_key=asset, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
+        yield dg.MaterializeResult(
+            asset_key=asset, metadata={private.SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
+        )
     for spec in specs:
         if spec.key in context.selected_asset_check_keys:
             yield dg.Output(None, output_name=context.assets_def.get_output_name_for_asset_check_key(spec.key))

@@ -16,13 +16,7 @@ from typing import Final
 import dagster as dg
 from sqlalchemy import Select, func, select
 
-from capsim_dagster.orchestration.dagster_private import (
-    FINISHED_STATUSES,
-    AssetCheckExecutionsTable,
-    AssetEventTagsTable,
-    AssetKeyTable,
-    SqlEventLogStorageTable,
-)
+from capsim_dagster.orchestration import dagster_private as private
 from capsim_dagster.orchestration.event_log import EngineReusingEventLog
 
 _MOST_RUNS: Final = 500
@@ -30,8 +24,8 @@ _MOST_RUNS: Final = 500
 _EVERY_SECONDS: Final = 3600
 _ORPHAN_DAYS: Final = 1
 """How long a log lies without a run before it goes; one that just begins is not recorded yet."""
-_EVENTS: Final = SqlEventLogStorageTable.c
-_CHECKS: Final = AssetCheckExecutionsTable.c
+_EVENTS: Final = private.SqlEventLogStorageTable.c
+_CHECKS: Final = private.AssetCheckExecutionsTable.c
 _PLANNED: Final = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value
 _TOLD: Final = (dg.DagsterEventType.ASSET_MATERIALIZATION.value, dg.DagsterEventType.ASSET_OBSERVATION.value)
 
@@ -64,7 +58,7 @@ def history_of(instance: dg.DagsterInstance, keep_days: int | None, *, now: dt.d
     storage, count = instance.event_log_storage, instance.get_runs_count()
     if keep_days is None or not isinstance(storage, EngineReusingEventLog):
         return RunHistory([], [], count, 0)
-    before = dg.RunsFilter(statuses=FINISHED_STATUSES, created_before=now - dt.timedelta(days=keep_days))
+    before = dg.RunsFilter(statuses=private.FINISHED_STATUSES, created_before=now - dt.timedelta(days=keep_days))
     needed = _needed_runs(storage)
     records = [each for each in instance.get_run_records(before) if each.dagster_run.run_id not in needed]
     records.sort(key=lambda record: record.create_timestamp)
@@ -142,7 +136,7 @@ def _needed_runs(storage: EngineReusingEventLog) -> set[str]:
         tried = {(asset, partition): run for asset, partition, _, run in index.execute(_latest(_PLANNED))}
         # A verdict that never came is shown by how its run ended.
         unjudged = {run for run, event, _ in index.execute(_latest_checks()) if event is None}
-        last = {run for (run,) in index.execute(select(AssetKeyTable.c.last_run_id)) if run}
+        last = {run for (run,) in index.execute(select(private.AssetKeyTable.c.last_run_id)) if run}
     return {run for key, run in tried.items() if made.get(key) != run} | unjudged | last
 
 
@@ -160,11 +154,11 @@ def _forget_events(storage: EngineReusingEventLog, run_id: str, telling: tuple[s
     with storage.index_connection() as index:
         of_run = {event for (event,) in index.execute(select(_EVENTS.id).where(_EVENTS.run_id == run_id))} - events
         for event in of_run:
-            index.execute(SqlEventLogStorageTable.delete().where(_EVENTS.id == event))
-            index.execute(AssetEventTagsTable.delete().where(AssetEventTagsTable.c.event_id == event))
+            index.execute(private.SqlEventLogStorageTable.delete().where(_EVENTS.id == event))
+            index.execute(private.AssetEventTagsTable.delete().where(private.AssetEventTagsTable.c.event_id == event))
         judged = index.execute(select(_CHECKS.id).where(_CHECKS.run_id == run_id))
         for execution in {execution for (execution,) in judged} - executions:
-            index.execute(AssetCheckExecutionsTable.delete().where(_CHECKS.id == execution))
+            index.execute(private.AssetCheckExecutionsTable.delete().where(_CHECKS.id == execution))
 
 
 def _remove_orphans(instance: dg.DagsterInstance, storage: EngineReusingEventLog, now: dt.datetime) -> None:

@@ -20,12 +20,7 @@ import yaml
 from dagster_webserver.version import __version__
 from dagster_webserver.webserver import DagsterWebserver
 
-from capsim_dagster.orchestration.dagster_private import (
-    WorkspaceFileTarget,
-    WorkspaceProcessContext,
-    configure_loggers,
-    proxy_server_manager,
-)
+from capsim_dagster.orchestration import dagster_private as private
 from capsim_dagster.orchestration.ui_app import ui_app
 from capsim_dagster.storage import DataLayout
 
@@ -45,13 +40,13 @@ def main(arguments: Sequence[str]) -> int:
         arguments: Host, port, data directory, and the workspace files.
     """
     host, port, root, *workspaces = arguments
-    configure_loggers(log_level=_LOG_LEVEL.upper())
+    private.configure_loggers(log_level=_LOG_LEVEL.upper())
     with ExitStack() as stack, suppress(KeyboardInterrupt):
         instance = stack.enter_context(dg.DagsterInstance.get())
         workspace = stack.enter_context(_code_servers(instance, workspaces))
         daemon = stack.enter_context(_daemon(workspace))
-        target = WorkspaceFileTarget([str(workspace)])
-        context = stack.enter_context(WorkspaceProcessContext(instance, target, version=__version__))
+        target = private.WorkspaceFileTarget([str(workspace)])
+        context = stack.enter_context(private.WorkspaceProcessContext(instance, target, version=__version__))
         dagster = DagsterWebserver(context, live_data_poll_rate=_POLL_MS).create_asgi_app()
         app = ui_app(dagster, DataLayout(Path(root)), host=host)
         asyncio.run(_serve(_server(app, host, int(port)), daemon))
@@ -62,8 +57,8 @@ def main(arguments: Sequence[str]) -> int:
 @contextmanager
 def _code_servers(instance: dg.DagsterInstance, workspaces: Sequence[str]) -> Iterator[Path]:
     """Start the servers of all code locations, once for web server and daemon; yield the workspace that names them."""
-    target = WorkspaceFileTarget(list(workspaces))
-    starting = proxy_server_manager()
+    target = private.WorkspaceFileTarget(list(workspaces))
+    starting = private.proxy_server_manager()
     with starting(instance, target, _LOG_LEVEL) as servers, tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder) / "workspace.yaml"
         workspace.write_text(yaml.safe_dump({"load_from": list(servers.get_code_server_specs())}), encoding="utf-8")
