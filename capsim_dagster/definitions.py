@@ -16,20 +16,20 @@ from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.feed_sensor import feed_sensor
 from capsim_dagster.orchestration.jobs import build_jobs
 from capsim_dagster.orchestration.live_asset import tier1_realtime
-from capsim_dagster.orchestration.month_span import recorded_span
 from capsim_dagster.orchestration.panel_assets import build_panel_assets
 from capsim_dagster.orchestration.partitions import (
     backfill_policy,
     daily_partitions,
     hourly_partitions,
     monthly_partitions,
+    recorded_span,
 )
 from capsim_dagster.orchestration.progress import LogProgress, Progress
 from capsim_dagster.orchestration.publication_assets import build_publication_assets
 from capsim_dagster.orchestration.run_retention import history_sensor
 from capsim_dagster.orchestration.schedules import daily_schedule, hourly_schedule, monthly_schedule
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.schemas.months import yearmonth
+from capsim_dagster.schemas.months import month_start
 from capsim_dagster.settings import Settings, directory_settings
 
 _DEFS: Final = Path(__file__).parent / "defs"
@@ -37,7 +37,7 @@ _DEFS: Final = Path(__file__).parent / "defs"
 
 
 def build_definitions(
-    settings: Settings, *, today: dt.date, progress: Progress | None = None, months: Sequence[int] = ()
+    settings: Settings, *, today: dt.date, progress: Progress | None = None, months: Sequence[str] = ()
 ) -> dg.Definitions:
     """Return the definitions for some settings.
 
@@ -45,10 +45,10 @@ def build_definitions(
         settings: The settings.
         today: Today's date, in UTC: which months are complete when the code is loaded.
         progress: How long work is shown; None = by log lines.
-        months: Months as YYYYMM that are asked for just now, beside the window and those that were before.
+        months: Months that are asked for just now, beside the window and those that were before.
     """
     platform = Platform(settings)
-    first = yearmonth(settings.data_generation.start_date)
+    first = str(month_start(settings.data_generation.start_date))
     partitions = monthly_partitions(
         settings.data_generation,
         today=today,

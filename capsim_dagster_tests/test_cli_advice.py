@@ -9,17 +9,17 @@ import pytest
 
 from capsim_dagster.cli.advice import Advice, Place, advice
 from capsim_dagster.cli.options import options_given
-from capsim_dagster.orchestration.states import AssetStatus, CheckStatus, DatedStatus, RunStatus, State, Status, Verdict
+from capsim_dagster.orchestration.states import AssetStatus, CheckStatus, RunStatus, State, Status, Verdict
 
-DONE = {219001: State.MATERIALIZED, 219002: State.MATERIALIZED, 219003: State.MATERIALIZED}
-RAN = RunStatus("1", "full_refresh", (219001, 219003), None, "success", None, None, "")
+DONE = {"2190-01-01": State.MATERIALIZED, "2190-02-01": State.MATERIALIZED, "2190-03-01": State.MATERIALIZED}
+RAN = RunStatus("1", "full_refresh", ("2190-01-01", "2190-03-01"), None, "success", None, None, "")
 
 
 def place(*, is_own: bool = True, options: str = " --hosts 12") -> Place:
-    return Place(options, " --data-dir d", " --feed /f", "/w/capsim.duckdb", 219003, is_own)
+    return Place(options, " --data-dir d", " --feed /f", "/w/capsim.duckdb", "2190-03-01", is_own)
 
 
-def made(months: Mapping[int, State], *checks: CheckStatus, audit: State = State.MATERIALIZED) -> Status:
+def made(months: Mapping[str, State], *checks: CheckStatus, audit: State = State.MATERIALIZED) -> Status:
     """Return the status of a table with some months, and of an audit."""
     state = State.RUNNING if State.RUNNING in months.values() else State.MATERIALIZED
     table = AssetStatus("processed_data", state, months, 0, None)
@@ -27,7 +27,7 @@ def made(months: Mapping[int, State], *checks: CheckStatus, audit: State = State
 
 
 def gate(**months: Verdict) -> CheckStatus:
-    verdicts = {int(name.removeprefix("m")): verdict for name, verdict in months.items()}
+    verdicts = {f"{name[1:5]}-{name[5:]}-01": verdict for name, verdict in months.items()}
     return CheckStatus("processed_data", "row_parity", True, None, verdicts, "")
 
 
@@ -36,29 +36,29 @@ def gate(**months: Verdict) -> CheckStatus:
     [
         (made(DONE), []),
         (
-            made({**DONE, 219001: State.FAILED, 219003: State.FAILED}),
+            made({**DONE, "2190-01-01": State.FAILED, "2190-03-01": State.FAILED}),
             [("failed", "capsim backfill 2190-01 2190-03")],
         ),
         (
-            made({**DONE, 219001: State.MISSING, 219003: State.FAILED}),
+            made({**DONE, "2190-01-01": State.MISSING, "2190-03-01": State.FAILED}),
             [("failed", "capsim backfill 2190-03"), ("missing", "capsim backfill 2190-01")],
         ),
         (made(DONE, gate(m219002=Verdict.FAILED)), [("failed", "capsim backfill 2190-02")]),
         (made(DONE, gate(m219002=Verdict.NOT_JUDGED)), [("not judged", "capsim backfill 2190-02")]),
-        (made({**DONE, 219002: State.RUNNING}), [("under way", "")]),
+        (made({**DONE, "2190-02-01": State.RUNNING}), [("under way", "")]),
         (made(DONE, audit=State.FAILED), [("failed, missing or not judged", "capsim backfill 2190-03 --again")]),
-        (made({**DONE, 219003: State.FAILED}, audit=State.FAILED), [("failed", "capsim backfill 2190-03")]),
-        (made({**DONE, 219003: State.RUNNING}, audit=State.FAILED), [("under way", "")]),
-        (made({**DONE, 219004: State.MISSING}), [("after the window, can be added", "capsim backfill 2190-04")]),
+        (made({**DONE, "2190-03-01": State.FAILED}, audit=State.FAILED), [("failed", "capsim backfill 2190-03")]),
+        (made({**DONE, "2190-03-01": State.RUNNING}, audit=State.FAILED), [("under way", "")]),
+        (made({**DONE, "2190-04-01": State.MISSING}), [("after the window, can be added", "capsim backfill 2190-04")]),
         (
-            made({**DONE, 219004: State.MISSING}, audit=State.MISSING),
+            made({**DONE, "2190-04-01": State.MISSING}, audit=State.MISSING),
             [
                 ("failed, missing or not judged", "capsim backfill 2190-03 --again"),
                 ("after the window, can be added", "capsim backfill 2190-04"),
             ],
         ),
         (
-            made({**DONE, 219004: State.MISSING, 219005: State.MATERIALIZED}),
+            made({**DONE, "2190-04-01": State.MISSING, "2190-05-01": State.MATERIALIZED}),
             [("missing", "capsim backfill 2190-04")],
         ),
     ],
@@ -108,22 +108,27 @@ AGAIN = "capsim backfill 2190-02 --again --hosts 12"
 @pytest.mark.parametrize(
     ("master", "february", "audit", "expected"),
     [
-        (State.MATERIALIZED, GONE, State.MATERIALIZED, ("gone", [219002], ["processed_data"], AGAIN)),
-        (State.MATERIALIZED, DAMAGED, GONE, ("gone or damaged", [219002], ["processed_data", "refinery_audit"], AGAIN)),
-        (GONE, DONE[219002], State.MATERIALIZED, ("gone", [], ["master_parquet"], "capsim run --hosts 12")),
+        (State.MATERIALIZED, GONE, State.MATERIALIZED, ("gone", ["2190-02-01"], ["processed_data"], AGAIN)),
+        (
+            State.MATERIALIZED,
+            DAMAGED,
+            GONE,
+            ("gone or damaged", ["2190-02-01"], ["processed_data", "refinery_audit"], AGAIN),
+        ),
+        (GONE, DONE["2190-02-01"], State.MATERIALIZED, ("gone", [], ["master_parquet"], "capsim run --hosts 12")),
         (
             DAMAGED,
             GONE,
             State.MATERIALIZED,
-            ("gone or damaged", [219002], ["master_parquet", "processed_data"], "capsim run --hosts 12"),
+            ("gone or damaged", ["2190-02-01"], ["master_parquet", "processed_data"], "capsim run --hosts 12"),
         ),
-        (State.MATERIALIZED, DONE[219002], GONE, ("gone", [], ["refinery_audit"], "capsim audit --data-dir d")),
+        (State.MATERIALIZED, DONE["2190-02-01"], GONE, ("gone", [], ["refinery_audit"], "capsim audit --data-dir d")),
     ],
 )
 def test_what_is_lost_is_told_with_the_least_command_that_makes_it_again(
-    master: State, february: State, audit: State, expected: tuple[str, list[int], list[str], str]
+    master: State, february: State, audit: State, expected: tuple[str, list[str], list[str], str]
 ) -> None:
-    found = made({**DONE, 219002: february}, audit=audit)
+    found = made({**DONE, "2190-02-01": february}, audit=audit)
     whole = AssetStatus("master_parquet", master, None, 0, None)
 
     (line,) = advice(Status([whole, *found.assets], [], [RAN]), place())
@@ -144,7 +149,7 @@ def test_a_warehouse_that_cannot_be_opened_is_put_away_before_another_is_made(is
 
 
 def test_of_a_users_feed_every_advice_is_to_refine_it_or_to_look() -> None:
-    missing = made({**DONE, 219002: State.MISSING, 219003: State.FAILED})
+    missing = made({**DONE, "2190-02-01": State.MISSING, "2190-03-01": State.FAILED})
 
     lines = advice(missing, place(is_own=False))
     settled = advice(made(DONE), place(is_own=False))
@@ -159,7 +164,7 @@ def test_of_a_users_feed_every_advice_is_to_refine_it_or_to_look() -> None:
 
 def test_days_that_are_gone_are_told_with_the_command_that_makes_them_again() -> None:
     gone = ["2190-01-15-07:00", "2190-01-16-00:00"]
-    hours = DatedStatus("tier2_hourly", "hours", 3, "a", "b", [], [], [], None, gone)
+    hours = AssetStatus("tier2_hourly", GONE, dict.fromkeys(gone, GONE), 0, None, unit="hours")
 
     (line,) = advice(Status(made(DONE).assets, [], [RAN], [hours]), place())
 

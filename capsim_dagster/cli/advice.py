@@ -9,8 +9,8 @@ from rich.console import Console
 
 from capsim_dagster.cli.terminal import escape
 from capsim_dagster.errors import listed
+from capsim_dagster.orchestration.months import day_of, month_name
 from capsim_dagster.orchestration.states import LOST, AssetStatus, State, Status
-from capsim_dagster.schemas.months import month_name
 
 AFTER_WINDOW: Final = "after the window, can be added"
 """Nothing is wrong with these months, and nobody has asked for them."""
@@ -26,7 +26,6 @@ _PUBLISHING: Final = {
     "tier3_daily": "capsim tier3 export",
     "tier2_hourly": "capsim tier2 export",
 }
-_DAY_LETTERS: Final = len("2026-01-15")
 
 
 @dataclass(frozen=True)
@@ -35,13 +34,13 @@ class Advice:
 
     Attributes:
         what: What is open, in a few words.
-        months: Which months, as YYYYMM.
+        months: Which months.
         assets: Which assets without months.
         command: What to type; empty = nothing but to wait.
     """
 
     what: str
-    months: Sequence[int]
+    months: Sequence[str]
     assets: Sequence[str]
     command: str
 
@@ -60,7 +59,7 @@ class Place:
         data: Options of any other, likewise.
         feed: Options of `capsim refine`; empty = the settings name the feed.
         warehouse: The warehouse.
-        end: Last month of the window, as YYYYMM.
+        end: Last month of the window.
         is_own: Whether the feed is capsim's own, and not a user's.
     """
 
@@ -68,7 +67,7 @@ class Place:
     data: str
     feed: str
     warehouse: str
-    end: int
+    end: str
     is_own: bool
 
     @property
@@ -98,8 +97,8 @@ def advice(found: Status, place: Place) -> list[Advice]:
         last = max({*found.months} - {*later}, default=place.end)
         again = f"{_backfill([last])} --again{place.fleet}"
         lines.append(Advice("failed, missing or not judged", [], whole, again))
-    if found.running_months:
-        lines.append(Advice("under way", found.running_months, [], ""))
+    if running := found.months_in(State.RUNNING):
+        lines.append(Advice("under way", running, [], ""))
     if later and place.is_own:
         lines.append(Advice(AFTER_WINDOW, later, [], _backfill(later) + place.fleet))
     return [*lines, *_on_demand(found, f"capsim ui{place.fleet}"), *_next(found, place)]
@@ -107,11 +106,9 @@ def advice(found: Status, place: Place) -> list[Advice]:
 
 def _open_months(found: Status, place: Place) -> list[Advice]:
     """Return the months that failed, are missing or were not judged."""
-    later, running = {*found.months_after(place.end)}, {*found.running_months}
-    failed = {*found.failed_months}
-    missing = {month for asset in found.assets for month in asset.months_in(State.MISSING)} - failed - later - running
-    unjudged = {*found.open_months} - missing - failed - later
-    unjudged -= {month for asset in found.assets for month in asset.months_in(*LOST)}
+    later, failed = {*found.months_after(place.end)}, {*found.failed_months}
+    missing = {*found.months_in(State.MISSING)} - failed - later - {*found.months_in(State.RUNNING)}
+    unjudged = {*found.open_months} - missing - failed - later - {*found.months_in(*LOST)}
     groups = (("failed", failed), ("missing", missing), ("not judged", unjudged))
     return [
         Advice(what, sorted(months), [], _backfill(months) + place.fleet if place.is_own else place.make)
@@ -123,11 +120,11 @@ def _open_months(found: Status, place: Place) -> list[Advice]:
 def _lost(found: Status, place: Place) -> Iterator[Advice]:
     """Yield what is gone from the disk or damaged there, and the command that makes it again."""
     lost = [asset for asset in found.assets if asset.is_lost and not asset.is_on_demand]
-    months = sorted({month for asset in lost for month in asset.months_in(*LOST)})
+    months = sorted({month for asset in lost for month in asset.keys_in(*LOST)})
     names = [asset.asset for asset in lost]
     is_page_only = names == [_PAGE]
     if names:
-        is_by_month = place.is_own and all(asset.months for asset in lost if asset.asset != _PAGE)
+        is_by_month = place.is_own and all(asset.partitions for asset in lost if asset.asset != _PAGE)
         again = f"{_backfill(months)} --again{place.fleet}" if is_by_month and months else place.make
         command = f"capsim audit{place.data}" if is_page_only else _put_away(lost, place) + again
         yield Advice(_in_words(lost), months, names, command)
@@ -135,17 +132,17 @@ def _lost(found: Status, place: Place) -> Iterator[Advice]:
         if asset.is_lost and asset.is_on_demand:
             yield Advice(_in_words([asset]), [], [asset.asset], _PANEL_COMMANDS[asset.asset] + place.data)
     for dated in found.publication:
-        if dated.gone:
-            days = sorted({key[:_DAY_LETTERS] for key in dated.gone})
+        if gone := dated.keys_in(State.GONE):
+            days = sorted({str(day_of(key)) for key in gone})
             which = days[0] if len(days) == 1 else f"{days[0]}..{days[-1]}"
             command = f"{_PUBLISHING[dated.asset]} --date {which}{place.fleet}"
-            yield Advice(str(State.GONE), [], [f"{listed(dated.gone)} of {dated.asset}"], command)
+            yield Advice(str(State.GONE), [], [f"{listed(gone)} of {dated.asset}"], command)
 
 
 def _in_words(lost: Sequence[AssetStatus]) -> str:
     """Return in what states some assets are."""
     states = {asset.state for asset in lost} | {
-        state for asset in lost for state in LOST if asset.months_in(state)
+        state for asset in lost for state in LOST if asset.keys_in(state)
     }  # fmt: skip
     return " or ".join(state.value for state in LOST if state in states)
 
@@ -175,15 +172,14 @@ def _next(found: Status, place: Place) -> list[Advice]:
         lines.append(Advice(f"{NEXT}: validate it again", [], [], f"capsim panel load{place.data}"))
     elif not found.months and "server_metrics" in there:
         lines.append(Advice(f"{NEXT}: look at the panel", [], [], f"capsim panel show{place.data}"))
-    dated = {each.asset: each for each in found.publication}
-    archived = dated.get("hourly_archive")
-    if archived and archived.there and not dated["tier3_daily"].there:
-        days = f"{archived.first}..{archived.last}"
+    dated = {each.asset: each.keys_in(State.MATERIALIZED) for each in found.publication}
+    if (archived := dated.get("hourly_archive")) and not dated["tier3_daily"]:
+        days = f"{archived[0]}..{archived[-1]}"
         command = f"capsim tier3 export --date {days}{place.fleet}"
         lines.append(Advice(f"{NEXT}: publish what is archived", [], [], command))
     return lines
 
 
-def _backfill(months: Collection[int]) -> str:
+def _backfill(months: Collection[str]) -> str:
     first, last = month_name(min(months)), month_name(max(months))
     return f"capsim backfill {first}" + (f" {last}" if last != first else "")

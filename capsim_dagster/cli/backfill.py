@@ -15,7 +15,7 @@ from capsim_dagster.cli.process import report_interrupt
 from capsim_dagster.cli.run import print_summary
 from capsim_dagster.cli.terminal import escape
 from capsim_dagster.errors import plural
-from capsim_dagster.schemas.months import months_between, yearmonth
+from capsim_dagster.schemas.months import months_between
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -70,29 +70,29 @@ def backfill(
     sys.exit(_backfill(opened, months, options.console(), again=again, is_dry=dry_run))
 
 
-def _months(first: dt.datetime | None, last: dt.datetime | None, chosen: Sequence[dt.datetime]) -> list[int] | None:
-    """Return the months asked for as YYYYMM; None = whatever is missing.
+def _months(first: dt.datetime | None, last: dt.datetime | None, chosen: Sequence[dt.datetime]) -> list[str] | None:
+    """Return the months asked for; None = whatever is missing.
 
     Raises:
         click.UsageError: If the range is upside down.
     """
-    asked = [yearmonth(month.date()) for month in chosen]
+    asked = [str(month.date()) for month in chosen]
     if first is not None:
         until = last or first
         if until < first:
             raise click.UsageError(f"FIRST comes before LAST; found {first:%Y-%m} and {until:%Y-%m}.")
-        asked += [yearmonth(month) for month in months_between(first.date(), until.date())]
+        asked += [str(month) for month in months_between(first.date(), until.date())]
     return sorted(set(asked)) or None
 
 
-def _backfill(opened: "Chosen", months: list[int] | None, terminal: Console, *, again: bool, is_dry: bool) -> int:
+def _backfill(opened: "Chosen", months: list[str] | None, terminal: Console, *, again: bool, is_dry: bool) -> int:
     """Plan and run; return the exit code."""
     from capsim_dagster.definitions import build_definitions
     from capsim_dagster.orchestration.backfill import plan_backfill
     from capsim_dagster.orchestration.bars import BarProgress
     from capsim_dagster.orchestration.instance import open_instance
-    from capsim_dagster.orchestration.month_span import widen_span
     from capsim_dagster.orchestration.months import ranges_named
+    from capsim_dagster.orchestration.partitions import widen_span
     from capsim_dagster.pipeline.directory import require_simulated
     from capsim_dagster.pipeline.platform import Platform
 

@@ -22,8 +22,6 @@ def recording(
     job: str,
     assets: "Sequence[dg.AssetKey]",
     partitions: Sequence[str] = (),
-    *,
-    months: Sequence[int] = (),
 ) -> "Iterator[CommandRun]":
     """Record the command that is being worked on while it makes assets.
 
@@ -32,13 +30,12 @@ def recording(
         job: The job that makes them in the UI.
         assets: The assets.
         partitions: Their partitions, by key.
-        months: The same as YYYYMM, where they are months.
     """
     from capsim_dagster.definitions import build_definitions
     from capsim_dagster.orchestration.command_runs import Work, recorded
 
-    definitions = build_definitions(settings, today=dt.datetime.now(dt.UTC).date(), months=months)
-    work = Work(job, assets, partitions, command_line(), months)
+    work = Work(job, assets, partitions, command_line())
+    definitions = build_definitions(settings, today=dt.datetime.now(dt.UTC).date(), months=work.months)
     with recorded(definitions, layout_of(settings), work, warn) as run:
         yield run
 

@@ -17,7 +17,7 @@ from capsim_dagster.cli.advice import print_next
 from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import escape, titled
 from capsim_dagster.errors import MAX_EXAMPLES, CapsimError, FeedError, GateError, SettingsError, listed, plural
-from capsim_dagster.orchestration.months import ranges_named
+from capsim_dagster.orchestration.months import key_of, ranges_named
 from capsim_dagster.refinery.page.words import share
 from capsim_dagster.schemas.months import month_name
 
@@ -133,10 +133,9 @@ def _require_same_origin(chosen: "Chosen") -> None:
 def _recording(platform: "Platform", months: Sequence[int]) -> "AbstractContextManager[CommandRun]":
     from capsim_dagster.orchestration.jobs import REFINE_FEED
     from capsim_dagster.orchestration.keys import PROCESSED_DATA, REFINERY_AUDIT
-    from capsim_dagster.orchestration.months import key_of
 
     keys = [key_of(month) for month in months]
-    return recording(platform.settings, REFINE_FEED, [PROCESSED_DATA, REFINERY_AUDIT], keys, months=months)
+    return recording(platform.settings, REFINE_FEED, [PROCESSED_DATA, REFINERY_AUDIT], keys)
 
 
 def _load(
@@ -170,7 +169,6 @@ def _record(platform: "Platform", month: "RefinedMonth", record: "CommandRun") -
     """Record what became of a month; one that was refused is judged by the rows that it keeps."""
     from capsim_dagster.orchestration.keys import PROCESSED_DATA
     from capsim_dagster.orchestration.monthly_assets import month_of_table
-    from capsim_dagster.orchestration.months import key_of
 
     if month.loaded is not None:
         record.made(PROCESSED_DATA, month_of_table(platform, month.loaded, month.reports), key_of(month.month))
@@ -217,7 +215,7 @@ def _print_strays(terminal: Console, platform: "Platform") -> None:
 def _print_rotated(terminal: Console, months: Sequence[int]) -> None:
     """Name the months of which the feed holds no file any more."""
     if months:
-        told = f"no longer in the feed, and kept as loaded: {ranges_named(months)}"
+        told = f"no longer in the feed, and kept as loaded: {ranges_named(map(key_of, months))}"
         terminal.print(told, soft_wrap=True, highlight=False)
 
 

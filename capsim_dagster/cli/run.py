@@ -14,7 +14,7 @@ from capsim_dagster.cli.process import report_interrupt
 from capsim_dagster.cli.refine import print_audit_page
 from capsim_dagster.cli.terminal import escape, titled
 from capsim_dagster.errors import SettingsError, plural
-from capsim_dagster.schemas.months import months_between, yearmonth
+from capsim_dagster.schemas.months import months_between
 from capsim_dagster.text import megabytes
 
 if TYPE_CHECKING:
@@ -100,12 +100,12 @@ def _run_main_job(settings: "Settings", terminal: Console, *, with_checks: bool)
     from capsim_dagster.orchestration.instance import open_instance
     from capsim_dagster.orchestration.jobs import FULL_REFRESH
     from capsim_dagster.orchestration.launch import run_job
-    from capsim_dagster.orchestration.month_span import widen_span
     from capsim_dagster.orchestration.origin import command_tag
+    from capsim_dagster.orchestration.partitions import widen_span
     from capsim_dagster.pipeline.platform import Platform
 
     generation = settings.data_generation
-    months = [yearmonth(month) for month in months_between(generation.start_date, generation.end_date)]
+    months = [str(month) for month in months_between(generation.start_date, generation.end_date)]
     layout = options.layout_of(settings)
     terminal.print(
         f"capsim: {generation.num_servers:,} hosts x 4 resources, {generation.start_date} to {generation.end_date} "

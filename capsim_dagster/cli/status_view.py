@@ -22,19 +22,18 @@ from capsim_dagster.errors import listed, plural
 from capsim_dagster.legacy_feed.contract import FeedContract
 from capsim_dagster.orchestration.findings import recorded_status, shown_status
 from capsim_dagster.orchestration.history import inventory_versions
-from capsim_dagster.orchestration.months import ranges_named
+from capsim_dagster.orchestration.months import day_of, key_of, month_name, month_of, ranges_named
 from capsim_dagster.orchestration.states import (
     LOST,
     AssetStatus,
     CheckStatus,
-    DatedStatus,
     RunStatus,
     State,
     Status,
     Verdict,
 )
 from capsim_dagster.pipeline.on_disk import OnDisk, look_at_disk
-from capsim_dagster.schemas.months import month_name, month_span, months_between, yearmonth
+from capsim_dagster.schemas.months import month_span, month_start, months_between
 from capsim_dagster.simulation.telemetry import fleet_hash
 
 if TYPE_CHECKING:
@@ -67,14 +66,14 @@ class View:
     Attributes:
         fleet: What the settings describe, by name.
         found: What there is.
-        later: Months after the window that nobody has asked for, as YYYYMM.
+        later: Months after the window that nobody has asked for.
         advice: What is open, and the commands for it.
         note: What makes the rest hard to read; empty = nothing.
     """
 
     fleet: Mapping[str, Any]
     found: Status
-    later: Collection[int]
+    later: Collection[str]
     advice: Sequence[Advice]
     note: str
 
@@ -93,7 +92,7 @@ def look(settings: "Settings", given: Mapping[str, Any]) -> View:
                 "(--hosts, --start, --config), or name another --data-dir; capsim run --replace replaces it"
             )
     found = shown_status(recorded, is_own=feed is None)
-    end = yearmonth(settings.data_generation.end_date) if feed is None else max(found.months, default=0)
+    end = str(month_start(settings.data_generation.end_date)) if feed is None else max(found.months, default="")
     place = Place(
         fleet=options_given(given),
         data=options_given({name: given[name] for name in ("--config", "--data-dir")}),
@@ -111,22 +110,22 @@ def look(settings: "Settings", given: Mapping[str, Any]) -> View:
     )
 
 
-def _own_months(settings: "Settings", today: dt.date) -> tuple[list[int], str]:
+def _own_months(settings: "Settings", today: dt.date) -> tuple[list[str], str]:
     """Return the months that could be there: those of the window, and those since that are over."""
     generation = settings.data_generation
     over = dt.date(today.year, today.month, 1) - dt.timedelta(days=1)
     last = max(over, generation.end_date)
-    return [yearmonth(day) for day in months_between(generation.start_date, last)], ""
+    return [str(day) for day in months_between(generation.start_date, last)], ""
 
 
-def _foreign_months(settings: "Settings", feed: Path | str, disk: OnDisk) -> tuple[list[int], str]:
+def _foreign_months(settings: "Settings", feed: Path | str, disk: OnDisk) -> tuple[list[str], str]:
     """Return the months of a user's feed and of the table, and why the feed cannot be looked at; empty = it can.
 
     What lies in a bucket is not asked for.
     """
     contract = FeedContract(Path(feed).absolute(), settings.legacy_feed)
     claimed = [piece.month for piece in contract.pieces()] if contract.root.is_dir() else []
-    months = sorted({*month_span(claimed), *disk.warehouse.months})
+    months = [*map(key_of, sorted({*month_span(claimed), *disk.warehouse.months}))]
     if contract.root.is_dir() or Path(feed).parts[:1] == ("s3:",):
         return months, ""
     return (
@@ -157,11 +156,52 @@ def as_json(view: View) -> dict[str, Any]:
     return {
         "fleet": view.fleet,
         "note": view.note,
-        **asdict(view.found),
-        "later_months": list(view.later),
+        "assets": [_asset_as_json(asset) for asset in view.found.assets],
+        "checks": [_check_as_json(check) for check in view.found.checks],
+        "runs": [asdict(run) | {"months": run.months and [*map(month_of, run.months)]} for run in view.found.runs],
+        "publication": [_dated_as_json(dated) for dated in view.found.publication],
+        "later_months": [*map(month_of, view.later)],
         "has_failures": view.found.has_failures,
-        "advice": [asdict(line) for line in view.advice],
+        "advice": [asdict(line) | {"months": [*map(month_of, line.months)]} for line in view.advice],
     }
+
+
+def _asset_as_json(asset: AssetStatus) -> dict[str, Any]:
+    return {
+        "asset": asset.asset,
+        "state": asset.state,
+        "months": _by_month(asset.partitions),
+        **{name: getattr(asset, name) for name in ("rows", "last", "is_on_demand", "problem", "is_unreadable")},
+    }
+
+
+def _check_as_json(check: CheckStatus) -> dict[str, Any]:
+    return {
+        **{name: getattr(check, name) for name in ("asset", "check", "is_blocking", "verdict")},
+        "months": _by_month(check.partitions),
+        "detail": check.detail,
+    }
+
+
+def _dated_as_json(dated: AssetStatus) -> dict[str, Any]:
+    there = dated.keys_in(State.MATERIALIZED)
+    return {
+        "asset": dated.asset,
+        "unit": dated.unit,
+        "there": len(there),
+        "first": there[0] if there else "",
+        "last": there[-1] if there else "",
+        "failed": dated.keys_in(State.FAILED),
+        "running": dated.keys_in(State.RUNNING),
+        "refused": dated.refused,
+        "latest": dated.last,
+        "gone": dated.keys_in(State.GONE),
+    }
+
+
+def _by_month(found: Mapping[str, State] | Mapping[str, Verdict] | None) -> dict[int, str] | None:
+    """Return states or verdicts by month as YYYYMM: so JSON has had them from the beginning."""
+    return None if found is None else {month_of(key): word for key, word in found.items()}
 
 
 def show(view: View, terminal: Console, *, with_checks: bool) -> None:
@@ -219,25 +259,24 @@ def _asset_table(view: View) -> Table:
     table.columns[2].justify = "right"
     for asset in view.found.assets:
         rows = f"{asset.rows:,}" if asset.rows else ""
-        last = f"{asset.last:%Y-%m-%d %H:%M}" if asset.last else ""
-        last = last or (_NOT_RECORDED if asset.state is State.MATERIALIZED else "")
+        last = _time(asset.last) or (_NOT_RECORDED if asset.state is State.MATERIALIZED else "")
         table.add_row(asset.asset, _state(asset, view.later), rows, last)
     return table
 
 
-def _state(asset: AssetStatus, later: Collection[int]) -> str:
+def _state(asset: AssetStatus, later: Collection[str]) -> str:
     if asset.is_on_demand and asset.state is State.MISSING:
         return _NOT_MADE
-    if asset.months is None:
+    if asset.partitions is None:
         return f"{_MARKS[asset.state]} {asset.state}"
-    there, wanted = len(asset.months_in(State.MATERIALIZED)), len(asset.months.keys() - {*later})
+    there, wanted = len(asset.keys_in(State.MATERIALIZED)), len(asset.partitions.keys() - {*later})
     return f"{_MARKS[asset.state]} {there} of {plural(wanted, 'month')}"
 
 
 def _print_months(view: View, terminal: Console) -> None:
     """Print a mark a month, as many years side by side as there is room for."""
-    assets = [asset for asset in view.found.assets if asset.months]
-    years = sorted({month // 100 for month in view.found.months})
+    assets = [asset for asset in view.found.assets if asset.partitions]
+    years = sorted({day_of(month).year for month in view.found.months})
     label = max((len(asset.asset) for asset in assets), default=0)
     fitting = max(1, (terminal.width - label) // (_MONTHS_A_YEAR + len(_GAP)))
     for block in range(0, len(years), fitting):
@@ -248,15 +287,15 @@ def _print_months(view: View, terminal: Console) -> None:
             marks = _GAP.join("".join(_year(asset, year, view.later)) for year in shown)
             terminal.print(f"{asset.asset:<{label}}{_GAP}{marks}".rstrip(), soft_wrap=True, highlight=False)
     if assets:
-        lost = {state for asset in assets for state in LOST if asset.months_in(state)}
+        lost = {state for asset in assets for state in LOST if asset.keys_in(state)}
         legend = {state.value: mark for state, mark in _MARKS.items() if state not in LOST or state in lost}
         legend |= {"after the window, not asked for": _LATER} if view.later else {}
         terminal.print(_GAP.join(f"{mark} {word}" for word, mark in legend.items()), soft_wrap=True, highlight=False)
 
 
-def _year(asset: AssetStatus, year: int, later: Collection[int]) -> Iterator[str]:
-    months = asset.months or {}
-    for month in range(year * 100 + 1, year * 100 + 1 + _MONTHS_A_YEAR):
+def _year(asset: AssetStatus, year: int, later: Collection[str]) -> Iterator[str]:
+    months = asset.partitions or {}
+    for month in (f"{year:04d}-{number:02d}-01" for number in range(1, 1 + _MONTHS_A_YEAR)):
         yield _NO_MONTH if month not in months else _LATER if month in later else _MARKS[months[month]]
 
 
@@ -272,7 +311,7 @@ def _print_checks(found: Status, terminal: Console, *, with_all: bool) -> None:
     for check in found.checks:
         if with_all or check.verdict in shown:
             wanted = () if check.verdict is None else (check.verdict,)
-            months = ranges_named(check.months_with(*wanted))
+            months = ranges_named(check.keys_with(*wanted))
             table.add_row(_check_mark(check), check.asset, check.check, months, escape(check.detail or _word(check)))
     if table.rows:
         terminal.print(table)
@@ -288,33 +327,31 @@ def _word(check: CheckStatus) -> str:
     return "" if check.verdict in (None, Verdict.PASSED) else str(check.verdict)
 
 
-def _print_publication(publication: Sequence[DatedStatus], terminal: Console) -> None:
+def _print_publication(publication: Sequence[AssetStatus], terminal: Console) -> None:
     """Print what is there of archive and datasets, where anything is."""
-    asked = [dated for dated in publication if not dated.is_empty]
+    asked = [dated for dated in publication if dated.partitions]
     if not asked:
         return
     terminal.print()
     table = _table("publication", "there", "first", "last", "to be looked at", "materialized (UTC)")
     for dated in asked:
-        latest = f"{dated.latest:%Y-%m-%d %H:%M}" if dated.latest else ""
-        table.add_row(
-            dated.asset,
-            plural(dated.there, dated.unit.removesuffix("s")),
-            dated.first,
-            dated.last,
-            _amiss(dated),
-            latest,
-        )
+        there = dated.keys_in(State.MATERIALIZED)
+        count, ends = plural(len(there), dated.unit.removesuffix("s")), (there[0], there[-1]) if there else ("", "")
+        table.add_row(dated.asset, count, *ends, _amiss(dated), _time(dated.last))
     terminal.print(table)
 
 
-def _amiss(dated: DatedStatus) -> str:
+def _time(moment: dt.datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}" if moment else ""
+
+
+def _amiss(dated: AssetStatus) -> str:
     """Return the partitions that a person should look at."""
     groups = (
-        ("red", "gone", dated.gone),
-        ("red", "failed", dated.failed),
+        ("red", "gone", dated.keys_in(State.GONE)),
+        ("red", "failed", dated.keys_in(State.FAILED)),
         ("red", "refused", dated.refused),
-        ("yellow", "running", dated.running),
+        ("yellow", "running", dated.keys_in(State.RUNNING)),
     )
     return "; ".join(f"[{colour}]{what}[/] {listed(keys)}" for colour, what, keys in groups if keys)
 
@@ -325,10 +362,9 @@ def _print_runs(runs: Sequence[RunStatus], terminal: Console) -> None:
     table.columns[5].justify = "right"
     for run in runs:
         asked = run.dates or tuple(month_name(month) for month in run.months or ())
-        began = f"{run.started:%Y-%m-%d %H:%M}" if run.started else ""
         took = f"{run.seconds:,.0f} s" if run.seconds is not None else ""
         shown = f"[{_COLOURS.get(run.status, 'default')}]{run.status}[/]"
-        table.add_row(run.run_id[:8], run.job, " to ".join(dict.fromkeys(asked)), shown, began, took)
+        table.add_row(run.run_id[:8], run.job, " to ".join(dict.fromkeys(asked)), shown, _time(run.started), took)
     terminal.print(table)
     for run in runs[:1]:
         if run.reason:

@@ -12,10 +12,9 @@ from capsim_dagster.orchestration.check_specs import Months
 from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.gates import require_gates
-from capsim_dagster.orchestration.month_span import replace_span
 from capsim_dagster.orchestration.monthly_assets import monthly_csv, processed_data
-from capsim_dagster.orchestration.months import ends_asked, last_month_asked
-from capsim_dagster.orchestration.partitions import forget
+from capsim_dagster.orchestration.months import dates_asked, last_month_asked
+from capsim_dagster.orchestration.partitions import forget, replace_span
 from capsim_dagster.orchestration.progress import Progress
 from capsim_dagster.orchestration.status import is_of_other_fleet
 from capsim_dagster.orchestration.trends import check_trends
@@ -86,7 +85,7 @@ def host_inventory() -> dg.AssetsDefinition:
         if is_other:
             forgotten = forget(context.instance, keys.MONTHLY, context.run.tags)
             dates = forget(context.instance, keys.DATED)
-            replace_span(platform.layout, ends_asked(context.run.tags))
+            replace_span(platform.layout, dates_asked(context.run.tags) or ())
             context.log.info(
                 f"another fleet: the months of the one before are forgotten, {forgotten} in all, and {dates} of its "
                 "days and hours"

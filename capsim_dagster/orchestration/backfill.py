@@ -13,10 +13,10 @@ from capsim_dagster.orchestration.dead_runs import release_dead_runs
 from capsim_dagster.orchestration.jobs import FULL_REFRESH, MONTHLY_REFRESH, REFINE_FEED
 from capsim_dagster.orchestration.keys import HOST_INVENTORY, PROCESSED_DATA, REFINERY_AUDIT
 from capsim_dagster.orchestration.launch import run_job
-from capsim_dagster.orchestration.months import month_of, month_ranges, ranges_named
+from capsim_dagster.orchestration.months import key_of, key_ranges, ranges_named
 from capsim_dagster.orchestration.run_summary import RunSummary
-from capsim_dagster.orchestration.states import Status
-from capsim_dagster.orchestration.status import is_of_other_fleet, read_status
+from capsim_dagster.orchestration.states import State, Status
+from capsim_dagster.orchestration.status import is_of_other_fleet, possible_months, read_status
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.refine import feed_months
 from capsim_dagster.settings import Settings
@@ -33,7 +33,7 @@ class Plan:
 
     Attributes:
         job: The job.
-        runs: Months of each run, as YYYYMM: contiguous, ascending.
+        runs: Months of each run: contiguous, ascending.
         done: Months that are there already, with every gate passed.
         running: Months that another run is at.
         assets: Assets without months for whose sake the last month is run again: every month is there, and these are
@@ -41,13 +41,13 @@ class Plan:
     """
 
     job: str
-    runs: Sequence[Sequence[int]]
-    done: Sequence[int]
-    running: Sequence[int]
+    runs: Sequence[Sequence[str]]
+    done: Sequence[str]
+    running: Sequence[str]
     assets: Sequence[str] = ()
 
     @property
-    def months(self) -> list[int]:
+    def months(self) -> list[str]:
         """The months of all runs."""
         return [month for months in self.runs for month in months]
 
@@ -56,7 +56,7 @@ def plan_backfill(
     definitions: dg.Definitions,
     instance: dg.DagsterInstance,
     settings: Settings,
-    months: Sequence[int] | None,
+    months: Sequence[str] | None,
     *,
     today: dt.date,
     again: bool = False,
@@ -67,7 +67,7 @@ def plan_backfill(
         definitions: What Dagster loads.
         instance: Where runs are recorded.
         settings: The settings.
-        months: Months as YYYYMM; None = every complete month, of a user's feed each that it has.
+        months: Months by key; None = every complete month, of a user's feed each that it has.
         today: Today's date, in UTC: its own month is not complete.
         again: Whether months that are there already are run too.
 
@@ -80,18 +80,19 @@ def plan_backfill(
     _require_same_fleet(instance, settings)
     asked = _existing(definitions, settings, months, today)
     found = read_status(definitions, instance, today=today, assets=assets_wanted(settings), months=asked)
-    due = [month for month in asked if month not in found.running_months] if again else found.open_months
-    done = sorted({*asked} - {*found.open_months, *found.running_months})
+    running = found.months_in(State.RUNNING)
+    due = [month for month in asked if month not in running] if again else found.open_months
+    done = sorted({*asked} - {*found.open_months, *running})
     assets: Sequence[str] = ()
-    if months is None and done and not due and not found.running_months:
+    if months is None and done and not due and not running:
         # The last month is made anew for what comes after all months, at the price of a file that has not changed.
         assets = tuple(found.open_assets)
         due = done[-1:] if assets else []
     return Plan(
         job=_job(found, settings),
-        runs=month_ranges(due, longest=settings.automation.max_months_per_run),
+        runs=key_ranges(due, longest=settings.automation.max_months_per_run),
         done=[month for month in done if month not in due],
-        running=found.running_months,
+        running=running,
         assets=assets,
     )
 
@@ -117,21 +118,16 @@ def assets_wanted(settings: Settings) -> Collection[dg.AssetKey] | None:
     return None if settings.refinery.feed_dir is None else _FEED_ASSETS
 
 
-def months_wanted(definitions: dg.Definitions, settings: Settings, *, today: dt.date) -> list[int]:
-    """Return the months that can be there, ascending, as YYYYMM: of a user's feed those that it has.
-
-    Args:
-        definitions: What Dagster loads.
-        settings: The settings.
-        today: Today's date, in UTC: its own month is not complete.
+def months_wanted(definitions: dg.Definitions, settings: Settings, *, today: dt.date) -> list[str]:
+    """Return the months that can be there, ascending: of a user's feed those that it has.
 
     Raises:
         FeedError: If the folder of a user's feed is missing, or holds no file of the layout.
     """
-    existing = _complete_months(definitions, today)
+    existing = possible_months(definitions, today)
     if settings.refinery.feed_dir is None:
         return existing
-    return sorted({*feed_months(Platform(settings))} & {*existing})
+    return sorted({*map(key_of, feed_months(Platform(settings)))} & {*existing})
 
 
 def _require_same_fleet(instance: dg.DagsterInstance, settings: Settings) -> None:
@@ -158,8 +154,8 @@ def _job(found: Status, settings: Settings) -> str:
 
 
 def _existing(
-    definitions: dg.Definitions, settings: Settings, months: Sequence[int] | None, today: dt.date
-) -> list[int]:
+    definitions: dg.Definitions, settings: Settings, months: Sequence[str] | None, today: dt.date
+) -> list[str]:
     """Return the months asked for, ascending, once each.
 
     Raises:
@@ -168,7 +164,7 @@ def _existing(
     """
     if months is None:
         return months_wanted(definitions, settings, today=today)
-    existing = _complete_months(definitions, today)
+    existing = possible_months(definitions, today)
     strange = set(months) - set(existing)
     if strange:
         raise PartitionError(
@@ -176,9 +172,3 @@ def _existing(
             remedy="a month exists from data_generation.start_date on, once it is over (UTC) or within end_date",
         )
     return sorted(set(months))
-
-
-def _complete_months(definitions: dg.Definitions, today: dt.date) -> list[int]:
-    partitions = definitions.resolve_asset_graph().get(PROCESSED_DATA).partitions_def
-    assert partitions is not None  # noqa: S101 it has months
-    return [month_of(key) for key in partitions.get_partition_keys(dt.datetime.combine(today, dt.time(), dt.UTC))]

@@ -20,11 +20,11 @@ from capsim_dagster.errors import CapsimError
 from capsim_dagster.orchestration import dagster_private as private
 from capsim_dagster.orchestration.dead_runs import held_run, host_tag, release_dead_runs
 from capsim_dagster.orchestration.instance import open_instance
+from capsim_dagster.orchestration.keys import PROCESSED_DATA
 from capsim_dagster.orchestration.metadata import check_result
-from capsim_dagster.orchestration.month_span import widen_span
 from capsim_dagster.orchestration.origin import command_tag, origin_of, without_secrets
 from capsim_dagster.orchestration.partitioned import Made, evaluation, latest_target
-from capsim_dagster.orchestration.partitions import partition_tags
+from capsim_dagster.orchestration.partitions import partition_tags, widen_span
 from capsim_dagster.storage import DataLayout
 
 _CANNOT_BE_KEPT: Final = (OSError, sqlite3.Error, SQLAlchemyError, dg.DagsterError)
@@ -43,14 +43,17 @@ class Work:
         assets: The assets.
         partitions: Partitions of those that have any, by key.
         command: The command line.
-        months: Months among them, as YYYYMM: the UI offers them from its next start on.
     """
 
     job: str
     assets: Sequence[dg.AssetKey]
     partitions: Sequence[str]
     command: str
-    months: Sequence[int] = ()
+
+    @property
+    def months(self) -> Sequence[str]:
+        """The partitions, where they are months: the UI offers them from its next start on."""
+        return self.partitions if PROCESSED_DATA in self.assets else ()
 
 
 class CommandRun:

@@ -4,6 +4,7 @@ What has changed is found by `pipeline.feed_watch`; here are the requests, the r
 """
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Final
 
 import dagster as dg
@@ -11,9 +12,8 @@ import dagster as dg
 from capsim_dagster.errors import CapsimError, listed
 from capsim_dagster.orchestration.jobs import LOADING_JOBS, REFINE_FEED
 from capsim_dagster.orchestration.keys import PROCESSED_DATA
-from capsim_dagster.orchestration.month_span import widen_span
-from capsim_dagster.orchestration.months import key_of, month_ranges, range_tags, ranges_named
-from capsim_dagster.orchestration.partitions import standing
+from capsim_dagster.orchestration.months import key_of, key_ranges, month_of, range_tags, ranges_named
+from capsim_dagster.orchestration.partitions import standing, widen_span
 from capsim_dagster.pipeline import feed_watch
 from capsim_dagster.pipeline.feed_watch import Look, Snapshot
 from capsim_dagster.pipeline.platform import Platform
@@ -95,8 +95,8 @@ def _requests(
     """Return a request for each range of months that changed."""
     asked = look.changed.keys() - _loaded(context.instance, platform, look, months)
     return [
-        dg.RunRequest(run_key=f"{ranges_named(part)} {look.key(part)}", tags=range_tags(part))
-        for part in month_ranges(asked, platform.settings.automation.max_months_per_run)
+        dg.RunRequest(run_key=f"{ranges_named(part)} {look.key([*map(month_of, part)])}", tags=range_tags(part))
+        for part in key_ranges(map(key_of, asked), platform.settings.automation.max_months_per_run)
     ]
 
 
@@ -109,16 +109,16 @@ def _loaded(
     """
     if not look.first_seen:
         return set()
-    found = standing(instance, PROCESSED_DATA, months, look.first_seen, jobs=LOADING_JOBS)
+    found = standing(instance, PROCESSED_DATA, months, [*map(key_of, look.first_seen)], jobs=LOADING_JOBS)
     if not found.present:
         return set()
-    return feed_watch.loaded_months(platform, {month: look.changed[month] for month in found.present})
+    return feed_watch.loaded_months(platform, {month: look.changed[month] for month in map(month_of, found.present)})
 
 
 def _at_rest(platform: Platform, look: Look) -> list[str]:
     """Return what a look found that asks for no month."""
     if look.changed:
-        return [f"{ranges_named(look.changed)}: the table holds these files already"]
+        return [f"{_named(look.changed)}: the table holds these files already"]
     known = len(look.snapshot.files)
     return [f"{known:,} files under {platform.refined.root} are as they were"] if known else []
 
@@ -130,16 +130,20 @@ def _notes(platform: Platform, look: Look) -> list[str]:
         notes.append(f"no file of the resources in use (refinery.resources) under {platform.refined.root}")
     if look.waiting:
         reasons = listed(look.waiting.values())
-        notes.append(f"{ranges_named(look.waiting)}: waiting for files to come to rest or to be readable ({reasons})")
+        notes.append(f"{_named(look.waiting)}: waiting for files to come to rest or to be readable ({reasons})")
     first = yearmonth(platform.generation.start_date)
     before = [month for month in look.outside if month < first]
     if before:
-        widen_span(platform.layout, before)
-        notes.append(f"{ranges_named(before)}: asked for once they are partitions -> reload the definitions")
+        widen_span(platform.layout, map(key_of, before))
+        notes.append(f"{_named(before)}: asked for once they are partitions -> reload the definitions")
     later = [month for month in look.outside if month >= first]
     if later:
-        notes.append(f"{ranges_named(later)}: not over yet; asked for when it is")
+        notes.append(f"{_named(later)}: not over yet; asked for when it is")
     return notes
+
+
+def _named(months: Iterable[int]) -> str:
+    return ranges_named(map(key_of, months))
 
 
 def _printable(text: str) -> str:

@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Final
+from typing import Final, TypeVar
 
 from capsim_dagster.audits.claims import CATALOG, DATED, KnownAsset
 from capsim_dagster.orchestration.history import (
@@ -21,12 +21,11 @@ from capsim_dagster.orchestration.history import (
     why_failed,
     why_run_failed,
 )
-from capsim_dagster.orchestration.months import dates_asked, key_of, month_of, months_asked
+from capsim_dagster.orchestration.months import dates_asked, month_of, months_asked
 from capsim_dagster.orchestration.states import (
     LOST,
     AssetStatus,
     CheckStatus,
-    DatedStatus,
     RunStatus,
     State,
     Status,
@@ -34,12 +33,17 @@ from capsim_dagster.orchestration.states import (
 )
 from capsim_dagster.pipeline.on_disk import OnDisk
 
+Word = TypeVar("Word", State, Verdict)
+
 LAST_RUNS: Final = 5
 LOADING_JOBS: Final = ("full_refresh", "monthly_refresh", "refine_feed")
 """The jobs that load months: an unfinished run of theirs is at what it asks for before it has planned it."""
 _PUBLICATION_JOBS: Final = ("daily_publication", "hourly_publication")
 _DATED: Final = frozenset(asset.name for asset in DATED)
-_WORST: Final = (State.FAILED, State.DAMAGED, State.GONE, State.RUNNING, State.MATERIALIZED)
+_STATES: Final = (State.FAILED, State.DAMAGED, State.GONE, State.RUNNING, State.MATERIALIZED)
+"""Those that tell of an attempt, the worst first."""
+_VERDICTS: Final = (Verdict.FAILED, Verdict.NOT_JUDGED, Verdict.PASSED)
+"""Likewise."""
 _FAILURE: Final = "FAILURE"
 _OF_A_FEED: Final = ("processed_data", "refinery_audit")
 """What a user's feed fills."""
@@ -47,23 +51,16 @@ _OF_A_FEED: Final = ("processed_data", "refinery_audit")
 
 @dataclass(frozen=True)
 class Seen:
-    """All that is decided from.
-
-    Attributes:
-        history: What is recorded.
-        disk: What lies on disk; None = it is not looked at.
-        months: Months that could be there, as YYYYMM.
-        now: When, in UTC.
-    """
+    """All that is decided from: the records, the disk if it is looked at, which months could be there, and the time."""
 
     history: History
     disk: OnDisk | None
-    months: Sequence[int]
+    months: Sequence[str]
     now: dt.datetime
 
 
 def recorded_status(
-    records: Records, names: Collection[str] | None, months: Sequence[int], *, disk: OnDisk | None = None
+    records: Records, names: Collection[str] | None, months: Sequence[str], *, disk: OnDisk | None = None
 ) -> Status:
     """Return what is recorded of some assets and months, compared with the disk where that was looked at."""
     now = dt.datetime.now(dt.UTC)
@@ -85,7 +82,7 @@ def shown_status(found: Status, *, is_own: bool) -> Status:
     """
     there = [asset for asset in found.assets if asset.state is not State.MISSING]
     is_begun = any(not asset.is_on_demand for asset in there) or any(run.months for run in found.runs)
-    is_other = bool(there) or any(not dated.is_empty for dated in found.publication)
+    is_other = bool(there) or any(dated.partitions for dated in found.publication)
     if is_own and (is_begun or not is_other):
         return found
     names = {asset.asset for asset in there} | (set() if is_own else set(_OF_A_FEED))
@@ -131,7 +128,7 @@ def _whole(seen: Seen, known: KnownAsset) -> AssetStatus:
     return AssetStatus(
         asset=known.name,
         state=state,
-        months=None,
+        partitions=None,
         rows=made.rows if made else rows,
         last=made.time if made else None,
         is_on_demand=known.is_on_demand,
@@ -142,25 +139,26 @@ def _whole(seen: Seen, known: KnownAsset) -> AssetStatus:
 
 def _months(seen: Seen, known: KnownAsset) -> AssetStatus:
     """Return the states of the months of an asset; what was made of a fleet that was replaced is not there."""
-    history, since = seen.history, seen.history.fleet_since
-    found_made = {month: history.made.get((known.name, key_of(month))) for month in seen.months}
-    made = {month: each for month, each in found_made.items() if each and each.storage_id >= since}
+    history, name = seen.history, known.name
+    latest = {month: history.made.get((name, month)) for month in seen.months}
+    made = {month: each for month, each in latest.items() if each and each.storage_id >= history.fleet_since}
     asked = {month for run in history.unfinished if _loads(run, known) for month in months_asked(run.tags, seen.months)}
-    months, problems, rows = dict[int, State](), list[str](), 0
+    months, problems, rows = dict[str, State](), list[str](), 0
     for month in seen.months:
-        attempted = State.RUNNING if month in asked else _attempted(history, (known.name, key_of(month)))
+        attempted = State.RUNNING if month in asked else _attempted(history, (name, month))
         state = attempted or (State.MATERIALIZED if month in made else State.MISSING)
-        months[month], problem, found = _compared(seen.disk, known.name, month, state, made.get(month))
+        months[month], problem, found = _compared(seen.disk, name, month, state, made.get(month))
         problems += [problem] if problem else []
         rows += made[month].rows if month in made else found
     return AssetStatus(
-        asset=known.name,
-        state=next((state for state in _WORST if state in months.values()), State.MISSING),
-        months=months,
+        asset=name,
+        state=_worst(_STATES, months) or State.MISSING,
+        partitions=months,
         rows=rows,
         last=max((each.time for each in made.values()), default=None),
         problem=problems[0] if problems else "",
         is_unreadable=_is_unreadable(seen.disk, known),
+        unit=known.unit,
     )
 
 
@@ -181,14 +179,14 @@ def _attempted(history: History, slot: Slot) -> State | None:
 
 
 def _compared(
-    disk: OnDisk | None, asset: str, month: int | None, state: State, made: Made | None
+    disk: OnDisk | None, asset: str, month: str | None, state: State, made: Made | None
 ) -> tuple[State, str, int]:
     """Return a state as the disk bears it out, what is wrong there, and rows that no run recorded."""
     if disk is None or state not in (State.MATERIALIZED, State.MISSING) or disk.is_unknown(asset):
         return state, "", 0
     if disk.is_in_warehouse(asset) and disk.warehouse.problem:
         return (State.DAMAGED, disk.warehouse.problem, 0) if made else (state, "", 0)
-    there, promised = disk.size_of(asset, month), None
+    there, promised = disk.size_of(asset, month_of(month) if month else None), None
     if there is None:
         return (State.GONE, "", 0) if made else (state, "", 0)
     if made is None:
@@ -206,14 +204,13 @@ def _check(seen: Seen, asset: AssetStatus, check: str, *, is_blocking: bool, why
         partition: verdict for (name, called, partition), verdict in seen.history.judged.items()
         if name == asset.asset and called == check
     }  # fmt: skip
-    if asset.months is None:
-        months, verdict = None, _whole_verdict(seen, asset, judged.get(None))
-        failed = judged.get(None)
+    if asset.partitions is None:
+        months, verdict, failed = None, _whole_verdict(seen, asset, judged.get(None)), judged.get(None)
     else:
         months = _month_verdicts(seen, asset, judged)
-        verdict = _worst(months.values())
+        verdict = _worst(_VERDICTS, months)
         first = min((month for month, found in months.items() if found is Verdict.FAILED), default=None)
-        failed = None if first is None else judged[key_of(first)]
+        failed = None if first is None else judged[first]
     told = why.get(failed.id, "") if failed and verdict is Verdict.FAILED else ""
     return CheckStatus(asset.asset, check, is_blocking, verdict, months, told)
 
@@ -227,13 +224,12 @@ def _whole_verdict(seen: Seen, asset: AssetStatus, judged: Judged | None) -> Ver
     return Verdict.PASSED if judged.passed else Verdict.FAILED
 
 
-def _month_verdicts(seen: Seen, asset: AssetStatus, judged: Mapping[str | None, Judged]) -> dict[int, Verdict]:
+def _month_verdicts(seen: Seen, asset: AssetStatus, judged: Mapping[str | None, Judged]) -> dict[str, Verdict]:
     """Return how a check judged the months that are there; what is being made is judged after it."""
-    made = {month: seen.history.made.get((asset.asset, key_of(month))) for month in asset.months or ()}
-    recorded = [month for month in asset.months_in(State.MATERIALIZED) if made[month]]
-    there = dict.fromkeys(recorded, Verdict.NOT_JUDGED)
+    made = {month: seen.history.made.get((asset.asset, month)) for month in asset.partitions or ()}
+    there = {month: Verdict.NOT_JUDGED for month in asset.keys_in(State.MATERIALIZED) if made[month]}
     for month, latest in made.items():
-        verdict = judged.get(key_of(month))
+        verdict = judged.get(month)
         if verdict is None or latest is None or latest.storage_id < seen.history.fleet_since:
             continue
         if verdict.target != latest.storage_id:
@@ -246,34 +242,34 @@ def _month_verdicts(seen: Seen, asset: AssetStatus, judged: Mapping[str | None, 
     return there
 
 
-def _worst(verdicts: Collection[Verdict]) -> Verdict | None:
-    worst = (Verdict.FAILED, Verdict.NOT_JUDGED, Verdict.PASSED)
-    return next((verdict for verdict in worst if verdict in verdicts), None)
+def _worst(order: Sequence[Word], found: Mapping[str, Word]) -> Word | None:
+    """Return the first word of an order that is said of any partition."""
+    return next((word for word in order if word in found.values()), None)
 
 
-def _dated(seen: Seen, known: KnownAsset) -> DatedStatus:
+def _dated(seen: Seen, known: KnownAsset) -> AssetStatus:
     """Return what there is of an asset with a partition a day or an hour: on disk, where that is looked at."""
-    history, disk = seen.history, seen.disk
-    made = {partition: each for (name, partition), each in history.made.items() if name == known.name and partition}
-    states = {
-        partition: _attempted(history, (name, partition)) for name, partition in history.attempts if name == known.name
+    history, disk, name = seen.history, seen.disk, known.name
+    made = {partition: each for (asset, partition), each in history.made.items() if asset == name and partition}
+    tried = {
+        partition: _attempted(history, (asset, partition)) for asset, partition in history.attempts if asset == name
     }
-    failed = {partition for partition, state in states.items() if partition and state is State.FAILED}
-    running = {partition for partition, state in states.items() if partition and state is State.RUNNING}
-    there = {*made} if disk is None else {*disk.dated.get(known.name, ())}
-    there -= failed | running
-    gone = {key for key, each in made.items() if each.storage_id >= history.fleet_since} - there - failed - running
-    return DatedStatus(
-        asset=known.name,
+    there: Collection[str] = made if disk is None else disk.dated.get(name, ())
+    kept_from = "" if disk is None else disk.kept_from.get(name, "")
+    wanted = [key for key, each in made.items() if each.storage_id >= history.fleet_since and key >= kept_from]
+    partitions = {
+        **dict.fromkeys(wanted if disk else (), State.GONE),
+        **dict.fromkeys(there, State.MATERIALIZED),
+        **{partition: state for partition, state in tried.items() if partition and state},
+    }
+    return AssetStatus(
+        asset=name,
+        state=_worst(_STATES, partitions) or State.MISSING,
+        partitions=partitions,
+        rows=0,
+        last=max((each.time for each in made.values()), default=None),
         unit=known.unit,
-        there=len(there),
-        first=min(there, default=""),
-        last=max(there, default=""),
-        failed=sorted(failed),
-        running=sorted(running),
-        refused=sorted(_refused(history, known.name, made)),
-        latest=max((each.time for each in made.values()), default=None),
-        gone=[] if disk is None else sorted(key for key in gone if key >= disk.kept_from.get(known.name, "")),
+        refused=sorted(_refused(history, name, made)),
     )
 
 
@@ -293,7 +289,7 @@ def _run(run: Run, reason: str, now: dt.datetime) -> RunStatus:
     return RunStatus(
         run_id=run.run_id,
         job=", ".join(sorted(run.assets)) if run.assets and run.job.startswith("__") else run.job,
-        months=(month_of(asked[0]), month_of(asked[1])) if asked and not is_dated else None,
+        months=None if is_dated else asked,
         dates=asked if is_dated else None,
         status=run.status.lower(),
         started=dt.datetime.fromtimestamp(run.started, dt.UTC) if run.started else None,

@@ -23,7 +23,7 @@ def run_job(
     definitions: dg.Definitions,
     instance: dg.DagsterInstance,
     job: str,
-    months: Sequence[int],
+    months: Sequence[str],
     tags: Mapping[str, str] | None = None,
 ) -> RunSummary:
     """Run a job for some months in this process, as one run.
@@ -32,7 +32,7 @@ def run_job(
         definitions: What Dagster loads.
         instance: Where the run is recorded.
         job: Name of the job.
-        months: Months as YYYYMM; the run covers the range from the first to the last.
+        months: Months by key; the run covers the range from the first to the last.
         tags: Further tags of the run.
 
     Raises:

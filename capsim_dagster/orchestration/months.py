@@ -1,20 +1,17 @@
-"""Partition keys and the tags that ask for them, as plain text: months as YYYYMM, days and hours as Dagster names them.
+"""Partition keys as Dagster names them, and the tags that ask for them, as plain text.
 
 What Dagster makes of them is in `partitions`; nothing here loads it, so that looking costs little.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final, TypeVar
-
-from capsim_dagster.schemas.months import first_day, month_name
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 PARTITION_TAG: Final = "dagster/partition"
 RANGE_START_TAG: Final = "dagster/asset_partition_range_start"
 RANGE_END_TAG: Final = "dagster/asset_partition_range_end"
 
-T = TypeVar("T", int, str)
-
+_MONTH_LETTERS: Final = len("2026-01")
 _DAY_LETTERS: Final = len("2026-01-15")
 _LONGEST_MONTH: Final = dt.timedelta(days=31)
 
@@ -64,46 +61,47 @@ def key_of(month: int) -> str:
     return f"{month // 100:04d}-{month % 100:02d}-01"
 
 
-def month_ranges(months: Iterable[int], longest: int | None = None) -> list[list[int]]:
-    """Return months as ranges without a gap, in order: what a run can ask for.
+def key_ranges(keys: Iterable[str], longest: int | None = None) -> list[list[str]]:
+    """Return the keys of months, or of hours, as ranges without a gap, in order: what a run can ask for.
 
     Args:
-        months: Months as YYYYMM, in any order.
-        longest: Longest range, 1 or more [months]; None = any length.
+        keys: Partition keys, in any order.
+        longest: Longest range, 1 or more; None = any length.
 
-    >>> month_ranges([202401, 202311, 202312, 202404])
-    [[202311, 202312, 202401], [202404]]
-    >>> month_ranges([202311, 202312, 202401], longest=2)
-    [[202311, 202312], [202401]]
-    """
-    return _ranges(months, _next_month, longest)
-
-
-def hour_ranges(keys: Iterable[str]) -> list[list[str]]:
-    """Return the keys of hours as ranges without a gap, in order: what a run can ask for.
-
-    >>> hour_ranges(["2026-01-15-23:00", "2026-01-16-00:00", "2026-01-16-02:00"])
+    >>> key_ranges(["2024-01-01", "2023-12-01", "2024-04-01"])
+    [['2023-12-01', '2024-01-01'], ['2024-04-01']]
+    >>> key_ranges(["2026-01-15-23:00", "2026-01-16-00:00", "2026-01-16-02:00"])
     [['2026-01-15-23:00', '2026-01-16-00:00'], ['2026-01-16-02:00']]
     """
-    return _ranges(keys, _next_hour)
+    ranges: list[list[str]] = []
+    for key in sorted({*keys}):
+        last = ranges[-1] if ranges else []
+        if last and key == _next(last[-1]) and (longest is None or len(last) < longest):
+            last.append(key)
+        else:
+            ranges.append([key])
+    return ranges
 
 
-def ranges_named(months: Iterable[int]) -> str:
+def ranges_named(months: Iterable[str]) -> str:
     """Return months in words, those in a row as a range.
 
-    >>> ranges_named([202312, 202401, 202403])
+    >>> ranges_named(["2023-12-01", "2024-01-01", "2024-03-01"])
     '2023-12 to 2024-01, 2024-03'
     """
-    return ", ".join(
-        month_name(part[0]) if len(part) == 1 else f"{month_name(part[0])} to {month_name(part[-1])}"
-        for part in month_ranges(months)
-    )
+    ends = [dict.fromkeys((month_name(part[0]), month_name(part[-1]))) for part in key_ranges(months)]
+    return ", ".join(map(" to ".join, ends))
 
 
-def range_tags(months: Iterable[int]) -> dict[str, str]:
-    """Return the run tags that ask for the range from the first to the last of some months."""
-    ordered = sorted(months)
-    return {RANGE_START_TAG: key_of(ordered[0]), RANGE_END_TAG: key_of(ordered[-1])}
+def month_name(key: str) -> str:
+    """Return the month of a partition key as people write it: 2024-03."""
+    return key[:_MONTH_LETTERS]
+
+
+def range_tags(keys: Iterable[str]) -> dict[str, str]:
+    """Return the run tags that ask for the range from the first to the last of some partitions."""
+    ordered = sorted(keys)
+    return {RANGE_START_TAG: ordered[0], RANGE_END_TAG: ordered[-1]}
 
 
 def dates_asked(tags: Mapping[str, str]) -> tuple[str, str] | None:
@@ -115,37 +113,19 @@ def dates_asked(tags: Mapping[str, str]) -> tuple[str, str] | None:
 
 def last_month_asked(tags: Mapping[str, str]) -> int | None:
     """Return the last month that a run asks for by its tags, as YYYYMM; None for a run without partitions."""
-    return max(ends_asked(tags), default=None)
+    asked = dates_asked(tags)
+    return month_of(asked[1]) if asked else None
 
 
-def ends_asked(tags: Mapping[str, str]) -> list[int]:
-    """Return the first and last month that a run asks for by its tags, as YYYYMM; none for a run without partitions."""
-    return [month_of(key) for key in dates_asked(tags) or ()]
-
-
-def months_asked(tags: Mapping[str, str], wanted: Iterable[int]) -> list[int]:
+def months_asked(tags: Mapping[str, str], wanted: Iterable[str]) -> list[str]:
     """Return those of some months that a run asks for by its tags."""
-    ends = ends_asked(tags)
+    ends = dates_asked(tags)
     return [month for month in wanted if ends and ends[0] <= month <= ends[1]]
 
 
-def _ranges(values: Iterable[T], after: Callable[[T], T], longest: int | None = None) -> list[list[T]]:
-    """Return values as ranges in which each comes after the one before."""
-    ranges: list[list[T]] = []
-    for value in sorted(set(values)):
-        last = ranges[-1] if ranges else []
-        if last and value == after(last[-1]) and (longest is None or len(last) < longest):
-            last.append(value)
-        else:
-            ranges.append([value])
-    return ranges
-
-
-def _next_hour(key: str) -> str:
+def _next(key: str) -> str:
+    """Return the month, or the hour, after another."""
+    if len(key) == _DAY_LETTERS:
+        return str((day_of(key) + _LONGEST_MONTH).replace(day=1))
     hour = dt.datetime.combine(day_of(key), dt.time(hour_of(key))) + dt.timedelta(hours=1)
     return hour_key(hour.date(), hour.hour)
-
-
-def _next_month(month: int) -> int:
-    after = first_day(month) + _LONGEST_MONTH
-    return after.year * 100 + after.month

@@ -1,26 +1,71 @@
-"""Monthly partitions: their keys, which months a run asks for, how months are cut into runs, and how they stand."""
+"""Partitions: which there are, which a run asks for, how months are cut into runs, and how they stand.
+
+A data directory records from which month to which it has partitions beyond its window: those that somebody asked for,
+or made. Without a record a fleet would offer every month since its window ended, and show as half filled although it is
+whole. Dagster learns of a wider span when the definitions are loaded.
+"""
 
 import datetime as dt
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import dagster as dg
 
 from capsim_dagster.orchestration.dagster_private import NOT_FINISHED_STATUSES, AssetPartitionStatus
-from capsim_dagster.orchestration.month_span import MonthSpan
 from capsim_dagster.orchestration.months import (
     PARTITION_TAG,
     RANGE_END_TAG,
     RANGE_START_TAG,
     dates_asked,
+    day_of,
     hour_key,
     key_of,
     month_of,
     months_asked,
 )
-from capsim_dagster.schemas.months import first_day, month_end, month_start, months_between
+from capsim_dagster.schemas.months import MAX_SPAN_MONTHS, month_end, month_start, months_between
 from capsim_dagster.settings import Automation, DataGeneration
+from capsim_dagster.storage import DataLayout, atomic_path
+
+_FILE: Final = "months.json"
+
+
+class MonthSpan(NamedTuple):
+    """A first and a last month, both inclusive."""
+
+    first: str
+    last: str
+
+
+def recorded_span(layout: DataLayout, asked: Iterable[str] = ()) -> MonthSpan | None:
+    """Return the span that is recorded, and some months that are asked for just now; None = there are none."""
+    months = [*asked]
+    try:
+        found = json.loads((layout.dagster_home / _FILE).read_text(encoding="utf-8"))
+        months += [key_of(int(found["first"])), key_of(int(found["last"]))]
+    except (OSError, ValueError, TypeError, KeyError):
+        pass  # nothing was recorded; what is damaged comes back with the next month that is asked for
+    return MonthSpan(min(months), max(months)) if months else None
+
+
+def widen_span(layout: DataLayout, months: Iterable[str]) -> None:
+    """Record that some months are asked for; one stray date does not make hundreds of months missing."""
+    span = recorded_span(layout, months)
+    if span is None or span == recorded_span(layout):
+        return
+    if len(months_between(day_of(span.first), day_of(span.last))) <= MAX_SPAN_MONTHS:
+        with atomic_path(layout.dagster_home / _FILE) as temporary:
+            # As YYYYMM, as every version has written it.
+            temporary.write_text(json.dumps({name: month_of(key) for name, key in span._asdict().items()}), "utf-8")
+
+
+def replace_span(layout: DataLayout, months: Iterable[str]) -> None:
+    """Record that months of another fleet are asked for, and none of the one before."""
+    (layout.dagster_home / _FILE).unlink(missing_ok=True)
+    widen_span(layout, months)
 
 
 def monthly_partitions(
@@ -39,7 +84,7 @@ def monthly_partitions(
     start, end = month_start(generation.start_date), month_start(generation.end_date)
     ahead = len(months_between(month_start(today), end)) if end >= month_start(today) else 0
     if span is not None:
-        start, end = min(start, first_day(span.first)), max(end, first_day(span.last))
+        start, end = min(start, day_of(span.first)), max(end, day_of(span.last))
     after = None if is_endless else (month_end(end) + dt.timedelta(days=1)).isoformat()
     return dg.MonthlyPartitionsDefinition(start_date=start.isoformat(), end_date=after, end_offset=ahead)
 
@@ -98,21 +143,21 @@ class Standing:
     """How months of an asset stand; one that is in none of these was never tried, or its first try was cancelled.
 
     Attributes:
-        present: Materialized, and not failed since, as YYYYMM.
+        present: Materialized, and not failed since.
         failed: Failed when they were last tried.
         under_way: Asked for by a run that is not finished, with the ids of such runs.
     """
 
-    present: frozenset[int]
-    failed: frozenset[int]
-    under_way: Mapping[int, Sequence[str]]
+    present: frozenset[str]
+    failed: frozenset[str]
+    under_way: Mapping[str, Sequence[str]]
 
 
 def standing(
     instance: dg.DagsterInstance,
     asset: dg.AssetKey,
     months: dg.PartitionsDefinition[str],
-    wanted: Collection[int],
+    wanted: Sequence[str],
     *,
     jobs: Collection[str],
 ) -> Standing:
@@ -122,15 +167,13 @@ def standing(
         instance: Where runs are recorded.
         asset: An asset with a partition a month.
         months: Its partitions.
-        wanted: Months as YYYYMM.
+        wanted: The months.
         jobs: Jobs that materialize it: their unfinished runs count by what they ask for.
     """
-    keys = [key_of(month) for month in wanted]
-    found = instance.get_status_by_partition(asset, keys, months) or {}
-    by_status: dict[AssetPartitionStatus | None, set[int]] = {}
-    for key, status in found.items():
-        by_status.setdefault(status, set()).add(month_of(key))
-    under_way: dict[int, list[str]] = {month: [] for month in by_status.get(AssetPartitionStatus.IN_PROGRESS, ())}
+    by_status: dict[AssetPartitionStatus | None, set[str]] = {}
+    for key, status in (instance.get_status_by_partition(asset, wanted, months) or {}).items():
+        by_status.setdefault(status, set()).add(key)
+    under_way: dict[str, list[str]] = {month: [] for month in by_status.get(AssetPartitionStatus.IN_PROGRESS, ())}
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
         is_loading = run.job_name in jobs and (run.asset_selection is None or asset in run.asset_selection)
         for month in months_asked(run.tags, wanted):

@@ -9,25 +9,17 @@ from capsim_dagster.errors import SettingsError, listed
 from capsim_dagster.orchestration.dagster_private import NOT_FINISHED_STATUSES, is_valid_cron_schedule
 from capsim_dagster.orchestration.jobs import DAILY_PUBLICATION, HOURLY_PUBLICATION, LOADING_JOBS, MONTHLY_REFRESH
 from capsim_dagster.orchestration.keys import PROCESSED_DATA
-from capsim_dagster.orchestration.months import (
-    RANGE_END_TAG,
-    RANGE_START_TAG,
-    hour_key,
-    hour_ranges,
-    key_of,
-    month_ranges,
-    ranges_named,
-)
+from capsim_dagster.orchestration.months import hour_key, key_ranges, month_name, range_tags, ranges_named
 from capsim_dagster.orchestration.partitions import Standing, standing
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.publication import late_hours
-from capsim_dagster.schemas.months import month_name, month_start, months_between, yearmonth
+from capsim_dagster.schemas.months import month_start, months_between
 from capsim_dagster.settings import DataGeneration, Settings
 
 
 def missing_months(
-    generation: DataGeneration, present: Iterable[int], *, failed: Iterable[int] = (), today: dt.date, limit: int
-) -> list[int]:
+    generation: DataGeneration, present: Iterable[str], *, failed: Iterable[str] = (), today: dt.date, limit: int
+) -> list[str]:
     """Return the complete months to ask for, at most `limit`: those that are not there, and no others.
 
     Those that were never tried come first, the oldest before the others: months that fail again and again are not to
@@ -35,7 +27,7 @@ def missing_months(
 
     Args:
         generation: The fleet and its window.
-        present: Months that are there or on their way, as YYYYMM.
+        present: Months that are there or on their way.
         failed: Months that failed when they were last tried.
         today: Today's date, in UTC; its own month is not complete.
         limit: Most months to return.
@@ -45,8 +37,8 @@ def missing_months(
     return sorted(sorted(missing, key=lambda month: month in tried)[:limit])
 
 
-def complete_months(generation: DataGeneration, *, today: dt.date) -> list[int]:
-    """Return the months from the window's start to the last one that is over, as YYYYMM.
+def complete_months(generation: DataGeneration, *, today: dt.date) -> list[str]:
+    """Return the months from the window's start to the last one that is over.
 
     Args:
         generation: The fleet and its window.
@@ -55,7 +47,7 @@ def complete_months(generation: DataGeneration, *, today: dt.date) -> list[int]:
     last_complete = month_start(today) - dt.timedelta(days=1)
     if last_complete < generation.start_date:
         return []
-    return [yearmonth(month) for month in months_between(generation.start_date, last_complete)]
+    return [str(month) for month in months_between(generation.start_date, last_complete)]
 
 
 def require_cron(name: str, cron: str) -> None:
@@ -103,7 +95,7 @@ def monthly_schedule(settings: Settings, months: dg.PartitionsDefinition[str]) -
             )
         today = context.scheduled_execution_time.date()
         over = complete_months(generation, today=today)
-        complete = [month for month in over if months.has_partition_key(key_of(month))]
+        complete = [month for month in over if months.has_partition_key(month)]
         if not complete:
             return dg.SkipReason(f"no month is over yet since the first day, {generation.start_date}")
         found = standing(context.instance, PROCESSED_DATA, months, complete, jobs=LOADING_JOBS)
@@ -116,19 +108,18 @@ def monthly_schedule(settings: Settings, months: dg.PartitionsDefinition[str]) -
         )
         if not asked:
             return dg.SkipReason(_nothing_to_ask(found, today, complete[-1], is_window_over=over[-1] > complete[-1]))
-        ranges = month_ranges(asked, automation.max_months_per_run)
-        return [_request([key_of(month) for month in part], today.isoformat()) for part in ranges]
+        ranges = key_ranges(asked, automation.max_months_per_run)
+        return [_request(part, today.isoformat()) for part in ranges]
 
     return monthly_refresh_schedule
 
 
 def _request(keys: Sequence[str], tick: str) -> dg.RunRequest:
     """Return the request for a range of partitions; ticking twice at one time names the same run."""
-    tags = {RANGE_START_TAG: keys[0], RANGE_END_TAG: keys[-1]}
-    return dg.RunRequest(run_key=f"{tick} {keys[0]}...{keys[-1]}", tags=tags)
+    return dg.RunRequest(run_key=f"{tick} {keys[0]}...{keys[-1]}", tags=range_tags(keys))
 
 
-def _nothing_to_ask(found: Standing, today: dt.date, last: int, *, is_window_over: bool) -> str:
+def _nothing_to_ask(found: Standing, today: dt.date, last: str, *, is_window_over: bool) -> str:
     """Return why a tick asks for nothing."""
     if found.under_way:
         runs = listed(sorted({run for ids in found.under_way.values() for run in ids}))
@@ -200,6 +191,6 @@ def hourly_schedule(platform: Platform) -> dg.ScheduleDefinition:
         keys = [hour_key(hour.day, hour.hour) for hour in late_hours(platform, now=now)]
         if not keys:
             return dg.SkipReason("every hour that is whole in the archive is published")
-        return [_request(part, f"{now:%Y-%m-%dT%H:%M}") for part in hour_ranges(keys)]
+        return [_request(part, f"{now:%Y-%m-%dT%H:%M}") for part in key_ranges(keys)]
 
     return hourly_publication_schedule

@@ -1,6 +1,6 @@
-"""The words for what is there: states of assets and months, verdicts of checks, runs, and what is open.
+"""The words for what is there: states of assets and their partitions, verdicts of checks, runs, and what is open.
 
-How they are read from the instance is in `status`.
+A partition goes by its key, as Dagster names it. How they are read from the instance is in `status`.
 """
 
 import datetime as dt
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """State of an asset or of one of its months."""
+    """State of an asset or of one of its partitions."""
 
     MATERIALIZED = "materialized"
     FAILED = "failed"
@@ -40,32 +40,42 @@ class AssetStatus:
 
     Attributes:
         asset: The asset.
-        state: Of the whole; of one with months: the worst of those that were ever asked for.
-        months: State by month as YYYYMM, of every month that could be there; None = it has no months.
-        rows: Rows of the latest materialization, over all months.
+        state: Of the whole; of one with partitions: the worst of those that were ever asked for.
+        partitions: State by key: of each month that could be there, of days and hours those that somebody asked for;
+            None = it has none. What is kept no longer is not gone.
+        rows: Rows of the latest materialization, over all months; of days and hours they are not counted.
         last: When it was last materialized, in UTC; None = never, or it is there and no run recorded it.
         is_on_demand: Whether no refresh makes it: that it was never made is nothing to be mended.
         problem: What is wrong with what is on disk, in words; empty = nothing.
         is_unreadable: Whether its file cannot be opened, and stands in the way of a new one.
+        unit: What a partition is: months, days or hours; empty = it has none.
+        refused: Days or hours with a check that failed, ascending.
     """
 
     asset: str
     state: State
-    months: Mapping[int, State] | None
+    partitions: Mapping[str, State] | None
     rows: int
     last: dt.datetime | None
     is_on_demand: bool = False
     problem: str = ""
     is_unreadable: bool = False
+    unit: str = ""
+    refused: Sequence[str] = ()
 
     @property
     def is_lost(self) -> bool:
         """Whether something of it is gone from the disk, or damaged there."""
-        return self.state in LOST or bool(self.months_in(*LOST))
+        return self.state in LOST or bool(self.keys_in(*LOST))
 
-    def months_in(self, *states: State) -> list[int]:
-        """Return the months in some states, ascending, as YYYYMM."""
-        return [month for month, state in sorted((self.months or {}).items()) if state in states]
+    @property
+    def has_failures(self) -> bool:
+        """Whether it, a partition or a check of a day or an hour failed, or something is lost."""
+        return self.state is State.FAILED or self.is_lost or bool(self.refused)
+
+    def keys_in(self, *states: State) -> list[str]:
+        """Return the partitions in some states, ascending."""
+        return [key for key, state in sorted((self.partitions or {}).items()) if state in states]
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,7 @@ class CheckStatus:
         check: The check.
         is_blocking: Whether later assets are refused where it fails.
         verdict: On the whole; of a check of months: the worst of them. None = there is nothing to judge.
-        months: Verdict by month as YYYYMM, of the months that are there; None = the asset has no months.
+        partitions: Verdict by month, of those that are there; None = the asset has no months.
         detail: Why it failed, or failed first, in words; empty = it did not.
     """
 
@@ -85,51 +95,12 @@ class CheckStatus:
     check: str
     is_blocking: bool
     verdict: Verdict | None
-    months: Mapping[int, Verdict] | None
+    partitions: Mapping[str, Verdict] | None
     detail: str
 
-    def months_with(self, *verdicts: Verdict) -> list[int]:
-        """Return the months with some verdicts, ascending, as YYYYMM."""
-        return [month for month, verdict in sorted((self.months or {}).items()) if verdict in verdicts]
-
-
-@dataclass(frozen=True)
-class DatedStatus:
-    """What there is of an asset with a partition a day or an hour; what nobody asked for is not missing.
-
-    Attributes:
-        asset: The asset.
-        unit: What a partition is: days or hours.
-        there: Partitions that are there.
-        first: The earliest of them; empty = none.
-        last: The latest of them.
-        failed: Partitions that failed when they were last tried, ascending.
-        running: Partitions that an unfinished run is at, ascending.
-        refused: Partitions with a check that failed, ascending.
-        latest: When one was last materialized, in UTC; None = never.
-        gone: Partitions that were made and are no longer on disk, ascending; those apart that are kept no longer.
-    """
-
-    asset: str
-    unit: str
-    there: int
-    first: str
-    last: str
-    failed: Sequence[str]
-    running: Sequence[str]
-    refused: Sequence[str]
-    latest: dt.datetime | None
-    gone: Sequence[str] = ()
-
-    @property
-    def has_failures(self) -> bool:
-        """Whether a partition or a check of one failed, or one is gone."""
-        return bool(self.failed or self.refused or self.gone)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nobody ever asked for any."""
-        return not (self.there or self.failed or self.running or self.gone)
+    def keys_with(self, *verdicts: Verdict) -> list[str]:
+        """Return the months with some verdicts, ascending."""
+        return [key for key, verdict in sorted((self.partitions or {}).items()) if verdict in verdicts]
 
 
 @dataclass(frozen=True)
@@ -139,8 +110,8 @@ class RunStatus:
     Attributes:
         run_id: Its id.
         job: Its job; the assets, where it was launched from assets.
-        months: First and last month asked for, as YYYYMM; None = none.
-        dates: First and last day or hour asked for, as partition keys; None = none.
+        months: First and last month asked for, by key; None = none.
+        dates: First and last day or hour asked for, likewise.
         status: As Dagster names it, in lower case.
         started: When, in UTC; None = not yet.
         seconds: How long it took, or has been running; None = it has not started.
@@ -149,7 +120,7 @@ class RunStatus:
 
     run_id: str
     job: str
-    months: tuple[int, int] | None
+    months: tuple[str, str] | None
     dates: tuple[str, str] | None
     status: str
     started: dt.datetime | None
@@ -159,56 +130,43 @@ class RunStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """All of it.
+    """All of it: assets and checks in the order of the graph, the last runs, latest first.
 
-    Attributes:
-        assets: In the order of the graph.
-        checks: Likewise.
-        runs: The last ones, latest first.
-        publication: The assets with a partition a day or an hour, with their checks.
+    Those with a partition a day or an hour, and their checks, are in `publication`.
     """
 
     assets: Sequence[AssetStatus]
     checks: Sequence[CheckStatus]
     runs: Sequence[RunStatus]
-    publication: Sequence[DatedStatus] = ()
+    publication: Sequence[AssetStatus] = ()
 
     @property
     def has_failures(self) -> bool:
         """Whether an asset, one of its months, days or hours, or a blocking check failed, or something is lost."""
-        failed = any(asset.state is State.FAILED or asset.is_lost for asset in self.assets)
-        failed = failed or any(dated.has_failures for dated in self.publication)
-        return failed or any(check.verdict is Verdict.FAILED for check in self.checks if check.is_blocking)
+        failed = any(asset.has_failures for asset in (*self.assets, *self.publication))
+        return failed or any(check.verdict is Verdict.FAILED for check in self._gates)
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was ever made, or tried."""
-        missing = all(asset.state is State.MISSING for asset in self.assets)
-        return missing and not self.runs and all(dated.is_empty for dated in self.publication)
+        return not self.runs and all(asset.state is State.MISSING for asset in (*self.assets, *self.publication))
 
     @property
-    def months(self) -> list[int]:
-        """Every month that could be there, ascending, as YYYYMM."""
-        return sorted({month for asset in self.assets for month in asset.months or ()})
+    def months(self) -> list[str]:
+        """Every month that could be there, ascending."""
+        return self.months_in(*State)
 
     @property
-    def running_months(self) -> list[int]:
-        """Months that an unfinished run is at."""
-        return sorted({month for asset in self.assets for month in asset.months_in(State.RUNNING)})
-
-    @property
-    def failed_months(self) -> list[int]:
+    def failed_months(self) -> list[str]:
         """Months that failed in an asset when they were last tried, or that a blocking check failed."""
-        assets = {month for asset in self.assets for month in asset.months_in(State.FAILED)}
-        barred = {month for gate in self._gates for month in gate.months_with(Verdict.FAILED)}
-        return sorted((assets | barred) - set(self.running_months))
+        failed = {*self.months_in(State.FAILED), *self._judged(Verdict.FAILED)}
+        return sorted(failed - {*self.months_in(State.RUNNING)})
 
     @property
-    def open_months(self) -> list[int]:
+    def open_months(self) -> list[str]:
         """Months that no run is at and that are not whole: there in each asset, with each blocking check passed."""
-        lacking = {m for asset in self.assets for m in asset.months_in(State.MISSING, State.FAILED)}
-        unproven = {m for gate in self._gates for m in gate.months_with(Verdict.FAILED, Verdict.NOT_JUDGED)}
-        return sorted((lacking | unproven) - set(self.running_months))
+        lacking = {*self.months_in(State.MISSING, State.FAILED), *self._judged(Verdict.FAILED, Verdict.NOT_JUDGED)}
+        return sorted(lacking - {*self.months_in(State.RUNNING)})
 
     @property
     def is_busy(self) -> bool:
@@ -231,20 +189,26 @@ class Status:
         """Assets on demand that nobody has asked for."""
         return [a.asset for a in self.assets if a.is_on_demand and a.state is State.MISSING]
 
+    def months_in(self, *states: State) -> list[str]:
+        """Return the months that are in some states in any asset, ascending."""
+        return sorted({month for asset in self.assets for month in asset.keys_in(*states)})
+
+    def months_after(self, end: str) -> list[str]:
+        """Return the months after `end` and after the last one that was ever asked for, ascending."""
+        last = max([end, *self.months_in(*{*State} - {State.MISSING})])
+        return [month for month in self.months if month > last]
+
     @property
     def _open_whole(self) -> Sequence[AssetStatus]:
         unproven = {gate.asset for gate in self._gates if gate.verdict is Verdict.FAILED}
         if not self.is_busy:
             unproven |= {check.asset for check in self.checks if check.verdict is Verdict.NOT_JUDGED}
-        whole = [asset for asset in self.assets if asset.months is None and asset.state is not State.RUNNING]
+        whole = [asset for asset in self.assets if asset.partitions is None and asset.state is not State.RUNNING]
         return [asset for asset in whole if asset.state is not State.MATERIALIZED or asset.asset in unproven]
-
-    def months_after(self, end: int) -> list[int]:
-        """Return the months after `end` (YYYYMM) and after the last one that was ever asked for, ascending."""
-        known = {*State} - {State.MISSING}
-        last = max([end, *(month for asset in self.assets for month in asset.months_in(*known))])
-        return [month for month in self.months if month > last]
 
     @property
     def _gates(self) -> Iterable[CheckStatus]:
         return (check for check in self.checks if check.is_blocking)
+
+    def _judged(self, *verdicts: Verdict) -> Iterable[str]:
+        return (month for gate in self._gates for month in gate.keys_with(*verdicts))

@@ -18,7 +18,6 @@ from capsim_dagster.orchestration.dagster_private import SqlEventLogStorage, Sql
 from capsim_dagster.orchestration.findings import recorded_status
 from capsim_dagster.orchestration.history import Records, inventory_versions
 from capsim_dagster.orchestration.keys import PROCESSED_DATA
-from capsim_dagster.orchestration.months import month_of
 from capsim_dagster.orchestration.states import Status
 from capsim_dagster.settings import DataGeneration
 from capsim_dagster.simulation.telemetry import fleet_hash
@@ -30,7 +29,7 @@ def read_status(
     *,
     today: dt.date,
     assets: Collection[dg.AssetKey] | None = None,
-    months: Collection[int] | None = None,
+    months: Collection[str] | None = None,
 ) -> Status:
     """Return what the instance knows of the assets.
 
@@ -39,15 +38,18 @@ def read_status(
         instance: Where runs are recorded.
         today: Today's date, in UTC: later months cannot be there yet.
         assets: Which assets; None = all.
-        months: Which months, as YYYYMM; None = all that could be there.
+        months: Which months; None = all that could be there.
     """
-    partitions = definitions.resolve_asset_graph().get(PROCESSED_DATA).partitions_def
-    assert partitions is not None  # noqa: S101 it has months
-    now = dt.datetime.combine(today, dt.time(), dt.UTC)
-    possible = [month_of(name) for name in partitions.get_partition_keys(now)]
-    chosen = [month for month in possible if months is None or month in months]
+    chosen = [month for month in possible_months(definitions, today) if months is None or month in months]
     names = None if assets is None else {key.to_user_string() for key in assets}
     return recorded_status(records_of(instance), names, chosen)
+
+
+def possible_months(definitions: dg.Definitions, today: dt.date) -> list[str]:
+    """Return the months that can be there, ascending: those that are over, and those of the window."""
+    partitions = definitions.resolve_asset_graph().get(PROCESSED_DATA).partitions_def
+    assert partitions is not None  # noqa: S101 it has months
+    return list(partitions.get_partition_keys(dt.datetime.combine(today, dt.time(), dt.UTC)))
 
 
 def is_of_other_fleet(instance: dg.DagsterInstance, generation: DataGeneration) -> bool:

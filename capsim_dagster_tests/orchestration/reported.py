@@ -12,15 +12,28 @@ from capsim_dagster.settings import Settings
 from capsim_dagster.simulation.telemetry import fleet_hash
 
 
+def asking_for(months: Iterable[int | str]) -> dict[str, str]:
+    """Return the run tags that ask for some months, as YYYYMM or by key."""
+    return range_tags(map(_key, months))
+
+
+def _key(month: int | str) -> str:
+    return key_of(month) if isinstance(month, int) else month
+
+
 def report_months(
-    instance: dg.DagsterInstance, months: Iterable[int], assets: Iterable[dg.AssetKey] = MONTHLY, *, rows: int = 10
+    instance: dg.DagsterInstance,
+    months: Iterable[int | str],
+    assets: Iterable[dg.AssetKey] = MONTHLY,
+    *,
+    rows: int = 10,
 ) -> None:
     """Report that months of assets are there."""
     for month in months:
         for asset in assets:
             instance.report_runless_asset_event(
                 dg.AssetMaterialization(
-                    asset, partition=key_of(month), metadata={"dagster/partition_row_count": dg.IntMetadataValue(rows)}
+                    asset, partition=_key(month), metadata={"dagster/partition_row_count": dg.IntMetadataValue(rows)}
                 )
             )
 
@@ -48,7 +61,7 @@ def report_verdict(
     blocking: bool = True,
 ) -> None:
     """Report how a check judged what is there now, of a month, or of another partition by its key, if one is given."""
-    partition = key_of(month) if isinstance(month, int) else month
+    partition = None if month is None else _key(month)
     wanted = dg.AssetRecordsFilter(
         asset_key=check.asset_key, asset_partitions=None if partition is None else [partition]
     )
@@ -76,7 +89,7 @@ def report_verdict(
 def report_verdicts(
     instance: dg.DagsterInstance,
     definitions: dg.Definitions,
-    months: Sequence[int],
+    months: Sequence[int | str],
     assets: Iterable[dg.AssetKey] | None = None,
 ) -> None:
     """Report that every check passed: of whole assets, and of some months; or only those of some assets."""
@@ -91,7 +104,7 @@ def report_all(
     instance: dg.DagsterInstance,
     definitions: dg.Definitions,
     settings: Settings,
-    months: Sequence[int],
+    months: Sequence[int | str],
     *,
     but: Iterable[dg.AssetKey] = (),
 ) -> None:
@@ -107,7 +120,7 @@ def report_all(
 def run_under_way(
     instance: dg.DagsterInstance,
     definitions: dg.Definitions,
-    months: Sequence[int],
+    months: Sequence[int | str],
     job: str = "monthly_refresh",
     assets: Iterable[dg.AssetKey] | None = None,
 ) -> dg.DagsterRun:
@@ -115,7 +128,7 @@ def run_under_way(
     chosen = None if assets is None else frozenset(assets)
     return instance.create_run_for_job(
         definitions.resolve_job_def(job).get_subset(asset_selection=chosen),
-        tags=range_tags(months),
+        tags=asking_for(months),
         asset_selection=chosen,
     )
 

@@ -17,8 +17,9 @@ from typing import Any
 
 import psutil
 
-from capsim_dagster.orchestration.months import key_of, month_of, range_tags
+from capsim_dagster.orchestration.months import key_of, month_of
 from capsim_dagster.schemas.months import first_day, months_between, yearmonth
+from capsim_dagster_tests.orchestration.reported import asking_for
 
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS = 120
@@ -101,7 +102,7 @@ class Server:
         """Launch a run over assets, of one month, a range of months or none, and return its id."""
         if len(months) == 1:
             return self.launch("__ASSET_JOB", {"dagster/partition": key_of(months[0])}, assets)
-        return self.launch("__ASSET_JOB", range_tags(months) if months else {}, assets)
+        return self.launch("__ASSET_JOB", asking_for(months) if months else {}, assets)
 
     def backfill(self, months: Sequence[int], assets: Sequence[str] = (), job: str = "") -> str:
         """Launch a backfill of months over assets or of a job, and return its id."""

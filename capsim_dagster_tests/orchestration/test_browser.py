@@ -12,11 +12,11 @@ import pytest
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.orchestration.instance import open_instance
 from capsim_dagster.orchestration.keys import GROUND_TRUTH, HOST_INVENTORY, MASTER_PARQUET, MONTHLY_CSV, TIME_DIMENSION
-from capsim_dagster.orchestration.months import range_tags
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.browsing import keep
 from capsim_dagster_tests.conftest import MONTHS
 from capsim_dagster_tests.orchestration.conftest import QUIET
+from capsim_dagster_tests.orchestration.reported import asking_for
 from capsim_dagster_tests.orchestration.server import Server, serving, wait
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def fed(empty_platform: Platform) -> Platform:
     chosen = [HOST_INVENTORY, TIME_DIMENSION, MASTER_PARQUET, GROUND_TRUTH, *MONTHLY_CSV.values()]
     with open_instance(empty_platform.layout) as instance:
         result = definitions.resolve_job_def("full_refresh").execute_in_process(
-            instance=instance, tags=range_tags(MONTHS), asset_selection=chosen, run_config=QUIET
+            instance=instance, tags=asking_for(MONTHS), asset_selection=chosen, run_config=QUIET
         )
     assert result.success
     return empty_platform

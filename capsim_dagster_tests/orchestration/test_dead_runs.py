@@ -71,7 +71,7 @@ def run_brief(instance: dg.DagsterInstance, tmp_path: Path, said: LogProgress, s
     automation = settings.automation.model_copy(update={"max_wait_seconds": seconds})
     platform = Platform(settings.model_copy(update={"automation": automation}))
     definitions = dg.Definitions(jobs=[brief], resources={"platform": platform, "progress": said})
-    return run_job(definitions, instance, "brief", [202301])
+    return run_job(definitions, instance, "brief", ["2023-01-01"])
 
 
 def statuses(instance: dg.DagsterInstance) -> dict[str, str]:

@@ -13,12 +13,13 @@ from capsim_dagster.definitions import build_definitions
 from capsim_dagster.legacy_feed import contract
 from capsim_dagster.orchestration.feed_sensor import feed_sensor
 from capsim_dagster.orchestration.keys import PROCESSED_DATA
-from capsim_dagster.orchestration.months import key_of, month_of, range_tags
+from capsim_dagster.orchestration.months import key_of, month_of
 from capsim_dagster.orchestration.partitions import monthly_partitions
 from capsim_dagster.pipeline import feed_watch
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MakeSettings
 from capsim_dagster_tests.foreign_feed import expected_rows, file_of, foreign_platform, refined, write_feed
+from capsim_dagster_tests.orchestration.reported import asking_for
 from capsim_dagster_tests.sabotage import change_lines, rows_in
 
 pytestmark = pytest.mark.slow
@@ -287,7 +288,7 @@ def test_new_watch_asks_for_a_month_whose_last_try_failed(sensor: Ticking) -> No
     refined(sensor.platform)
     report_loaded(sensor.instance, [202405, 202406])
     job = build_definitions(sensor.platform.settings, today=TODAY).resolve_job_def("refine_feed")
-    sensor.instance.report_run_failed(sensor.instance.create_run_for_job(job, tags=range_tags([202405])))
+    sensor.instance.report_run_failed(sensor.instance.create_run_for_job(job, tags=asking_for([202405])))
 
     sensor.tick()
 

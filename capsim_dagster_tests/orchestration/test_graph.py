@@ -9,10 +9,11 @@ from dagster_duckdb import DuckDBResource
 
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.orchestration.launch import run_job as run_in_terminal
-from capsim_dagster.orchestration.months import key_of, range_tags
+from capsim_dagster.orchestration.months import key_of
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MONTHS
 from capsim_dagster_tests.orchestration.conftest import QUIET, TODAY, failure_texts, run_job
+from capsim_dagster_tests.orchestration.reported import asking_for
 
 pytestmark = pytest.mark.slow
 
@@ -129,7 +130,7 @@ def test_monthly_refresh_extends_calendar_master_feed_and_table_and_keeps_what_w
 ) -> None:
     feed, rows = digests(platform.layout.legacy), table_rows(platform)
 
-    result = run_job(platform, instance, "monthly_refresh", range_tags([202304, 202305]))
+    result = run_job(platform, instance, "monthly_refresh", asking_for([202304, 202305]))
 
     assert result.success
     later = digests(platform.layout.legacy)

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.errors import SettingsError
 from capsim_dagster.orchestration.keys import PROCESSED_DATA
-from capsim_dagster.orchestration.months import key_of, range_tags
+from capsim_dagster.orchestration.months import range_tags
 from capsim_dagster.orchestration.partitions import monthly_partitions
 from capsim_dagster.orchestration.schedules import missing_months, monthly_schedule
 from capsim_dagster.settings import DataGeneration
 from capsim_dagster.settings.load import build_settings
 from capsim_dagster_tests.conftest import CONFIG, MakeSettings, read_once
 
-YEAR = [202301 + index for index in range(12)]
+YEAR = [f"2023-{month:02d}-01" for month in range(1, 13)]
 TODAY = dt.date(2023, 6, 2)
 Ranges = list[tuple[str, str]]
 """First and last month of each run that is asked for."""
@@ -28,12 +28,12 @@ def generation(start: str = "2023-01-01") -> DataGeneration:
     return build_settings(read_once(CONFIG), {"data_generation": {"start_date": start}}).data_generation
 
 
-def report_loaded(instance: dg.DagsterInstance, *months: int) -> None:
+def report_loaded(instance: dg.DagsterInstance, *months: str) -> None:
     for month in months:
-        instance.report_runless_asset_event(dg.AssetMaterialization(PROCESSED_DATA, partition=key_of(month)))
+        instance.report_runless_asset_event(dg.AssetMaterialization(PROCESSED_DATA, partition=month))
 
 
-def planned_run(instance: dg.DagsterInstance, *months: int) -> dg.DagsterRun:
+def planned_run(instance: dg.DagsterInstance, *months: str) -> dg.DagsterRun:
     """Record a run of `monthly_refresh` with what it plans, as the daemon does."""
     job = build_definitions(build_settings(read_once(CONFIG), None), today=TODAY).resolve_job_def("monthly_refresh")
     return instance.create_run_for_job(job, tags=range_tags(months))
@@ -64,7 +64,7 @@ def asked(found: list[dg.RunRequest] | str) -> Ranges:
 
 
 def test_missing_months_leaves_out_the_month_that_is_not_over() -> None:
-    assert missing_months(generation(), set(), today=dt.date(2023, 3, 31), limit=12) == [202301, 202302]
+    assert missing_months(generation(), set(), today=dt.date(2023, 3, 31), limit=12) == ["2023-01-01", "2023-02-01"]
 
 
 def test_missing_months_is_empty_before_the_first_month_is_over() -> None:
@@ -72,17 +72,17 @@ def test_missing_months_is_empty_before_the_first_month_is_over() -> None:
 
 
 def test_missing_months_leaves_out_those_in_between_that_are_there() -> None:
-    found = missing_months(generation(), {202301, 202303}, today=dt.date(2023, 6, 1), limit=12)
+    found = missing_months(generation(), {"2023-01-01", "2023-03-01"}, today=dt.date(2023, 6, 1), limit=12)
 
-    assert found == [202302, 202304, 202305]
+    assert found == ["2023-02-01", "2023-04-01", "2023-05-01"]
 
 
 def test_missing_months_takes_those_never_tried_before_those_that_failed() -> None:
-    failed = {202301, 202302, 202303}
+    failed = {"2023-01-01", "2023-02-01", "2023-03-01"}
 
     found = missing_months(generation(), set(), failed=failed, today=dt.date(2023, 7, 1), limit=4)
 
-    assert found == [202301, 202304, 202305, 202306]
+    assert found == ["2023-01-01", "2023-04-01", "2023-05-01", "2023-06-01"]
 
 
 @given(
@@ -92,7 +92,7 @@ def test_missing_months_takes_those_never_tried_before_those_that_failed() -> No
     month=st.integers(min_value=1, max_value=12),
 )
 def test_missing_months_asks_for_nothing_but_what_is_missing_and_never_for_more_than_the_limit(
-    present: set[int], failed: set[int], limit: int, month: int
+    present: set[str], failed: set[str], limit: int, month: int
 ) -> None:
     missing = [m for m in YEAR[: month - 1] if m not in present]
 
@@ -106,7 +106,7 @@ def test_missing_months_asks_for_nothing_but_what_is_missing_and_never_for_more_
 
 
 def test_repeated_ticks_reach_every_month_once() -> None:
-    present: set[int] = set()
+    present: set[str] = set()
     while found := missing_months(generation(), present, today=dt.date(2025, 9, 2), limit=12):
         assert not present.intersection(found)
         present.update(found)
@@ -115,8 +115,8 @@ def test_repeated_ticks_reach_every_month_once() -> None:
 
 
 def test_months_that_always_fail_keep_no_other_month_from_being_asked_for() -> None:
-    present: set[int] = set()
-    broken, failed = set(YEAR), set[int]()
+    present: set[str] = set()
+    broken, failed = set(YEAR), set[str]()
     for _ in range(3):
         found = missing_months(generation(), present, failed=failed, today=dt.date(2025, 1, 2), limit=12)
         failed |= broken.intersection(found)
@@ -126,34 +126,34 @@ def test_months_that_always_fail_keep_no_other_month_from_being_asked_for() -> N
 
 
 def test_schedule_asks_for_missing_months_as_one_range(instance: dg.DagsterInstance) -> None:
-    report_loaded(instance, 202301, 202302)
+    report_loaded(instance, "2023-01-01", "2023-02-01")
 
     assert asked(tick(instance)) == [("2023-03", "2023-05")]
 
 
 def test_schedule_asks_for_a_run_for_each_range_and_for_no_month_that_is_there(instance: dg.DagsterInstance) -> None:
-    report_loaded(instance, 202301, 202303)
+    report_loaded(instance, "2023-01-01", "2023-03-01")
 
     assert asked(tick(instance)) == [("2023-02", "2023-02"), ("2023-04", "2023-05")]
 
 
 def test_schedule_asks_again_for_months_that_failed_when_they_were_last_tried(instance: dg.DagsterInstance) -> None:
     report_loaded(instance, *YEAR[:5])
-    instance.report_run_failed(planned_run(instance, 202302, 202303))
+    instance.report_run_failed(planned_run(instance, "2023-02-01", "2023-03-01"))
 
     assert asked(tick(instance)) == [("2023-02", "2023-03")]
 
 
 def test_schedule_does_not_ask_for_months_that_an_unfinished_run_loads(instance: dg.DagsterInstance) -> None:
-    report_loaded(instance, 202301)
-    planned_run(instance, 202302, 202303)
+    report_loaded(instance, "2023-01-01")
+    planned_run(instance, "2023-02-01", "2023-03-01")
 
     assert asked(tick(instance)) == [("2023-04", "2023-05")]
 
 
 def test_schedule_skips_while_an_unfinished_run_loads_all_that_is_missing(instance: dg.DagsterInstance) -> None:
-    report_loaded(instance, 202301, 202302)
-    run = planned_run(instance, 202303, 202304, 202305)
+    report_loaded(instance, "2023-01-01", "2023-02-01")
+    run = planned_run(instance, "2023-03-01", "2023-04-01", "2023-05-01")
 
     assert tick(instance) == (
         f"2023-03 to 2023-05: unfinished runs load these months already ({run.run_id}); no other is missing"
@@ -173,7 +173,7 @@ def test_schedule_cuts_a_range_into_runs_of_the_months_that_one_may_have(instanc
 
 
 def test_schedule_ticking_twice_names_the_same_runs(instance: dg.DagsterInstance) -> None:
-    report_loaded(instance, 202302)
+    report_loaded(instance, "2023-02-01")
 
     first, second = (tick(instance) for _ in range(2))
 
@@ -195,7 +195,7 @@ def test_schedule_that_could_never_tick_is_refused_with_its_key() -> None:
 
 
 def test_schedule_skips_with_a_reason_when_nothing_is_missing(instance: dg.DagsterInstance) -> None:
-    report_loaded(instance, 202301, 202302)
+    report_loaded(instance, "2023-01-01", "2023-02-01")
 
     assert tick(instance, today=dt.date(2023, 3, 2)) == "every complete month before 2023-03 is there"
 

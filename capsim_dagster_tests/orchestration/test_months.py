@@ -8,13 +8,13 @@ from capsim_dagster.definitions import build_definitions
 from capsim_dagster.orchestration.check_specs import every_check
 from capsim_dagster.orchestration.gates import FEED_GATE, barred
 from capsim_dagster.orchestration.instance import open_instance
-from capsim_dagster.orchestration.months import key_of, range_tags
+from capsim_dagster.orchestration.months import key_of
 from capsim_dagster.orchestration.trends import check_trends
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MONTHS
 from capsim_dagster_tests.orchestration.conftest import QUIET, TODAY, failure_texts, run_job
 from capsim_dagster_tests.orchestration.month_states import check_states, partition_states
-from capsim_dagster_tests.orchestration.reported import TABLE_CHECK, report_months, report_verdict
+from capsim_dagster_tests.orchestration.reported import TABLE_CHECK, asking_for, report_months, report_verdict
 from capsim_dagster_tests.sabotage import change_lines, feed_file, replace_field, rows_in, run_sql
 
 pytestmark = pytest.mark.usefixtures("_without_pictures", "_opened_once")
@@ -33,7 +33,7 @@ def states(platform: Platform, instance: dg.DagsterInstance, asset: str = "proce
 def test_a_range_run_records_each_month_once_with_its_metadata_and_checks(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:
-    result = run_job(platform, instance, "full_refresh", range_tags(MONTHS), FEED_AND_TABLE)
+    result = run_job(platform, instance, "full_refresh", asking_for(MONTHS), FEED_AND_TABLE)
 
     assert result.success, failure_texts(result)
     for asset in FEED_AND_TABLE:
@@ -57,11 +57,11 @@ def test_a_range_run_records_each_month_once_with_its_metadata_and_checks(
 def test_one_bad_file_fails_its_month_alone_and_its_return_mends_it(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:
-    run_job(platform, instance, "full_refresh", range_tags(MONTHS), FEED_AND_TABLE)
+    run_job(platform, instance, "full_refresh", asking_for(MONTHS), FEED_AND_TABLE)
     content = feed_file(platform).read_bytes()
     feed_file(platform).unlink()
 
-    result = run_job(platform, instance, "full_refresh", range_tags(MONTHS), ["processed_data"])
+    result = run_job(platform, instance, "full_refresh", asking_for(MONTHS), ["processed_data"])
 
     assert not result.success
     assert states(platform, instance) == {**GOOD, FEBRUARY: "FAILED"}
@@ -69,7 +69,7 @@ def test_one_bad_file_fails_its_month_alone_and_its_return_mends_it(
     assert check_states(instance, "processed_data", "reconciliation") == {**PASSED, FEBRUARY: "FAILED"}
 
     feed_file(platform).write_bytes(content)
-    again = run_job(platform, instance, "full_refresh", range_tags([FEBRUARY]), ["processed_data"])
+    again = run_job(platform, instance, "full_refresh", asking_for([FEBRUARY]), ["processed_data"])
 
     assert again.success
     assert states(platform, instance) == GOOD
@@ -85,7 +85,7 @@ def test_an_export_that_breaks_half_way_keeps_the_months_before_it(
     feed_file(platform).unlink()
     feed_file(platform).mkdir()
 
-    result = run_job(platform, instance, "full_refresh", range_tags(MONTHS), FEED_AND_TABLE)
+    result = run_job(platform, instance, "full_refresh", asking_for(MONTHS), FEED_AND_TABLE)
 
     assert not result.success
     for asset in FEED_AND_TABLE[:-1]:
@@ -114,7 +114,7 @@ def test_a_month_whose_feed_failed_its_check_is_refused_by_the_table_in_another_
     platform: Platform, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     damage_after_export(platform, monkeypatch)
-    feed = run_job(platform, instance, "full_refresh", range_tags(MONTHS), FEED_AND_TABLE[:-1])
+    feed = run_job(platform, instance, "full_refresh", asking_for(MONTHS), FEED_AND_TABLE[:-1])
     before = rows_in(platform, "processed_data")
 
     assert not feed.success
@@ -122,7 +122,7 @@ def test_a_month_whose_feed_failed_its_check_is_refused_by_the_table_in_another_
     assert check_states(instance, "monthly_csv/cpu", "row_parity") == {**PASSED, FEBRUARY: "FAILED"}
     assert check_states(instance, "monthly_csv/disk", "row_parity") == PASSED
 
-    table = run_job(platform, instance, "full_refresh", range_tags(MONTHS), ["processed_data"])
+    table = run_job(platform, instance, "full_refresh", asking_for(MONTHS), ["processed_data"])
 
     assert not table.success
     assert "2023-02: its feed did not pass its checks (monthly_csv/cpu row_parity)" in failure_texts(table)[0]
@@ -135,11 +135,11 @@ def test_a_run_that_was_killed_before_it_judged_a_month_again_does_not_lift_its_
     platform: Platform, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     damage_after_export(platform, monkeypatch)
-    run_job(platform, instance, "full_refresh", range_tags(MONTHS), FEED_AND_TABLE[:-1])
+    run_job(platform, instance, "full_refresh", asking_for(MONTHS), FEED_AND_TABLE[:-1])
     job = build_definitions(platform.settings, today=TODAY).resolve_job_def("full_refresh")
     killed = instance.create_run_for_job(
         job.get_subset(asset_selection={dg.AssetKey(asset.split("/")) for asset in FEED_AND_TABLE[:-1]}),
-        tags=range_tags(MONTHS),
+        tags=asking_for(MONTHS),
     )
     instance.report_run_failed(killed)
     assert check_states(instance, "monthly_csv/cpu", "row_parity")[FEBRUARY] != "FAILED"
@@ -152,13 +152,13 @@ def test_a_month_whose_feed_failed_its_check_is_the_only_one_that_a_joint_run_re
     platform: Platform, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     damage_after_export(platform, monkeypatch)
-    result = run_job(platform, instance, "full_refresh", range_tags(MONTHS), FEED_AND_TABLE)
+    result = run_job(platform, instance, "full_refresh", asking_for(MONTHS), FEED_AND_TABLE)
 
     assert not result.success
     assert states(platform, instance) == {**GOOD, FEBRUARY: "FAILED"}
 
     monkeypatch.undo()
-    assert run_job(platform, instance, "full_refresh", range_tags([FEBRUARY]), FEED_AND_TABLE).success
+    assert run_job(platform, instance, "full_refresh", asking_for([FEBRUARY]), FEED_AND_TABLE).success
     assert states(platform, instance) == GOOD
     assert check_states(instance, "monthly_csv/cpu", "row_parity") == PASSED
 
@@ -175,7 +175,7 @@ def test_feed_and_truth_refuse_a_master_whose_check_failed_in_a_run_before(
     (record,) = instance.fetch_materializations(dg.AssetKey("master_parquet"), limit=10).records
     assert record.run_id
 
-    feed = run_job(platform, instance, "full_refresh", range_tags(MONTHS), FEED_AND_TABLE[:-1])
+    feed = run_job(platform, instance, "full_refresh", asking_for(MONTHS), FEED_AND_TABLE[:-1])
     truth = run_job(platform, instance, "full_refresh", {}, ["ground_truth"])
 
     for result in (feed, truth):
@@ -184,7 +184,7 @@ def test_feed_and_truth_refuse_a_master_whose_check_failed_in_a_run_before(
     assert states(platform, instance, "monthly_csv/cpu") == dict.fromkeys(MONTHS, "FAILED")
 
     assert run_checks(platform, instance, "master_parquet").success
-    assert run_job(platform, instance, "full_refresh", range_tags(MONTHS), FEED_AND_TABLE[:-1]).success
+    assert run_job(platform, instance, "full_refresh", asking_for(MONTHS), FEED_AND_TABLE[:-1]).success
 
 
 @pytest.mark.slow
@@ -224,7 +224,7 @@ def test_the_ground_truth_shows_the_columns_of_each_of_its_files(platform: Platf
 def test_a_failed_load_brings_the_audit_page_up_to_date(platform: Platform, instance: dg.DagsterInstance) -> None:
     feed_file(platform).unlink()
 
-    assert not run_job(platform, instance, "full_refresh", range_tags([FEBRUARY]), ["processed_data"]).success
+    assert not run_job(platform, instance, "full_refresh", asking_for([FEBRUARY]), ["processed_data"]).success
 
     page = (platform.layout.root / "audit" / "refinery.html").read_text(encoding="utf-8")
     assert "cpu_utilization_202302.csv" in page
@@ -233,13 +233,13 @@ def test_a_failed_load_brings_the_audit_page_up_to_date(platform: Platform, inst
 @pytest.mark.slow
 def test_months_that_a_replaced_fleet_no_longer_has_are_missing(platform: Platform) -> None:
     with open_instance(platform.layout) as instance:
-        assert run_job(platform, instance, "full_refresh", range_tags(MONTHS)).success
+        assert run_job(platform, instance, "full_refresh", asking_for(MONTHS)).success
         generation = platform.generation.model_copy(
             update={"random_seed": 7, "end_date": platform.generation.start_date.replace(day=31)}
         )
         other = Platform(platform.settings.model_copy(update={"data_generation": generation}))
 
-        assert run_job(other, instance, "full_refresh", range_tags([JANUARY])).success
+        assert run_job(other, instance, "full_refresh", asking_for([JANUARY])).success
 
         for asset in FEED_AND_TABLE:
             assert states(other, instance, asset) == {JANUARY: "MATERIALIZED", FEBRUARY: "MISSING", MARCH: "MISSING"}

@@ -9,11 +9,12 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
 from capsim_dagster.definitions import build_definitions
-from capsim_dagster.orchestration.months import key_of, range_tags
+from capsim_dagster.orchestration.months import key_of
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MONTHS, small_settings
 from capsim_dagster_tests.orchestration.conftest import TODAY, run_job
 from capsim_dagster_tests.orchestration.month_states import partition_states
+from capsim_dagster_tests.orchestration.reported import asking_for
 
 pytestmark = pytest.mark.slow
 
@@ -35,11 +36,11 @@ def outdated(platform: Platform, instance: dg.DagsterInstance) -> set[str]:
 
 def test_only_other_content_makes_what_depends_on_it_outdated(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     platform = Platform(small_settings(tmp_path / "data"))
-    assert run_job(platform, instance, "full_refresh", range_tags(MONTHS)).success
+    assert run_job(platform, instance, "full_refresh", asking_for(MONTHS)).success
     assert outdated(platform, instance) == set()
 
     assert run_job(platform, instance, "full_refresh", {}, FLEET).success
-    assert run_job(platform, instance, "monthly_refresh", range_tags([202304])).success
+    assert run_job(platform, instance, "monthly_refresh", asking_for([202304])).success
     assert outdated(platform, instance) == set()
 
     other = Platform(small_settings(tmp_path / "data", random_seed=7))

@@ -7,12 +7,13 @@ import polars as pl
 import pytest
 
 from capsim_dagster.definitions import build_definitions
-from capsim_dagster.orchestration.months import range_tags
+from capsim_dagster.orchestration.months import key_of
 from capsim_dagster.orchestration.status import read_status
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MONTHS
 from capsim_dagster_tests.orchestration.conftest import TODAY, failure_texts, run_job
 from capsim_dagster_tests.orchestration.panel_site import VALIDATED, failed_checks, panel_platform
+from capsim_dagster_tests.orchestration.reported import asking_for
 from capsim_dagster_tests.sabotage import files_under
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("_without_pictures")]
@@ -36,7 +37,7 @@ def test_the_panel_follows_the_master_month_by_month_and_keeps_the_shorter_one(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     platform = panel_platform(tmp_path / "data")
-    full = run_job(platform, instance, "full_refresh", range_tags(MONTHS))
+    full = run_job(platform, instance, "full_refresh", asking_for(MONTHS))
     assert full.success
     assert len({(found.asset_key, found.check_name) for found in full.get_asset_check_evaluations()}) == 26
     assert panels(platform) == {}
@@ -48,7 +49,7 @@ def test_the_panel_follows_the_master_month_by_month_and_keeps_the_shorter_one(
     assert source_of(instance) == f"raw_{MARCH}.parquet"
     of_march = panels(platform)
 
-    assert run_job(platform, instance, "monthly_refresh", range_tags([202304])).success
+    assert run_job(platform, instance, "monthly_refresh", asking_for([202304])).success
     assert panels(platform) == of_march
     later = run_job(platform, instance, "panel_refresh", {})
 
@@ -67,11 +68,11 @@ def test_a_panel_of_a_fleet_that_was_replaced_is_made_anew_or_refused_and_never_
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     before = panel_platform(tmp_path / "data")
-    assert run_job(before, instance, "full_refresh", range_tags(MONTHS)).success
+    assert run_job(before, instance, "full_refresh", asking_for(MONTHS)).success
     assert run_job(before, instance, "panel_refresh", {}).success
     staged = panels(before)[f"staged/validated_{MARCH}.parquet"]
     now = panel_platform(tmp_path / "data", random_seed=7)
-    assert run_job(now, instance, "full_refresh", range_tags(MONTHS)).success
+    assert run_job(now, instance, "full_refresh", asking_for(MONTHS)).success
 
     refused = run_job(now, instance, "panel_refresh", {}, [VALIDATED])
 
@@ -93,15 +94,15 @@ def test_after_full_refresh_nothing_is_open_but_the_panel_and_after_its_job_noth
 ) -> None:
     platform = panel_platform(tmp_path / "data")
     definitions = build_definitions(platform.settings, today=TODAY)
-    assert run_job(platform, instance, "full_refresh", range_tags(MONTHS)).success
+    assert run_job(platform, instance, "full_refresh", asking_for(MONTHS)).success
 
-    before = read_status(definitions, instance, today=TODAY, months=MONTHS)
+    before = read_status(definitions, instance, today=TODAY, months=[*map(key_of, MONTHS)])
 
     assert before.never_demanded == ["server_metrics", VALIDATED]
     assert (before.open_months, before.open_assets, before.failed_on_demand) == ([], [], [])
 
     assert run_job(platform, instance, "panel_refresh", {}).success
-    after = read_status(definitions, instance, today=TODAY, months=MONTHS)
+    after = read_status(definitions, instance, today=TODAY, months=[*map(key_of, MONTHS)])
 
     assert (after.never_demanded, after.failed_on_demand, after.open_assets, after.has_failures) == ([], [], [], False)
     assert {check.verdict for check in after.checks} == {"passed"}

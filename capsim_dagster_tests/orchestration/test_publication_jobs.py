@@ -8,7 +8,7 @@ import pytest
 
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.errors import SettingsError
-from capsim_dagster.orchestration.months import hour_ranges
+from capsim_dagster.orchestration.months import key_ranges
 from capsim_dagster.publication.hour_files import hour_path
 from capsim_dagster_tests.orchestration.conftest import TODAY
 from capsim_dagster_tests.orchestration.published_days import (
@@ -125,5 +125,5 @@ def test_a_schedule_that_could_never_tick_is_refused_by_name(tmp_path: Path, nam
 def test_hours_across_midnight_are_one_range() -> None:
     keys = [f"{NEXT_DAY}-00:00", f"{DAY}-22:00", f"{DAY}-23:00", f"{NEXT_DAY}-02:00"]
 
-    assert hour_ranges(keys) == [[f"{DAY}-22:00", f"{DAY}-23:00", f"{NEXT_DAY}-00:00"], [f"{NEXT_DAY}-02:00"]]
-    assert hour_ranges([]) == []
+    assert key_ranges(keys) == [[f"{DAY}-22:00", f"{DAY}-23:00", f"{NEXT_DAY}-00:00"], [f"{NEXT_DAY}-02:00"]]
+    assert key_ranges([]) == []

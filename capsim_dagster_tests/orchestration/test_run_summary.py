@@ -7,7 +7,7 @@ import pytest
 
 from capsim_dagster.audits.report import Finding
 from capsim_dagster.orchestration.metadata import Metadata
-from capsim_dagster.orchestration.months import key_of, range_tags
+from capsim_dagster.orchestration.months import key_of
 from capsim_dagster.orchestration.partitioned import Asked, Made, Part, Partitioned, partitioned
 from capsim_dagster.orchestration.progress import LogProgress
 from capsim_dagster.orchestration.run_summary import AssetSummary, CheckSummary, RunSummary, summary_of
@@ -15,6 +15,7 @@ from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.settings import load_settings
 from capsim_dagster_tests.conftest import CONFIG, MONTHS
 from capsim_dagster_tests.orchestration.conftest import QUIET
+from capsim_dagster_tests.orchestration.reported import asking_for
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
 
@@ -63,7 +64,7 @@ def ran(reports: Reports, *, end: Callable[[], None] = nothing, stops_run: bool 
     )
     with dg.DagsterInstance.ephemeral() as instance:
         job = definitions.resolve_implicit_global_asset_job_def()
-        tags = range_tags(MONTHS)
+        tags = asking_for(MONTHS)
         return summary_of(job.execute_in_process(instance=instance, tags=tags, run_config=QUIET, raise_on_error=False))
 
 

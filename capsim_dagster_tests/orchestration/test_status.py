@@ -17,12 +17,14 @@ from capsim_dagster.orchestration.keys import (
     SERVER_METRICS,
     TIME_DIMENSION,
 )
+from capsim_dagster.orchestration.months import key_of
 from capsim_dagster.orchestration.states import AssetStatus, CheckStatus, State, Status, Verdict
 from capsim_dagster.orchestration.status import is_of_other_fleet, read_status
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import Settings
 from capsim_dagster.simulation.telemetry import fleet_hash
-from capsim_dagster_tests.conftest import MONTHS, MakeSettings, small_settings
+from capsim_dagster_tests.conftest import MONTHS as NUMBERS
+from capsim_dagster_tests.conftest import MakeSettings, small_settings
 from capsim_dagster_tests.orchestration.conftest import TODAY
 from capsim_dagster_tests.orchestration.memory import Kept, MemoryInstance, in_memory
 from capsim_dagster_tests.orchestration.reported import (
@@ -34,8 +36,9 @@ from capsim_dagster_tests.orchestration.reported import (
     run_under_way,
 )
 
+MONTHS = [*map(key_of, NUMBERS)]
 JANUARY, FEBRUARY, MARCH = MONTHS
-POSSIBLE = [202301, 202302, 202303, 202304, 202305, 202306, 202307]
+POSSIBLE = ["2023-01-01", "2023-02-01", "2023-03-01", "2023-04-01", "2023-05-01", "2023-06-01", "2023-07-01"]
 CPU = MONTHLY_CSV[Resource.CPU]
 CALENDAR_CHECK = dg.AssetCheckKey(TIME_DIMENSION, "calendar_is_contiguous")
 EFFECTS_CHECK = dg.AssetCheckKey(MASTER_PARQUET, "calendar_effects_match_settings")
@@ -87,7 +90,7 @@ def check_of(found: Status, key: dg.AssetCheckKey = TABLE_CHECK) -> CheckStatus:
     return next(check for check in found.checks if (check.asset, check.check) == name)
 
 
-def states(*found: tuple[State, int]) -> dict[int, State]:
+def states(*found: tuple[State, int]) -> dict[str, State]:
     """Return states by month: so many months in a row of each."""
     row = [state for state, count in found for _ in range(count)]
     return dict(zip(POSSIBLE, row, strict=True))
@@ -102,12 +105,12 @@ def test_where_nothing_was_ever_made_everything_is_missing_and_nothing_failed(
     found = read(instance, definitions)
 
     assert {asset.state for asset in found.assets} == {State.MISSING}
-    assert asset_of(found).months == states((State.MISSING, 7))
+    assert asset_of(found).partitions == states((State.MISSING, 7))
     assert {check.verdict for check in found.checks} == {None}
     assert (found.is_empty, found.has_failures, found.is_busy, found.runs) == (True, False, False, [])
     assert found.open_months == POSSIBLE
     assert found.never_demanded == ["server_metrics", "validated_server_metrics"]
-    assert found.open_assets == [a.asset for a in found.assets if a.months is None and not a.is_on_demand]
+    assert found.open_assets == [a.asset for a in found.assets if a.partitions is None and not a.is_on_demand]
 
 
 def test_what_was_made_and_judged_is_materialized_and_passed(
@@ -117,13 +120,13 @@ def test_what_was_made_and_judged_is_materialized_and_passed(
 
     table, inventory = asset_of(found), asset_of(found, HOST_INVENTORY)
     assert (table.state, table.rows) == (State.MATERIALIZED, 30)
-    assert table.months == states((State.MATERIALIZED, 3), (State.MISSING, 4))
-    assert (inventory.state, inventory.months, inventory.rows) == (State.MATERIALIZED, None, 10)
+    assert table.partitions == states((State.MATERIALIZED, 3), (State.MISSING, 4))
+    assert (inventory.state, inventory.partitions, inventory.rows) == (State.MATERIALIZED, None, 10)
     for asset in found.assets:
         assert asset.last is not None
         assert dt.datetime.now(dt.UTC) - asset.last < dt.timedelta(minutes=10)
     assert {check.verdict for check in found.checks} == {Verdict.PASSED}
-    assert check_of(found).months_with(Verdict.PASSED) == MONTHS
+    assert check_of(found).keys_with(Verdict.PASSED) == MONTHS
     assert (found.open_months, found.open_assets, found.has_failures, found.is_empty) == (
         POSSIBLE[3:],
         [],
@@ -172,46 +175,49 @@ def test_a_panel_that_was_asked_for_is_open_apart_from_what_a_refresh_makes_unti
 def test_months_of_a_failed_run_are_failed_until_they_are_made(
     full: dg.DagsterInstance, definitions: dg.Definitions
 ) -> None:
-    full.report_run_failed(run_under_way(full, definitions, [MARCH, 202304]))
+    full.report_run_failed(run_under_way(full, definitions, [MARCH, "2023-04-01"]))
 
     found = read(full, definitions)
 
-    assert asset_of(found).months == states((State.MATERIALIZED, 2), (State.FAILED, 2), (State.MISSING, 3))
+    assert asset_of(found).partitions == states((State.MATERIALIZED, 2), (State.FAILED, 2), (State.MISSING, 3))
     assert asset_of(found).state is State.FAILED
     assert asset_of(found, MASTER_PARQUET).state is State.FAILED
     assert asset_of(found, HOST_INVENTORY).state is State.MATERIALIZED
-    assert found.failed_months == [MARCH, 202304]
+    assert found.failed_months == [MARCH, "2023-04-01"]
     assert found.has_failures
 
-    report_months(full, [MARCH, 202304])
+    report_months(full, [MARCH, "2023-04-01"])
 
-    assert asset_of(read(full, definitions)).months == states((State.MATERIALIZED, 4), (State.MISSING, 3))
+    assert asset_of(read(full, definitions)).partitions == states((State.MATERIALIZED, 4), (State.MISSING, 3))
 
 
 def test_months_that_a_run_is_at_are_running_and_neither_open_nor_failed(
     full: dg.DagsterInstance, definitions: dg.Definitions
 ) -> None:
     full.report_run_failed(run_under_way(full, definitions, [MARCH]))
-    run_under_way(full, definitions, [MARCH, 202304])
+    run_under_way(full, definitions, [MARCH, "2023-04-01"])
 
     found = read(full, definitions)
 
-    assert asset_of(found).months == states((State.MATERIALIZED, 2), (State.RUNNING, 2), (State.MISSING, 3))
+    assert asset_of(found).partitions == states((State.MATERIALIZED, 2), (State.RUNNING, 2), (State.MISSING, 3))
     assert asset_of(found).state is State.RUNNING
     assert asset_of(found, MASTER_PARQUET).state is State.RUNNING
-    assert check_of(found).months_with(*Verdict) == [JANUARY, FEBRUARY]
-    assert (found.running_months, found.open_months) == ([MARCH, 202304], [202305, 202306, 202307])
+    assert check_of(found).keys_with(*Verdict) == [JANUARY, FEBRUARY]
+    assert (found.months_in(State.RUNNING), found.open_months) == (
+        [MARCH, "2023-04-01"],
+        ["2023-05-01", "2023-06-01", "2023-07-01"],
+    )
     assert (found.is_busy, found.has_failures) == (True, False)
 
 
 def test_a_run_that_was_cancelled_leaves_what_was_there_and_what_was_not(
     full: dg.DagsterInstance, definitions: dg.Definitions
 ) -> None:
-    full.report_run_canceled(run_under_way(full, definitions, [MARCH, 202304]))
+    full.report_run_canceled(run_under_way(full, definitions, [MARCH, "2023-04-01"]))
 
     found = read(full, definitions)
 
-    assert asset_of(found).months == states((State.MATERIALIZED, 3), (State.MISSING, 4))
+    assert asset_of(found).partitions == states((State.MATERIALIZED, 3), (State.MISSING, 4))
     assert asset_of(found, MASTER_PARQUET).state is State.MATERIALIZED
 
 
@@ -244,22 +250,22 @@ def test_status_of_some_assets_and_months_leaves_the_others_out(
     full: dg.DagsterInstance, definitions: dg.Definitions
 ) -> None:
     report_verdict(full, TABLE_CHECK, month=JANUARY, passed=False)
-    wanted = [FEBRUARY, 202304]
+    wanted = [FEBRUARY, "2023-04-01"]
 
     found = read_status(definitions, full, today=TODAY, assets=[PROCESSED_DATA, REFINERY_AUDIT], months=wanted)
 
     assert [asset.asset for asset in found.assets] == ["processed_data", "refinery_audit"]
     assert {check.asset for check in found.checks} == {"processed_data", "refinery_audit"}
-    assert asset_of(found).months == {FEBRUARY: State.MATERIALIZED, 202304: State.MISSING}
+    assert asset_of(found).partitions == {FEBRUARY: State.MATERIALIZED, "2023-04-01": State.MISSING}
     assert asset_of(found).rows == 10
-    assert check_of(found).months == {FEBRUARY: Verdict.PASSED}
+    assert check_of(found).partitions == {FEBRUARY: Verdict.PASSED}
     assert not found.has_failures
 
 
 def test_status_of_no_month_shows_none(full: dg.DagsterInstance, definitions: dg.Definitions) -> None:
     found = read_status(definitions, full, today=TODAY, months=[])
 
-    assert (asset_of(found).months, asset_of(found).rows, asset_of(found).last) == ({}, 0, None)
+    assert (asset_of(found).partitions, asset_of(found).rows, asset_of(found).last) == ({}, 0, None)
 
 
 # A fleet that was replaced.
@@ -276,9 +282,9 @@ def test_months_of_a_fleet_that_was_replaced_are_missing(
 
     found = read(instance, definitions)
 
-    assert asset_of(found).months == states((State.MATERIALIZED, 1), (State.MISSING, 6))
+    assert asset_of(found).partitions == states((State.MATERIALIZED, 1), (State.MISSING, 6))
     assert asset_of(found).rows == 10
-    assert check_of(found).months == {JANUARY: Verdict.NOT_JUDGED}
+    assert check_of(found).partitions == {JANUARY: Verdict.NOT_JUDGED}
 
 
 def test_an_inventory_that_is_made_again_replaces_no_month(
@@ -288,7 +294,7 @@ def test_an_inventory_that_is_made_again_replaces_no_month(
     report_months(instance, MONTHS)
     report_asset(instance, HOST_INVENTORY, version="same")
 
-    assert asset_of(read(instance, definitions)).months_in(State.MATERIALIZED) == MONTHS
+    assert asset_of(read(instance, definitions)).keys_in(State.MATERIALIZED) == MONTHS
 
 
 @pytest.mark.parametrize(
@@ -323,8 +329,8 @@ def test_a_month_that_failed_a_check_is_failed_and_open_though_it_is_there(
 
     check = check_of(found)
     assert (check.verdict, check.detail) == (Verdict.FAILED, "3 lines are lost")
-    assert check.months == {JANUARY: Verdict.PASSED, FEBRUARY: Verdict.FAILED, MARCH: Verdict.FAILED}
-    assert asset_of(found).months_in(State.MATERIALIZED) == MONTHS
+    assert check.partitions == {JANUARY: Verdict.PASSED, FEBRUARY: Verdict.FAILED, MARCH: Verdict.FAILED}
+    assert asset_of(found).keys_in(State.MATERIALIZED) == MONTHS
     assert found.failed_months == [FEBRUARY, MARCH]
     assert found.open_months == [FEBRUARY, MARCH, *POSSIBLE[3:]]
     assert found.has_failures
@@ -351,7 +357,7 @@ def test_what_was_made_since_it_was_judged_is_not_judged(full: dg.DagsterInstanc
     found = read(full, definitions)
 
     assert check_of(found).verdict is Verdict.NOT_JUDGED
-    assert check_of(found).months_with(Verdict.NOT_JUDGED) == [FEBRUARY]
+    assert check_of(found).keys_with(Verdict.NOT_JUDGED) == [FEBRUARY]
     assert check_of(found, CALENDAR_CHECK).verdict is Verdict.NOT_JUDGED
     assert (found.open_months, found.open_assets) == ([FEBRUARY, *POSSIBLE[3:]], ["time_dimension"])
     assert not found.has_failures
@@ -363,7 +369,7 @@ def test_what_was_never_judged_is_not_judged(instance: dg.DagsterInstance, defin
 
     found = read(instance, definitions)
 
-    assert check_of(found).months == {JANUARY: Verdict.NOT_JUDGED}
+    assert check_of(found).partitions == {JANUARY: Verdict.NOT_JUDGED}
     assert check_of(found, CALENDAR_CHECK).verdict is Verdict.NOT_JUDGED
 
 
@@ -385,10 +391,10 @@ def test_while_a_run_is_under_way_what_is_not_judged_yet_is_not_open(
 @pytest.mark.parametrize(
     ("there", "end", "expected"),
     [
-        ([], 202303, [202304, 202305, 202306, 202307]),
-        ([202301, 202305], 202303, [202306, 202307]),
-        ([202301], 202307, []),
-        ([], 202401, []),
+        ([], "2023-03-01", ["2023-04-01", "2023-05-01", "2023-06-01", "2023-07-01"]),
+        (["2023-01-01", "2023-05-01"], "2023-03-01", ["2023-06-01", "2023-07-01"]),
+        (["2023-01-01"], "2023-07-01", []),
+        ([], "2024-01-01", []),
     ],
 )
 def test_months_after_the_window_and_after_the_last_that_was_asked_for_are_later(

@@ -14,7 +14,7 @@ from capsim_dagster_tests.orchestration.conftest import QUIET, TODAY
 from capsim_dagster_tests.orchestration.memory import MemoryInstance, in_memory
 from capsim_dagster_tests.orchestration.reported import run_under_way
 
-MONTHS = [202301, 202302, 202303, 202304, 202305, 202306]
+MONTHS = ["2023-01-01", "2023-02-01", "2023-03-01", "2023-04-01", "2023-05-01", "2023-06-01"]
 
 pytestmark = pytest.mark.usefixtures("_opened_once")
 
@@ -47,7 +47,7 @@ def test_the_last_five_runs_are_told_the_latest_first(
     found = runs_of(instance, definitions)
 
     assert [run.run_id for run in found] == made[:0:-1]
-    assert [run.months for run in found][:2] == [(202301, 202306), (202301, 202305)]
+    assert [run.months for run in found][:2] == [("2023-01-01", "2023-06-01"), ("2023-01-01", "2023-05-01")]
     assert {(run.job, run.status, run.started, run.seconds, run.reason) for run in found} == {
         ("monthly_refresh", "not_started", None, None, "")
     }
@@ -73,11 +73,11 @@ def test_a_single_month_is_told_as_its_own_first_and_last(
 
     (run,) = runs_of(instance, definitions)
 
-    assert run.months == (202302, 202302)
+    assert run.months == ("2023-02-01", "2023-02-01")
 
 
 def test_a_run_that_was_killed_tells_why_it_failed(instance: dg.DagsterInstance, definitions: dg.Definitions) -> None:
-    instance.report_run_failed(run_under_way(instance, definitions, [202301]), "its process is gone")
+    instance.report_run_failed(run_under_way(instance, definitions, ["2023-01-01"]), "its process is gone")
 
     (run,) = runs_of(instance, definitions)
 

@@ -16,7 +16,7 @@ import pytest
 from capsim_dagster.audits.fingerprints import Fingerprint, PieceKey, master_fingerprints
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.orchestration.keys import MONTHLY
-from capsim_dagster.orchestration.months import month_of, range_tags
+from capsim_dagster.orchestration.months import key_of, month_of
 from capsim_dagster.orchestration.states import Status, Verdict
 from capsim_dagster.orchestration.status import read_status
 from capsim_dagster.pipeline import stages
@@ -29,6 +29,7 @@ from capsim_dagster_tests.no_pictures import without_pictures
 from capsim_dagster_tests.orchestration.conftest import QUIET, failure_texts
 from capsim_dagster_tests.orchestration.memory import in_memory
 from capsim_dagster_tests.orchestration.month_states import check_states, partition_states
+from capsim_dagster_tests.orchestration.reported import asking_for
 from capsim_dagster_tests.sabotage import feed_file, rows_in
 
 WINDOW: Final = {"num_servers": 12, "start_date": "2025-11-01", "end_date": "2025-12-31"}
@@ -113,13 +114,13 @@ class Operation:
     def require_all_green(self, expected: Months, day: dt.date) -> None:
         """Assert that every asset is there with just these months, and that every check passed for each."""
         found = self.status(day)
-        assert found.months == list(expected)
+        assert found.months == [*map(key_of, expected)]
         assert (found.open_months, found.open_assets, found.failed_months) == ([], [], [])
         assert not found.has_failures
         on_demand = {asset.asset for asset in found.assets if asset.is_on_demand}
         assert {check.verdict for check in found.checks if check.asset not in on_demand} == {Verdict.PASSED}
-        assert {tuple(check.months_with(Verdict.PASSED)) for check in found.checks if check.months is not None} == {
-            tuple(expected)
+        assert {tuple(check.keys_with(Verdict.PASSED)) for check in found.checks if check.partitions is not None} == {
+            tuple(map(key_of, expected))
         }
 
 
@@ -187,7 +188,7 @@ def test_a_year_of_ticks_makes_each_month_once_changes_nothing_older_and_leaves_
     platform, there = built(tmp_path), months(202511, 202512)
     with opened(tmp_path / "instance") as instance:
         fleet = Operation(platform, instance)
-        assert fleet.run("full_refresh", range_tags(there), dt.date(2026, 1, 1)).success
+        assert fleet.run("full_refresh", asking_for(there), dt.date(2026, 1, 1)).success
         assert fleet.tick(dt.date(2026, 1, 2)) == "every complete month before 2026-01 is there"
 
         for month in months(202601, 202612):
@@ -224,7 +225,7 @@ def _year_so_far(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("year")
     with opened(folder / "instance") as instance:
         fleet = Operation(built(folder), instance)
-        assert fleet.run("full_refresh", range_tags(SO_FAR), AUGUST_2).success
+        assert fleet.run("full_refresh", asking_for(SO_FAR), AUGUST_2).success
     return folder
 
 
@@ -242,7 +243,7 @@ def lose_a_file_of_june(fleet: Operation) -> bytes:
     path = feed_file(fleet.platform, JUNE)
     content = path.read_bytes()
     path.unlink()
-    result = fleet.run("monthly_refresh", range_tags(SO_FAR), AUGUST_2, ["processed_data"])
+    result = fleet.run("monthly_refresh", asking_for(SO_FAR), AUGUST_2, ["processed_data"])
     assert not result.success
     assert "2026-06" in failure_texts(result)[0]
     return content
@@ -255,7 +256,7 @@ def require_just_june_red(fleet: Operation) -> None:
         wrong = {JUNE: "FAILED"} if check == "reconciliation" else {}
         assert states == {**dict.fromkeys(SO_FAR, "SUCCEEDED"), **wrong}
     found = fleet.status(AUGUST_2)
-    assert (found.failed_months, found.open_months) == ([JUNE], [JUNE])
+    assert (found.failed_months, found.open_months) == ([key_of(JUNE)], [key_of(JUNE)])
     assert [(check.asset, check.check) for check in found.checks if check.verdict is Verdict.FAILED] == [
         ("processed_data", "reconciliation")
     ]
@@ -271,7 +272,7 @@ def test_a_file_that_is_gone_shows_just_its_month_red_and_its_return_makes_it_gr
     assert set(rows_in(fleet.platform, "processed_data")) == before.rows
 
     feed_file(fleet.platform, JUNE).write_bytes(content)
-    assert fleet.run("monthly_refresh", range_tags([JUNE]), AUGUST_2, ["processed_data"]).success
+    assert fleet.run("monthly_refresh", asking_for([JUNE]), AUGUST_2, ["processed_data"]).success
 
     fleet.require_all_green(SO_FAR, AUGUST_2)
     assert Snapshot.of(fleet.platform) == before
@@ -282,7 +283,7 @@ def test_monthly_refresh_of_the_red_month_alone_writes_its_file_again_and_makes_
     before = Snapshot.of(fleet.platform)
     lose_a_file_of_june(fleet)
 
-    result = fleet.run("monthly_refresh", range_tags([JUNE]), AUGUST_2)
+    result = fleet.run("monthly_refresh", asking_for([JUNE]), AUGUST_2)
 
     assert result.success, failure_texts(result)
     fleet.require_all_green(SO_FAR, AUGUST_2)
@@ -316,11 +317,11 @@ def test_a_file_of_a_users_feed_that_is_gone_shows_just_its_month_red_and_its_re
     with in_memory() as memory:
         instance = memory.instance
         feed = Operation(foreign_platform(tmp_path / "work", exports), instance)
-        assert feed.run("refine_feed", range_tags(there), day).success
+        assert feed.run("refine_feed", asking_for(there), day).success
         before = rows_in(feed.platform, "processed_data")
 
         lost.unlink()
-        result = feed.run("refine_feed", range_tags(there), day)
+        result = feed.run("refine_feed", asking_for(there), day)
 
         assert not result.success
         assert "2024-06/CPU.csv: no such file" in failure_texts(result)[0]
@@ -331,7 +332,7 @@ def test_a_file_of_a_users_feed_that_is_gone_shows_just_its_month_red_and_its_re
             assert check_states(instance, "processed_data", check) == {**passed, **wrong}
 
         lost.write_bytes(content)
-        assert feed.run("refine_feed", range_tags([june]), day).success
+        assert feed.run("refine_feed", asking_for([june]), day).success
 
         assert feed.table_states(there, day) == dict.fromkeys(there, "MATERIALIZED")
         for check in TABLE_CHECKS:
