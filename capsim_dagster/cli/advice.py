@@ -33,8 +33,6 @@ class Advice:
     """What is open, and the command for it.
 
     Attributes:
-        what: What is open, in a few words.
-        months: Which months.
         assets: Which assets without months.
         command: What to type; empty = nothing but to wait.
     """
@@ -58,9 +56,6 @@ class Place:
         fleet: Options of a command that simulates, each after a space.
         data: Options of any other, likewise.
         feed: Options of `capsim refine`; empty = the settings name the feed.
-        warehouse: The warehouse.
-        end: Last month of the window.
-        is_own: Whether the feed is capsim's own, and not a user's.
     """
 
     fleet: str
@@ -80,10 +75,6 @@ def advice(found: Status, place: Place) -> list[Advice]:
     """Return what is open, what is worst first, and the command for it.
 
     A command for some months leaves out those in between that are whole.
-
-    Args:
-        found: What there is.
-        place: Where that is.
     """
     if found.is_empty:
         return [Advice("nothing is here yet", [], [], place.make)]

@@ -45,13 +45,7 @@ class Export(ABC, Generic[Part]):
     """What the table says of each beside its state; numbers but for the first."""
 
     def __init__(self, settings: "Settings", form: "type[Manifest]", *, dry_run: bool) -> None:
-        """Publish nothing yet.
-
-        Args:
-            settings: The settings.
-            form: What manifests of the dataset say.
-            dry_run: Whether to write and upload nothing.
-        """
+        """Publish nothing yet."""
         from capsim_dagster.publication.dataset.export import site_of
 
         self.settings, self.form, self.dry_run = settings, form, dry_run
@@ -83,12 +77,7 @@ class Export(ABC, Generic[Part]):
             self._store.check()
 
     def run(self, parts: Sequence[Part], *, otherwise: str = "") -> NoReturn:
-        """Publish days or hours, print what became of each, and end with the exit code that says whether all went well.
-
-        Args:
-            parts: Which.
-            otherwise: What to print if there are none.
-        """
+        """Publish days or hours, or say `otherwise` that there are none; end with the exit code: did all go well?"""
         with self._recording(parts) as record:
             for part in parts:
                 self._publish(part, record)
@@ -162,8 +151,6 @@ class Asked:
     Attributes:
         local: Folder on disk; None = what the bucket holds.
         days: Days; none = that folder, or yesterday.
-        config: Settings file; None = not given.
-        as_json: Whether to print JSON.
     """
 
     local: Path | None
@@ -210,14 +197,7 @@ def verify_options(command: Command) -> Command:
 def verified_there(
     store: "Store", prefix: str, places: Iterable[str], verify: "Callable[[Path], Findings]"
 ) -> "list[Findings]":
-    """Return what is found on datasets that are fetched from a store one by one.
-
-    Args:
-        store: Where they are published.
-        prefix: Folder of the dataset there.
-        places: Where they lie in it.
-        verify: The verifier of a folder.
-    """
+    """Return what is found on datasets that are fetched one by one from places below a prefix of a store."""
     from capsim_dagster.publication.dataset.upload import fetched
 
     results = []

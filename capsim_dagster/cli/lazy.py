@@ -14,13 +14,7 @@ class LazyGroup(click.Group):
     """A group whose commands are each a module of one package, of the same name."""
 
     def __init__(self, *, package: str, commands_of_package: Mapping[str, str], **attributes: Any) -> None:  # noqa: ANN401 those of click
-        """Know the commands.
-
-        Args:
-            package: The package with the modules.
-            commands_of_package: What each command does in a line, by name.
-            attributes: Of the group.
-        """
+        """Know the commands."""
         super().__init__(**attributes)
         self._package = package
         self._short_help = dict(commands_of_package)

@@ -53,7 +53,6 @@ class Measurement:
     """What one stage cost.
 
     Attributes:
-        stage: Its name.
         cpu_s: User and system time over all threads [s].
         wall_s: Elapsed time [s].
         peak_rss_mib: Peak of resident memory [MiB].
@@ -78,9 +77,6 @@ class Measurement:
 
 def measure_stages(settings: Settings) -> list[Measurement]:
     """Run and measure all stages and audits in one fresh process; the last measurement is their total.
-
-    Args:
-        settings: The settings; outputs go to their data directory.
 
     Raises:
         RuntimeError: If the process ends before it has measured.
@@ -121,10 +117,6 @@ def _measured_apart(settings: Settings, measure: _Measure) -> list[Measurement]:
 
 def measure_command(*name: str, options: Sequence[str]) -> Measurement:
     """Run a command of `capsim` as a process of its own and measure all of it, start-up included.
-
-    Args:
-        name: The command, e.g. `panel`, `load`.
-        options: Its options.
 
     Raises:
         subprocess.CalledProcessError: If it fails.

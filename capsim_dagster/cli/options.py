@@ -75,11 +75,7 @@ class DayRange(click.ParamType[tuple[dt.date, ...]]):
 
 
 def days_option(default: str) -> Callable[[Command], Command]:
-    """Return the option `--date`, whose values `days_in` puts together.
-
-    Args:
-        default: What is meant without it, in words.
-    """
+    """Return the option `--date`, whose values `days_in` puts together."""
     help_ = f"Day, or range such as 2026-01-01..2026-01-31; may be repeated. Default: {default}."
     return click.option("--date", "dates", type=DayRange(), multiple=True, help=help_)
 
@@ -120,8 +116,6 @@ class Given:
     """The options of a command that say which fleet it is about, and where its data are.
 
     Attributes:
-        config: Settings file; None = not given, as all below.
-        data_dir: Data directory.
         fleet: Fleet and window, as settings of `data_generation`.
     """
 

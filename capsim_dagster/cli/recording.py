@@ -23,14 +23,7 @@ def recording(
     assets: "Sequence[dg.AssetKey]",
     partitions: Sequence[str] = (),
 ) -> "Iterator[CommandRun]":
-    """Record the command that is being worked on while it makes assets.
-
-    Args:
-        settings: The settings.
-        job: The job that makes them in the UI.
-        assets: The assets.
-        partitions: Their partitions, by key.
-    """
+    """Record the command that is being worked on, as a run of the job that makes the same assets in the UI."""
     from capsim_dagster.definitions import build_definitions
     from capsim_dagster.orchestration.command_runs import Work, recorded
 

@@ -134,13 +134,7 @@ def _run_main_job(settings: "Settings", terminal: Console, *, with_checks: bool)
 
 
 def print_summary(summary: "RunSummary", terminal: Console, *, with_checks: bool = False) -> None:
-    """Print what a run did: its assets, its checks, and the verdict.
-
-    Args:
-        summary: What it did.
-        terminal: Where to.
-        with_checks: Whether each check is listed, and not only those that failed.
-    """
+    """Print what a run did: its assets, its checks, and the verdict."""
     assets = titled("Assets", "asset", "months", "rows", "MB", numbers=range(1, 4))
     for asset in summary.assets:
         size = megabytes(asset.bytes) if asset.bytes else ""

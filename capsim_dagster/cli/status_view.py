@@ -64,10 +64,7 @@ class View:
     """What is shown.
 
     Attributes:
-        fleet: What the settings describe, by name.
-        found: What there is.
         later: Months after the window that nobody has asked for.
-        advice: What is open, and the commands for it.
         note: What makes the rest hard to read; empty = nothing.
     """
 

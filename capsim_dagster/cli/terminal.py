@@ -31,13 +31,7 @@ class Terminal(Console):
 
 
 def titled(title: str, *columns: str, numbers: Iterable[int] = ()) -> Table:
-    """Return an empty table with its title at the left.
-
-    Args:
-        title: The title.
-        columns: Names of the columns.
-        numbers: Places of the columns that hold numbers, from 0 on.
-    """
+    """Return an empty table with its title at the left; numbers are in the columns at these places, from 0 on."""
     table = Table(*columns, title=title, title_justify="left")
     for place in numbers:
         table.columns[place].justify = "right"

@@ -43,13 +43,7 @@ _COMMON: Final[Mapping[str, Any]] = {
 
 
 def build_assets(months: Months, contract: FeedContract, policy: dg.BackfillPolicy) -> list[dg.AssetsDefinition]:
-    """Return the assets of the main job.
-
-    Args:
-        months: The monthly partitions of feed and table.
-        contract: Names and labels of the feed that capsim writes.
-        policy: How a range of months is cut into runs.
-    """
+    """Return the assets of the main job."""
     return [
         host_inventory(),
         time_dimension(),

@@ -32,10 +32,8 @@ class Plan:
     """Which months a backfill runs.
 
     Attributes:
-        job: The job.
         runs: Months of each run: contiguous, ascending.
         done: Months that are there already, with every gate passed.
-        running: Months that another run is at.
         assets: Assets without months for whose sake the last month is run again: every month is there, and these are
             missing, failed or not judged.
     """
@@ -63,13 +61,8 @@ def plan_backfill(
 ) -> Plan:
     """Return what is to be run so that some months are there.
 
-    Args:
-        definitions: What Dagster loads.
-        instance: Where runs are recorded.
-        settings: The settings.
-        months: Months by key; None = every complete month, of a user's feed each that it has.
-        today: Today's date, in UTC: its own month is not complete.
-        again: Whether months that are there already are run too.
+    Where none are named, these are all complete months, of a user's feed those that it has. The month of `today`, in
+    UTC, is not complete. With `again` months that are there already are run too.
 
     Raises:
         PartitionError: If one of the months cannot exist: before the fleet's start, or not complete yet.
@@ -100,14 +93,7 @@ def plan_backfill(
 def run_backfill(
     definitions: dg.Definitions, instance: dg.DagsterInstance, plan: Plan, tags: Mapping[str, str] | None = None
 ) -> Iterator[RunSummary]:
-    """Run a plan, run by run; a run that fails does not keep the next from being tried.
-
-    Args:
-        definitions: What Dagster loads.
-        instance: Where runs are recorded.
-        plan: The plan.
-        tags: Further tags of the runs.
-    """
+    """Run a plan, run by run; a run that fails does not keep the next from being tried."""
     name = uuid.uuid4().hex[:8]
     for months in plan.runs:
         yield run_job(definitions, instance, plan.job, months, {BACKFILL_TAG: name, **(tags or {})})

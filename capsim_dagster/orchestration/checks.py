@@ -70,10 +70,7 @@ def refinery_audit_checks(
 def made_audit(platform: Platform, page: AuditPage, months: Iterable[int]) -> Made:
     """Return what is recorded of an audit page, with the audits of all months.
 
-    Args:
-        platform: Settings and paths, with the feed that the table holds.
-        page: The page.
-        months: Months that the table must hold if the calendar has them, as YYYYMM.
+    The table must hold those of `months`, as YYYYMM, that the calendar has.
     """
     known = set(stages.calendar_months(platform)) if platform.refines_own_feed else set()
     facts = {**audit_page(page), **refined_feed(platform.refined.root, page)}

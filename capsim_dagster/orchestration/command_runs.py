@@ -36,14 +36,7 @@ _Event = dg.DagsterEventType
 
 @dataclass(frozen=True)
 class Work:
-    """What a command is about to make.
-
-    Attributes:
-        job: The job that makes it in the UI.
-        assets: The assets.
-        partitions: Partitions of those that have any, by key.
-        command: The command line.
-    """
+    """What a command is about to make."""
 
     job: str
     assets: Sequence[dg.AssetKey]
@@ -57,18 +50,10 @@ class Work:
 
 
 class CommandRun:
-    """The run of a command; where it cannot be recorded, or no longer, it only listens.
-
-    Attributes:
-        run_id: Its id.
-    """
+    """The run of a command; where it cannot be recorded, or no longer, it only listens."""
 
     def __init__(self, warn: Callable[[str], None]) -> None:
-        """Listen.
-
-        Args:
-            warn: Says in a line that nothing is recorded any more, and why.
-        """
+        """Listen."""
         self.run_id = str(uuid.uuid4())
         self._warn = warn
         self._instance: dg.DagsterInstance | None = None
@@ -223,14 +208,7 @@ class CommandRun:
 def recorded(
     definitions: dg.Definitions, layout: DataLayout, work: Work, warn: Callable[[str], None]
 ) -> Iterator[CommandRun]:
-    """Record a command as a run while it works.
-
-    Args:
-        definitions: What Dagster loads.
-        layout: Where the history lies.
-        work: What the command is about to make.
-        warn: Says in a line that nothing is recorded, and why.
-    """
+    """Record a command as a run while it works."""
     run = CommandRun(warn)
     with ExitStack() as opened:
         try:
@@ -270,13 +248,9 @@ def recorded_version(layout: DataLayout, asset: dg.AssetKey, partition: str) -> 
 def forget_removed(
     layout: DataLayout, gone: Mapping[dg.AssetKey, Callable[[str], bool]], command: str, warn: Callable[[str], None]
 ) -> None:
-    """Tell the history which partitions are no longer there; a run with the name of the command observes each asset.
+    """Tell the history which partitions are no longer there, as `gone` tells of a key, by asset.
 
-    Args:
-        layout: Where the history lies.
-        gone: Tells of a partition by its key whether it is gone, by asset.
-        command: The command line.
-        warn: Says in a line that nothing is recorded, and why.
+    A run with the name of the command observes each asset.
     """
     try:
         with open_instance(layout) as instance:

@@ -38,12 +38,7 @@ _DESCRIPTION: Final = (
 
 
 def feed_sensor(platform: Platform, months: dg.PartitionsDefinition[str]) -> dg.SensorDefinition:
-    """Return the sensor of `refine_feed`; it exists without a feed too, and then says how to name one.
-
-    Args:
-        platform: Settings and paths.
-        months: The partitions of `processed_data`.
-    """
+    """Return the sensor of `refine_feed`; it exists without a feed too, and then says how to name one."""
 
     @dg.sensor(
         job_name=REFINE_FEED,

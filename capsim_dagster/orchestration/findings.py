@@ -74,12 +74,7 @@ def recorded_status(
 
 
 def shown_status(found: Status, *, is_own: bool) -> Status:
-    """Return of what there is what a person wants to see: nothing of a simulator that was never asked for.
-
-    Args:
-        found: What there is.
-        is_own: Whether the feed is capsim's own, and not a user's.
-    """
+    """Return of what there is what a person wants to see: nothing of a simulator that was never asked for."""
     there = [asset for asset in found.assets if asset.state is not State.MISSING]
     is_begun = any(not asset.is_on_demand for asset in there) or any(run.months for run in found.runs)
     is_other = bool(there) or any(dated.partitions for dated in found.publication)
@@ -93,13 +88,9 @@ def shown_status(found: Status, *, is_own: bool) -> Status:
 def status_of(
     seen: Seen, names: Collection[str] | None, *, why: Mapping[int, str], reasons: Mapping[str, str]
 ) -> Status:
-    """Return what there is.
+    """Return what there is of some assets; None = of all, those of publication too.
 
-    Args:
-        seen: What is recorded, and what lies on disk.
-        names: Which assets; None = all, those of publication too.
-        why: What failed checks said, by the id of the verdict.
-        reasons: Why runs failed, by their ids.
+    Why checks failed goes by the id of the verdict, why runs failed by their ids.
     """
     chosen = [known for known in CATALOG if names is None or known.name in names]
     found = {known: _months(seen, known) if known.unit else _whole(seen, known) for known in chosen}

@@ -100,12 +100,9 @@ class History:
     """What is recorded.
 
     Attributes:
-        made: The latest materialization of each asset and partition.
         attempts: Status of the run of the latest attempt, where nothing was made since.
         judged: The latest verdict by asset, check and partition.
         versions: Storage id and data version of each inventory, the latest first.
-        runs: The last runs, latest first.
-        unfinished: Every run that is not finished.
     """
 
     made: Mapping[Slot, Made]
@@ -143,12 +140,7 @@ def open_records(home: Path) -> Iterator[Records | None]:
 
 
 def read_history(records: Records, *, bodiless: Collection[str] = (), last_runs: int) -> History:
-    """Return what is recorded.
-
-    Args:
-        records: The tables.
-        bodiless: Assets of which rows and bytes are not wanted: they have a partition an hour.
-        last_runs: How many runs are told.
+    """Return what is recorded; of bodiless assets, with a partition an hour, neither rows nor bytes.
 
     Raises:
         StorageError: If a file is no sound database.

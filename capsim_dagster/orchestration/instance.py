@@ -53,11 +53,8 @@ def prepare_home(layout: DataLayout) -> Path:
 def workspace_files(layout: DataLayout, named: Path | None = None) -> list[Path]:
     """Return the workspaces that the UI loads: a team's own, where there is one, and then that of capsim.
 
-    The last one wins where two locations share a name: that of capsim is the same one from any folder.
-
-    Args:
-        layout: Where that of capsim is written.
-        named: The team's; None = the one in the current folder, or else in the checkout.
+    That of a team is the one named, or else in the current folder, or in the checkout. The last one wins where two
+    locations share a name: that of capsim is the same one from any folder.
 
     Raises:
         SettingsError: If the team's cannot be used.

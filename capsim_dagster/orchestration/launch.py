@@ -26,14 +26,7 @@ def run_job(
     months: Sequence[str],
     tags: Mapping[str, str] | None = None,
 ) -> RunSummary:
-    """Run a job for some months in this process, as one run.
-
-    Args:
-        definitions: What Dagster loads.
-        instance: Where the run is recorded.
-        job: Name of the job.
-        months: Months by key; the run covers the range from the first to the last.
-        tags: Further tags of the run.
+    """Run a job in this process, as one run over the range from the first to the last of some months.
 
     Raises:
         dagster.DagsterExecutionInterruptedError: If Ctrl-C comes between two steps; the run is recorded as cancelled.

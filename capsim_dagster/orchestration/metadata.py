@@ -182,13 +182,7 @@ def relation(path: Path, name: str) -> Metadata:
 def check_result(
     finding: Finding, spec: dg.AssetCheckSpec, severity: dg.AssetCheckSeverity | None = None
 ) -> dg.AssetCheckResult:
-    """Return a finding as the result of a check.
-
-    Args:
-        finding: The finding.
-        spec: The check.
-        severity: How bad a failure is; None = what does not block is a warning.
-    """
+    """Return a finding as the result of a check; without a severity, what does not block is a warning."""
     by_spec = dg.AssetCheckSeverity.ERROR if spec.blocking else dg.AssetCheckSeverity.WARN
     return dg.AssetCheckResult(
         passed=finding.passed,

@@ -27,13 +27,7 @@ _TAGS: Final = {"cadence": "monthly"}
 
 
 def monthly_csv(months: Months, contract: FeedContract, policy: dg.BackfillPolicy) -> dg.AssetsDefinition:
-    """Return the assets `monthly_csv/<resource>`.
-
-    Args:
-        months: Their partitions.
-        contract: Their file names and labels.
-        policy: How a range of months is cut into runs.
-    """
+    """Return the assets `monthly_csv/<resource>`."""
     specs = [
         dg.AssetSpec(
             key,
@@ -76,12 +70,7 @@ def _written_files(asked: Asked) -> Iterator[Part]:
 
 
 def processed_data(months: Months, policy: dg.BackfillPolicy) -> dg.AssetsDefinition:
-    """Return the asset `processed_data`.
-
-    Args:
-        months: Its partitions.
-        policy: How a range of months is cut into runs.
-    """
+    """Return the asset `processed_data`."""
     spec = dg.AssetSpec(
         PROCESSED_DATA,
         deps=list(MONTHLY_CSV.values()),

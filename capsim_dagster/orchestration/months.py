@@ -64,9 +64,7 @@ def key_of(month: int) -> str:
 def key_ranges(keys: Iterable[str], longest: int | None = None) -> list[list[str]]:
     """Return the keys of months, or of hours, as ranges without a gap, in order: what a run can ask for.
 
-    Args:
-        keys: Partition keys, in any order.
-        longest: Longest range, 1 or more; None = any length.
+    None is longer than `longest`, 1 or more; None = any length.
 
     >>> key_ranges(["2024-01-01", "2023-12-01", "2024-04-01"])
     [['2023-12-01', '2024-01-01'], ['2024-04-01']]

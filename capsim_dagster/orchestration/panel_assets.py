@@ -29,11 +29,7 @@ _GROUP: Final = "panel"
 
 
 def build_panel_assets(panel: Panel) -> list[dg.AssetsDefinition]:
-    """Return the assets of the panel.
-
-    Args:
-        panel: Which columns it has.
-    """
+    """Return the assets of the panel."""
     return [server_metrics(panel), validated_server_metrics(panel)]
 
 

@@ -31,9 +31,7 @@ class Made:
     """An asset, or a partition of one, that was made.
 
     Attributes:
-        facts: What a person sees beside it.
         version: Digest of its content: where it stays the same, nothing that depends on it is outdated; empty = none.
-        reports: How its checks ended, by name.
     """
 
     facts: dict[str, Any]
@@ -46,7 +44,6 @@ class Part:
     """What a step has come to: a partition, or some of its assets.
 
     Attributes:
-        key: Key of the partition.
         made: What was made of it just now, by asset.
         reports: How checks ended on what lies there, made just now or before, beside those in `made`.
         is_done: Whether nothing of the partition follows.
@@ -63,11 +60,7 @@ class Asked:
     """What a run asks of a step.
 
     Attributes:
-        keys: Keys of the partitions.
-        assets: The assets that are wanted.
         platform: Settings and paths, with the feed that the run refines.
-        instance: Where runs are recorded.
-        run_id: The run.
     """
 
     keys: Sequence[str]
@@ -91,14 +84,10 @@ class Partitioned:
     """Assets whose partitions are made by one step.
 
     Attributes:
-        name: Of the step.
-        specs: The assets.
         checks: Of each partition.
-        partitions: Their partitions.
         unit: What a partition is: months, days or hours.
         make: Makes what is asked for, and yields each partition as soon as it is whole.
         follower: What is made of them and refuses a partition whose checks failed alone, where it is in the same run.
-        policy: How a range is cut into runs.
         pool: Steps of one pool take turns; None = it is in none.
         refines_feed: Whether a run may name another feed than the settings.
     """
@@ -152,13 +141,7 @@ def partitioned(step: Partitioned) -> dg.AssetsDefinition:
 def each_alone(
     asset: dg.AssetKey, make: Callable[[Platform, str], Made], bar: Barring = lambda _instance, _keys: {}
 ) -> Callable[[Asked], Iterator[Part]]:
-    """Return how partitions are made one by one; one that is refused keeps none of the others.
-
-    Args:
-        asset: The asset.
-        make: Makes a partition by its key.
-        bar: Returns the partitions that may not be made.
-    """
+    """Return how partitions are made one by one; one that is refused keeps none of the others."""
 
     def make_each(asked: Asked) -> Iterator[Part]:
         _require_few(asked)
@@ -242,12 +225,7 @@ def _evaluated(
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """Yield how the selected checks of one partition ended, whose materialization was yielded before.
 
-    Args:
-        context: Context of the step.
-        specs: The checks.
-        partition: Its key.
-        reports: Audits by asset and name.
-        stops_run: Whether a failure ends the run after this step; else what follows refuses that partition alone.
+    Where a failure does not stop the run, what follows refuses that partition alone.
     """
     targets: dict[dg.AssetKey, Target | None] = {}
     for spec in specs:
@@ -264,13 +242,9 @@ def _evaluated(
 def evaluation(
     result: dg.AssetCheckResult, target: Target | None, *, partition: str | None, is_blocking: bool
 ) -> dg.AssetCheckEvaluation:
-    """Return the event that a check ended so.
+    """Return the event that a check of an asset, or of one of its partitions, ended so.
 
-    Args:
-        result: How it ended, with asset and check.
-        target: The materialization that it looked at.
-        partition: Key of the partition; None = the asset has none.
-        is_blocking: Whether a failure keeps later assets from being made.
+    Where it blocks, a failure keeps later assets from being made.
     """
     assert result.asset_key is not None  # noqa: S101 every result here names its check
     assert result.check_name is not None  # noqa: S101

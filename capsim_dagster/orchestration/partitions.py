@@ -73,13 +73,8 @@ def monthly_partitions(
 ) -> dg.MonthlyPartitionsDefinition:
     """Return the months from the window's start on; after the window each exists once it is over.
 
-    Where the window itself reaches beyond the last complete month, its months exist already.
-
-    Args:
-        generation: The fleet and its window.
-        today: Today's date, in UTC.
-        span: Months that were asked for beside the window; None = none.
-        is_endless: Whether they go on for ever; else they end with the window, or with the last that was asked for.
+    Where the window itself, or the span of months that were asked for beside it, reaches beyond the last complete
+    month, its months exist already. Unless they are endless, they end there.
     """
     start, end = month_start(generation.start_date), month_start(generation.end_date)
     ahead = len(months_between(month_start(today), end)) if end >= month_start(today) else 0
@@ -122,11 +117,8 @@ def forget(instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], but: Map
     """Forget what is recorded of the partitions of a fleet that is replaced, and return how many were forgotten.
 
     Their values are gone, or will be when they are made anew, or name other settings; nothing else would tell Dagster.
-
-    Args:
-        instance: Where runs are recorded; one that cannot forget single partitions goes on showing them.
-        assets: Assets with partitions.
-        but: Tags of the run that replaces the fleet: the partitions that it asks for are made anew; None = forget all.
+    Those that the run that replaces the fleet asks for by its tags, `but`, are made anew. An instance that cannot
+    forget single partitions goes on showing them.
     """
     asked, forgotten = dates_asked(but or {}), 0
     for asset in assets:
@@ -144,7 +136,6 @@ class Standing:
 
     Attributes:
         present: Materialized, and not failed since.
-        failed: Failed when they were last tried.
         under_way: Asked for by a run that is not finished, with the ids of such runs.
     """
 
@@ -161,14 +152,9 @@ def standing(
     *,
     jobs: Collection[str],
 ) -> Standing:
-    """Return how some months of an asset stand.
+    """Return how the wanted months of an asset stand.
 
-    Args:
-        instance: Where runs are recorded.
-        asset: An asset with a partition a month.
-        months: Its partitions.
-        wanted: The months.
-        jobs: Jobs that materialize it: their unfinished runs count by what they ask for.
+    Unfinished runs of the `jobs` that materialize it count by what they ask for.
     """
     by_status: dict[AssetPartitionStatus | None, set[str]] = {}
     for key, status in (instance.get_status_by_partition(asset, wanted, months) or {}).items():

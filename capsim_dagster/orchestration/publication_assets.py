@@ -44,12 +44,7 @@ _TIER2: Final = (
 
 
 def build_publication_assets(days: Days, hours: Hours) -> list[dg.AssetsDefinition]:
-    """Return the assets of publication.
-
-    Args:
-        days: Partitions of archive and daily dataset.
-        hours: Partitions of the hourly dataset.
-    """
+    """Return the assets of publication."""
     archive = _spec(HOURLY_ARCHIVE, MASTER_PARQUET, _ARCHIVE, "json")
     tier3 = _spec(TIER3_DAILY, HOURLY_ARCHIVE, _TIER3, "parquet", DayManifest.COLUMNS)
     tier2 = _spec(TIER2_HOURLY, HOURLY_ARCHIVE, _TIER2, "parquet", HourManifest.COLUMNS)

@@ -12,12 +12,7 @@ from capsim_dagster.publication.tier3.manifest import DayManifest
 
 
 def archived_day(root: Path, made: ArchivedDay) -> Metadata:
-    """Return the files of a day of the archive, its lines and size.
-
-    Args:
-        root: Root of the archive.
-        made: The day.
-    """
+    """Return the files of a day of the archive, its lines and size."""
     return {
         "path": dg.MetadataValue.path(hour_path(root, made.day, 0).parent),
         "dagster/partition_row_count": dg.MetadataValue.int(made.lines),

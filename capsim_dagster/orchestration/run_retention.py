@@ -37,7 +37,6 @@ class RunHistory:
     Attributes:
         old: Ids of runs that are older than runs are kept and tell nothing of what is there now, oldest first.
         days: First and last day on which one of them began; empty if there is none.
-        kept: How many runs stay.
         bytes: Size of the logs of the old ones.
     """
 
@@ -48,13 +47,7 @@ class RunHistory:
 
 
 def history_of(instance: dg.DagsterInstance, keep_days: int | None, *, now: dt.datetime) -> RunHistory:
-    """Return what is older than runs are kept.
-
-    Args:
-        instance: Where runs are recorded.
-        keep_days: For how many days they are kept; None = for ever.
-        now: The time, with its zone.
-    """
+    """Return what is older than runs are kept [days]; None = for ever."""
     storage, count = instance.event_log_storage, instance.get_runs_count()
     if keep_days is None or not isinstance(storage, EngineReusingEventLog):
         return RunHistory([], [], count, 0)
@@ -69,13 +62,7 @@ def history_of(instance: dg.DagsterInstance, keep_days: int | None, *, now: dt.d
 
 
 def prune(instance: dg.DagsterInstance, old: Sequence[str], *, now: dt.datetime) -> int:
-    """Remove old runs, and logs without a run; return how many runs went.
-
-    Args:
-        instance: Where runs are recorded.
-        old: Ids of the runs; see `history_of`.
-        now: The time, with its zone.
-    """
+    """Remove old runs, and logs without a run; return how many runs went."""
     storage = instance.event_log_storage
     if not isinstance(storage, EngineReusingEventLog):
         return 0
@@ -91,11 +78,7 @@ def prune(instance: dg.DagsterInstance, old: Sequence[str], *, now: dt.datetime)
 
 
 def history_sensor(keep_days: int | None) -> dg.SensorDefinition:
-    """Return the sensor that removes old runs while the UI runs; it requests nothing.
-
-    Args:
-        keep_days: For how many days runs are kept; None = for ever.
-    """
+    """Return the sensor that removes old runs while the UI runs; it requests nothing."""
 
     @dg.sensor(
         name="history_sensor",

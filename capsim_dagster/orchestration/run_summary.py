@@ -19,9 +19,7 @@ class AssetSummary:
     """What one asset wrote.
 
     Attributes:
-        asset: The asset.
         partitions: Months; 0 = not partitioned.
-        rows: Rows over all partitions.
         bytes: Bytes over all partitions; 0 = not a file of its own.
     """
 
@@ -36,11 +34,7 @@ class CheckSummary:
     """How one check ended, over all months of the run.
 
     Attributes:
-        asset: The asset.
-        check: The check.
         months: Months that were judged one by one; 0 = the asset as a whole was.
-        passed: Whether the claim holds, in every month.
-        is_warning: Whether a failure only warns.
         detail: Verdict and examples, in words.
     """
 
@@ -54,16 +48,7 @@ class CheckSummary:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """How a run ended.
-
-    Attributes:
-        run_id: Its id in the UI.
-        succeeded: Whether every step did, and no blocking check failed.
-        interrupted: Whether Ctrl-C ended it.
-        assets: What each asset wrote.
-        checks: How each check ended.
-        failures: Why steps failed, in words.
-    """
+    """How a run ended."""
 
     run_id: str
     succeeded: bool

@@ -20,17 +20,10 @@ from capsim_dagster.settings import DataGeneration, Settings
 def missing_months(
     generation: DataGeneration, present: Iterable[str], *, failed: Iterable[str] = (), today: dt.date, limit: int
 ) -> list[str]:
-    """Return the complete months to ask for, at most `limit`: those that are not there, and no others.
+    """Return the complete months to ask for, at most `limit`: those neither there nor on their way, and no others.
 
     Those that were never tried come first, the oldest before the others: months that fail again and again are not to
-    keep the rest from being asked for.
-
-    Args:
-        generation: The fleet and its window.
-        present: Months that are there or on their way.
-        failed: Months that failed when they were last tried.
-        today: Today's date, in UTC; its own month is not complete.
-        limit: Most months to return.
+    keep the rest from being asked for. The month of `today`, in UTC, is not complete.
     """
     held, tried = set(present), set(failed)
     missing = [month for month in complete_months(generation, today=today) if month not in held]
@@ -38,12 +31,7 @@ def missing_months(
 
 
 def complete_months(generation: DataGeneration, *, today: dt.date) -> list[str]:
-    """Return the months from the window's start to the last one that is over.
-
-    Args:
-        generation: The fleet and its window.
-        today: Today's date, in UTC; its own month is not complete.
-    """
+    """Return the months from the window's start to the last one that is over."""
     last_complete = month_start(today) - dt.timedelta(days=1)
     if last_complete < generation.start_date:
         return []
@@ -65,10 +53,6 @@ def require_cron(name: str, cron: str) -> None:
 
 def monthly_schedule(settings: Settings, months: dg.PartitionsDefinition[str]) -> dg.ScheduleDefinition:
     """Return the schedule of `monthly_refresh`.
-
-    Args:
-        settings: The fleet and its window; when it ticks, how many months it asks for at most, and how many in one run.
-        months: The partitions of `processed_data`.
 
     Raises:
         SettingsError: If it could never tick.
@@ -134,9 +118,6 @@ def _nothing_to_ask(found: Standing, today: dt.date, last: str, *, is_window_ove
 def daily_schedule(platform: Platform) -> dg.ScheduleDefinition:
     """Return the schedule of `daily_publication`.
 
-    Args:
-        platform: The window, and when it ticks.
-
     Raises:
         SettingsError: If it could never tick.
     """
@@ -162,9 +143,6 @@ def daily_schedule(platform: Platform) -> dg.ScheduleDefinition:
 
 def hourly_schedule(platform: Platform) -> dg.ScheduleDefinition:
     """Return the schedule of `hourly_publication`.
-
-    Args:
-        platform: Archive and hourly dataset, when it ticks, and how far back it looks.
 
     Raises:
         SettingsError: If it could never tick.

@@ -39,7 +39,6 @@ class AssetStatus:
     """What there is of an asset.
 
     Attributes:
-        asset: The asset.
         state: Of the whole; of one with partitions: the worst of those that were ever asked for.
         partitions: State by key: of each month that could be there, of days and hours those that somebody asked for;
             None = it has none. What is kept no longer is not gone.
@@ -83,8 +82,6 @@ class CheckStatus:
     """How a check stands; a verdict on an earlier materialization is none on what is there now.
 
     Attributes:
-        asset: The asset.
-        check: The check.
         is_blocking: Whether later assets are refused where it fails.
         verdict: On the whole; of a check of months: the worst of them. None = there is nothing to judge.
         partitions: Verdict by month, of those that are there; None = the asset has no months.
@@ -108,11 +105,9 @@ class RunStatus:
     """One of the last runs.
 
     Attributes:
-        run_id: Its id.
         job: Its job; the assets, where it was launched from assets.
         months: First and last month asked for, by key; None = none.
         dates: First and last day or hour asked for, likewise.
-        status: As Dagster names it, in lower case.
         started: When, in UTC; None = not yet.
         seconds: How long it took, or has been running; None = it has not started.
         reason: Why it failed, in words; empty = it did not.

@@ -31,14 +31,9 @@ def read_status(
     assets: Collection[dg.AssetKey] | None = None,
     months: Collection[str] | None = None,
 ) -> Status:
-    """Return what the instance knows of the assets.
+    """Return what the instance knows of some assets and months; None = of all that could be there.
 
-    Args:
-        definitions: What Dagster loads: which months could be there.
-        instance: Where runs are recorded.
-        today: Today's date, in UTC: later months cannot be there yet.
-        assets: Which assets; None = all.
-        months: Which months; None = all that could be there.
+    Months after `today`, in UTC, cannot be there yet.
     """
     chosen = [month for month in possible_months(definitions, today) if months is None or month in months]
     names = None if assets is None else {key.to_user_string() for key in assets}

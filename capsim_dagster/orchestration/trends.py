@@ -14,11 +14,7 @@ _LATEST: Final = 30
 
 
 def check_trends(instance: dg.DagsterInstance) -> list[CheckTrend]:
-    """Return the latest evaluations of each check that was ever evaluated; of months whichever came last.
-
-    Args:
-        instance: Where runs are recorded.
-    """
+    """Return the latest evaluations of each check that was ever evaluated; of months whichever came last."""
     trends = []
     for check in every_check():
         records = instance.event_log_storage.get_asset_check_execution_history(

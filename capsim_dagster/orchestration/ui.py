@@ -44,13 +44,10 @@ def serve(
 ) -> int:
     """Run web server and daemon until Ctrl-C or SIGTERM; return the exit code.
 
-    Args:
-        layout: Where the instance lives.
-        port: Port on loopback; None = the usual one, or a free one where it is taken.
-        environment: Variables that carry config file and data directory to the processes started.
-        announce: Called with the address once the UI answers.
-        workspace: File with code locations to show beside this one; None = the `workspace.yaml` that is at hand.
-        log: File for what the processes print; None = the terminal.
+    The port is on loopback; without one it is the usual one, or a free one where it is taken. `environment` carries
+    config file and data directory to the processes started, `announce` is told the address once the UI answers, and
+    what the processes print goes into the log, or to the terminal. A workspace names code locations to show beside this
+    one; without one it is the `workspace.yaml` that is at hand.
 
     Raises:
         UiError: If the port is taken, or the UI ends on its own.
@@ -145,10 +142,7 @@ def _bindable(port: int | None) -> int:
 def child_environment(config: Path | None, data_dir: Path, fleet: Mapping[str, object]) -> dict[str, str]:
     """Return the variables that give a child process the same settings from any folder.
 
-    Args:
-        config: The settings file that was named; None = the usual one.
-        data_dir: The data directory.
-        fleet: Settings of `data_generation` that were chosen on the command line; None = not chosen.
+    Those of `data_generation` that are None were not chosen on the command line.
     """
     chosen = {f"CAPSIM__DATA_GENERATION__{name.upper()}": str(value) for name, value in fleet.items() if value}
     named = named_config(config)

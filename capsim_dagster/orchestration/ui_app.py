@@ -32,13 +32,7 @@ _NOT_MADE: Final = (
 
 
 def ui_app(dagster: ASGIApp, layout: DataLayout, *, host: str) -> ASGIApp:
-    """Return the application.
-
-    Args:
-        dagster: Dagster's own.
-        layout: Where the pages lie.
-        host: Address that it is bound to.
-    """
+    """Return the application."""
     routes = [*_pages({AUDIT_URL: (layout.audit, "capsim audit")}), Mount("/", _PostsQueries(dagster))]
     return Guard(Starlette(routes=routes), host)
 

@@ -52,13 +52,6 @@ def claimed_in_turn(
 ) -> ConcurrencyClaimStatus:
     """Claim a slot of a pool, waiting for other runs; slots of dead runs are freed.
 
-    Args:
-        instance: Where runs are recorded.
-        claim: Asks for the slot.
-        pool: The pool.
-        run_id: The run that asks.
-        patience: How it waits.
-
     Raises:
         WaitError: If another run keeps it for too long.
         dagster.DagsterExecutionInterruptedError: If Ctrl-C or SIGTERM comes.
