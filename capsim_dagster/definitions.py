@@ -11,11 +11,9 @@ from dagster_duckdb import DuckDBResource
 
 from capsim_dagster.orchestration.assets import build_assets
 from capsim_dagster.orchestration.checks import build_checks
-from capsim_dagster.orchestration.dead_runs import killed_runs_sensor
-from capsim_dagster.orchestration.feed import FeedResource
-from capsim_dagster.orchestration.feed_sensor import feed_sensor
+from capsim_dagster.orchestration.feed import FeedResource, feed_sensor
 from capsim_dagster.orchestration.jobs import build_jobs
-from capsim_dagster.orchestration.live_asset import tier1_realtime
+from capsim_dagster.orchestration.other_runs import killed_runs_sensor
 from capsim_dagster.orchestration.panel_assets import build_panel_assets
 from capsim_dagster.orchestration.partitions import (
     backfill_policy,
@@ -25,7 +23,7 @@ from capsim_dagster.orchestration.partitions import (
     recorded_span,
 )
 from capsim_dagster.orchestration.progress import LogProgress, Progress
-from capsim_dagster.orchestration.publication_assets import build_publication_assets
+from capsim_dagster.orchestration.publication_assets import build_publication_assets, tier1_realtime
 from capsim_dagster.orchestration.run_retention import history_sensor
 from capsim_dagster.orchestration.schedules import daily_schedule, hourly_schedule, monthly_schedule
 from capsim_dagster.pipeline.platform import Platform

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from capsim_dagster.definitions import build_definitions
-from capsim_dagster.orchestration.feed_sensor import feed_sensor
+from capsim_dagster.orchestration.feed import feed_sensor
 from capsim_dagster.orchestration.instance import open_instance
 from capsim_dagster.orchestration.keys import PROCESSED_DATA
 from capsim_dagster.orchestration.launch import patience_of

@@ -19,7 +19,7 @@ from capsim_dagster.cli import capsim
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.errors import CapsimError, FeedError, PartitionError, SettingsError
 from capsim_dagster.orchestration.keys import PROCESSED_DATA, REFINERY_AUDIT
-from capsim_dagster.orchestration.months import month_of, ranges_named
+from capsim_dagster.orchestration.months import key_of, month_of, ranges_named
 from capsim_dagster_tests.conftest import small_settings
 from capsim_dagster_tests.foreign_feed import OTHER_TOOL, expected_rows, file_of, foreign_platform, write_feed
 from capsim_dagster_tests.orchestration.memory import MemoryInstance, in_memory
@@ -332,7 +332,7 @@ def require_the_rest_is_done_by_the_next_call(data_dir: Path, reached: list[int]
     again = run_capsim("backfill", *LONG, data_dir=data_dir)
 
     assert again.returncode == 0, again.stdout + again.stderr
-    assert f"to do: {ranges_named(rest)}, {len(rest)} month" in again.stdout
+    assert f"to do: {ranges_named(map(key_of, rest))}, {len(rest)} month" in again.stdout
     assert "in 1 run of monthly_refresh" in again.stdout
     assert loaded_by_the_last_run(data_dir) == rest
     assert whole_months(data_dir) == LONG_MONTHS

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
-from capsim_dagster.cli.panel_load import load
+from capsim_dagster.cli.panel import load
 from capsim_dagster.errors import PanelError, SettingsError
 from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.panel.loading import (

@@ -14,8 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from capsim_dagster.cli import capsim
-from capsim_dagster.orchestration.instance import open_instance
-from capsim_dagster.orchestration.origin import COMMAND_TAG
+from capsim_dagster.orchestration.instance import COMMAND_TAG, open_instance
 from capsim_dagster.storage import DataLayout
 from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.foreign_feed import OTHER_TOOL, write_feed

@@ -81,8 +81,8 @@ def ui(given: options.Given, port: int | None, workspace: Path | None, *, verbos
     data: where a run was given another fleet or window, give them here too.
     """
     from capsim_dagster.orchestration import ui as ui_server
-    from capsim_dagster.orchestration.dead_runs import release_dead_runs
     from capsim_dagster.orchestration.instance import open_instance
+    from capsim_dagster.orchestration.other_runs import release_dead_runs
 
     settings = options.read_settings(given.config, given.data_dir, generation=given.fleet)
     layout = options.layout_of(settings)

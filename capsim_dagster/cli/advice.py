@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.console import Console
 
-from capsim_dagster.cli.terminal import escape
+from capsim_dagster.cli.terminal import escape, tell
 from capsim_dagster.errors import listed
 from capsim_dagster.orchestration.months import day_of, month_name
 from capsim_dagster.orchestration.states import LOST, AssetStatus, State, Status
@@ -45,7 +45,7 @@ class Advice:
 
 def print_next(terminal: Console, command: str, options: str) -> None:
     """Print the command that one would type next, with the options that lead it to the same data."""
-    terminal.print(escape(f"next: {command}{options}"), soft_wrap=True, highlight=False)
+    tell(terminal, escape(f"next: {command}{options}"))
 
 
 @dataclass(frozen=True)

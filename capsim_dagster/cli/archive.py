@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from capsim_dagster.cli import options
 from capsim_dagster.cli.recording import recording
-from capsim_dagster.cli.terminal import escape, titled
+from capsim_dagster.cli.terminal import escape, tell, titled
 from capsim_dagster.errors import PublicationError
 from capsim_dagster.text import megabytes
 
@@ -71,6 +71,6 @@ def _archive(platform: "Platform", days: list[dt.date], today: dt.date, terminal
             table.add_row(str(day), str(len(made.files)), f"{made.lines:,}", megabytes(made.bytes), state)
     terminal.print(table)
     for refusal in refused:
-        terminal.print(f"[red]refused[/] {escape(str(refusal))}", soft_wrap=True, highlight=False)
-    terminal.print(escape(f"in {platform.layout.archive}"), soft_wrap=True, highlight=False)
+        tell(terminal, f"[red]refused[/] {escape(str(refusal))}")
+    tell(terminal, escape(f"in {platform.layout.archive}"))
     return len(refused)

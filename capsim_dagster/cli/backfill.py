@@ -3,6 +3,7 @@
 import datetime as dt
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -10,18 +11,18 @@ from rich.console import Console
 
 from capsim_dagster.cli import options
 from capsim_dagster.cli.advice import print_next
-from capsim_dagster.cli.looking import instance_to_read
 from capsim_dagster.cli.process import report_interrupt
-from capsim_dagster.cli.run import print_summary
-from capsim_dagster.cli.terminal import escape
+from capsim_dagster.cli.recording import instance_to_read
+from capsim_dagster.cli.run import BarProgress, print_summary
+from capsim_dagster.cli.terminal import escape, tell
 from capsim_dagster.errors import plural
+from capsim_dagster.orchestration.months import ranges_named
 from capsim_dagster.schemas.months import months_between
 
 if TYPE_CHECKING:
     import dagster as dg
 
-    from capsim_dagster.orchestration.backfill import Plan
-    from capsim_dagster.orchestration.bars import BarProgress
+    from capsim_dagster.orchestration.launch import Plan
     from capsim_dagster.orchestration.run_summary import RunSummary
     from capsim_dagster.settings import Chosen
 
@@ -88,10 +89,8 @@ def _months(first: dt.datetime | None, last: dt.datetime | None, chosen: Sequenc
 def _backfill(opened: "Chosen", months: list[str] | None, terminal: Console, *, again: bool, is_dry: bool) -> int:
     """Plan and run; return the exit code."""
     from capsim_dagster.definitions import build_definitions
-    from capsim_dagster.orchestration.backfill import plan_backfill
-    from capsim_dagster.orchestration.bars import BarProgress
     from capsim_dagster.orchestration.instance import open_instance
-    from capsim_dagster.orchestration.months import ranges_named
+    from capsim_dagster.orchestration.launch import plan_backfill
     from capsim_dagster.orchestration.partitions import widen_span
     from capsim_dagster.pipeline.directory import require_simulated
     from capsim_dagster.pipeline.platform import Platform
@@ -115,19 +114,11 @@ def _backfill(opened: "Chosen", months: list[str] | None, terminal: Console, *, 
         left = plan_backfill(definitions, instance, settings, months, today=today)
     if left.runs:
         due = ranges_named(left.months) + (f" for {', '.join(left.assets)}" if left.assets else "")
-        terminal.print(
-            f"[red]not there yet:[/] {due}; mend the cause above and run it again: only these are tried",
-            soft_wrap=True,
-            highlight=False,
-        )
+        tell(terminal, f"[red]not there yet:[/] {due}; mend the cause above and run it again: only these are tried")
         return options.EXIT_FAILED
     if len(plan.runs) > 1 and code == 0:
-        terminal.print(
-            f"[green]all there:[/] {ranges_named(plan.months)}; see: capsim status"
-            + escape(options.directory_option(settings)),
-            highlight=False,
-            soft_wrap=True,
-        )
+        see = escape(f"see: capsim status{options.directory_option(settings)}")
+        tell(terminal, f"[green]all there:[/] {ranges_named(plan.months)}; {see}")
     return code
 
 
@@ -135,16 +126,15 @@ def _run_all(
     definitions: "dg.Definitions",
     instance: "dg.DagsterInstance",
     plan: "Plan",
-    bars: "BarProgress",
+    bars: BarProgress,
     terminal: Console,
     data_option: str,
 ) -> int:
     """Run a plan and print what each run did; return the exit code."""
     from dagster import DagsterExecutionInterruptedError
 
-    from capsim_dagster.orchestration.backfill import run_backfill
-    from capsim_dagster.orchestration.months import ranges_named
-    from capsim_dagster.orchestration.origin import command_tag
+    from capsim_dagster.orchestration.instance import command_tag
+    from capsim_dagster.orchestration.launch import run_backfill
 
     summaries, code = run_backfill(definitions, instance, plan, command_tag(options.command_line())), 0
     for number, part in enumerate(plan.runs, start=1):
@@ -168,11 +158,8 @@ def _run_all(
 
 def _print_plan(terminal: Console, plan: "Plan", *, with_runs: bool) -> None:
     """Print what is to be done, and what is not; with the months of each run, if asked for."""
-    from capsim_dagster.orchestration.months import ranges_named
 
-    def say(text: str) -> None:
-        terminal.print(text, soft_wrap=True, highlight=False)
-
+    say = partial(tell, terminal)
     if plan.done:
         say(f"there already: {ranges_named(plan.done)} (--again runs them too)")
     if plan.running:
@@ -205,4 +192,4 @@ def _print_run(summary: "RunSummary", terminal: Console) -> None:
     ]
     lines += [f"[red]failed[/] {escape(failure)}" for failure in summary.failures]
     for line in lines:
-        terminal.print(line, soft_wrap=True, highlight=False)
+        tell(terminal, line)

@@ -14,7 +14,7 @@ import click
 
 from capsim_dagster.cli.options import EXIT_FAILED, Command, config_option, console, days_in, days_option
 from capsim_dagster.cli.recording import recording
-from capsim_dagster.cli.terminal import escape, titled
+from capsim_dagster.cli.terminal import escape, tell, titled
 from capsim_dagster.errors import MAX_EXAMPLES, PublicationError
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ class Export(ABC, Generic[Part]):
         terminal = console()
         terminal.print(self._table if parts else otherwise)
         for error in self._refused[:MAX_EXAMPLES]:
-            terminal.print(f"[red]refused[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+            tell(terminal, f"[red]refused[/] {escape(str(error))}")
         if len(self._refused) > MAX_EXAMPLES:
             terminal.print(f"and {len(self._refused) - MAX_EXAMPLES} more were refused")
-        terminal.print(escape(f"in {self.site.output_root}"), soft_wrap=True, highlight=False)
+        tell(terminal, escape(f"in {self.site.output_root}"))
         sys.exit(EXIT_FAILED if self._refused else 0)
 
     def _recording(self, parts: Sequence[Part]) -> "AbstractContextManager[CommandRun | None]":

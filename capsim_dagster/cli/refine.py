@@ -15,7 +15,7 @@ from rich.progress import track
 from capsim_dagster.cli import options
 from capsim_dagster.cli.advice import print_next
 from capsim_dagster.cli.recording import recording
-from capsim_dagster.cli.terminal import escape, titled
+from capsim_dagster.cli.terminal import escape, tell, titled
 from capsim_dagster.errors import MAX_EXAMPLES, CapsimError, FeedError, GateError, SettingsError, listed, plural
 from capsim_dagster.orchestration.months import key_of, ranges_named
 from capsim_dagster.refinery.page.words import share
@@ -167,8 +167,8 @@ def _load(
 
 def _record(platform: "Platform", month: "RefinedMonth", record: "CommandRun") -> None:
     """Record what became of a month; one that was refused is judged by the rows that it keeps."""
+    from capsim_dagster.orchestration.assets import month_of_table
     from capsim_dagster.orchestration.keys import PROCESSED_DATA
-    from capsim_dagster.orchestration.monthly_assets import month_of_table
 
     if month.loaded is not None:
         record.made(PROCESSED_DATA, month_of_table(platform, month.loaded, month.reports), key_of(month.month))
@@ -209,14 +209,14 @@ def _print_strays(terminal: Console, platform: "Platform") -> None:
         more = strays.total - len(strays.names)
         names = listed(strays.names) if not more else f"{', '.join(strays.names[:MAX_EXAMPLES])} …"
         told = f"[yellow]{count} not in the layout, and not read:[/] {escape(names)}"
-        terminal.print(told, soft_wrap=True, highlight=False)
+        tell(terminal, told)
 
 
 def _print_rotated(terminal: Console, months: Sequence[int]) -> None:
     """Name the months of which the feed holds no file any more."""
     if months:
         told = f"no longer in the feed, and kept as loaded: {ranges_named(map(key_of, months))}"
-        terminal.print(told, soft_wrap=True, highlight=False)
+        tell(terminal, told)
 
 
 def _print_verdict(
@@ -227,13 +227,12 @@ def _print_verdict(
     failure: CapsimError | None,
 ) -> None:
     if failure is not None:
-        terminal.print(f"[red]refused[/] {escape(str(failure))}", soft_wrap=True, highlight=False)
+        tell(terminal, f"[red]refused[/] {escape(str(failure))}")
     lines, rows, rejected = (sum(getattr(month, name) for month in loaded) for name in ("lines", "rows", "rejected"))
-    terminal.print(
+    tell(
+        terminal,
         f"{len(loaded)} of {plural(len(asked), 'month')}: {lines:,} lines = {rows:,} loaded + {rejected:,} rejected, "
         f"in {escape(str(platform.layout.warehouse))}",
-        soft_wrap=True,
-        highlight=False,
     )
 
 
@@ -242,7 +241,7 @@ def print_audit_page(platform: "Platform", terminal: Console) -> "AuditPage":
     from capsim_dagster.pipeline.refine import write_audit_page
 
     page = write_audit_page(platform)
-    terminal.print(escape(f"audit page: {page.path}\n  {page.verdict}"), soft_wrap=True, highlight=False)
+    tell(terminal, escape(f"audit page: {page.path}\n  {page.verdict}"))
     return page
 
 
@@ -258,7 +257,7 @@ def _print_score(terminal: Console, platform: "Platform") -> bool:
         for row in rows:
             table.add_row(*map(_shown, row.values()))
         terminal.print(table)
-    terminal.print(escape(told("refinery_audit", report)), soft_wrap=True, highlight=False)
+    tell(terminal, escape(told("refinery_audit", report)))
     return report.passed
 
 

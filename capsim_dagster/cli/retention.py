@@ -14,7 +14,7 @@ from rich.table import Table
 
 from capsim_dagster.cli import options
 from capsim_dagster.cli.recording import warn
-from capsim_dagster.cli.terminal import escape, titled
+from capsim_dagster.cli.terminal import escape, tell, titled
 from capsim_dagster.errors import MAX_EXAMPLES
 from capsim_dagster.text import megabytes
 
@@ -68,7 +68,7 @@ def retention(config: Path | None, data_dir: Path | None, *, dry_run: bool, unpu
     if not plan.has_limit:
         names = ", ".join(dataset.dataset.setting for dataset in plan.datasets)
         terminal.print(f"nothing is ever removed: publication.retention ({names}) sets no limit", soft_wrap=True)
-    terminal.print(escape(f"in {layout.root}"), soft_wrap=True, highlight=False)
+    tell(terminal, escape(f"in {layout.root}"))
     sys.exit(options.EXIT_FAILED if left else 0)
 
 
@@ -150,6 +150,6 @@ def _facts(folders: "Sequence[DayFolder]") -> tuple[str, ...]:
 
 def _print_left(left: "Sequence[LeftDay]", terminal: Console) -> None:
     for each in islice(left, MAX_EXAMPLES):
-        terminal.print(f"[red]left[/] {escape(str(each.reason))}", soft_wrap=True, highlight=False)
+        tell(terminal, f"[red]left[/] {escape(str(each.reason))}")
     if len(left) > MAX_EXAMPLES:
         terminal.print(f"and {len(left) - MAX_EXAMPLES:,} more days that were left")

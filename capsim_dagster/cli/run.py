@@ -2,22 +2,25 @@
 
 import datetime as dt
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
+from rich import progress as bars
 from rich.console import Console
 
 from capsim_dagster.cli import options
 from capsim_dagster.cli.advice import print_next
 from capsim_dagster.cli.process import report_interrupt
 from capsim_dagster.cli.refine import print_audit_page
-from capsim_dagster.cli.terminal import escape, titled
+from capsim_dagster.cli.terminal import escape, tell, titled
 from capsim_dagster.errors import SettingsError, plural
 from capsim_dagster.schemas.months import months_between
 from capsim_dagster.text import megabytes
 
 if TYPE_CHECKING:
+    from capsim_dagster.orchestration.progress import Advance
     from capsim_dagster.orchestration.run_summary import CheckSummary, RunSummary
     from capsim_dagster.pipeline.platform import Platform
     from capsim_dagster.settings import Chosen, Settings
@@ -96,11 +99,9 @@ def _run_main_job(settings: "Settings", terminal: Console, *, with_checks: bool)
     from dagster import DagsterExecutionInterruptedError
 
     from capsim_dagster.definitions import build_definitions
-    from capsim_dagster.orchestration.bars import BarProgress
-    from capsim_dagster.orchestration.instance import open_instance
+    from capsim_dagster.orchestration.instance import command_tag, open_instance
     from capsim_dagster.orchestration.jobs import FULL_REFRESH
     from capsim_dagster.orchestration.launch import run_job
-    from capsim_dagster.orchestration.origin import command_tag
     from capsim_dagster.orchestration.partitions import widen_span
     from capsim_dagster.pipeline.platform import Platform
 
@@ -124,7 +125,7 @@ def _run_main_job(settings: "Settings", terminal: Console, *, with_checks: bool)
         return report_interrupt()
     print_summary(summary, terminal, with_checks=with_checks)
     if summary.succeeded:
-        terminal.print(escape(f"audit page: {layout.audit}"), soft_wrap=True, highlight=False)
+        tell(terminal, escape(f"audit page: {layout.audit}"))
         print_next(terminal, "capsim ui", options.directory_option(settings))
     elif layout.warehouse.exists():
         # The asset that writes the page is not reached then, and it is wanted most.
@@ -142,7 +143,7 @@ def print_summary(summary: "RunSummary", terminal: Console, *, with_checks: bool
     terminal.print(assets)
     _print_checks(summary.checks, terminal, with_all=with_checks)
     for failure in summary.failures:
-        terminal.print(f"[red]failed[/] {escape(failure)}", soft_wrap=True, highlight=False)
+        tell(terminal, f"[red]failed[/] {escape(failure)}")
     passed = sum(check.passed for check in summary.checks)
     warned = sum(check.is_warning and not check.passed for check in summary.checks)
     warnings = f", {plural(warned, 'warning')}" if warned else ""
@@ -168,4 +169,51 @@ def _print_checks(checks: "Sequence[CheckSummary]", terminal: Console, *, with_a
         of_asset = [check.passed for check in checks if check.asset == asset]
         mark = "[green]✓[/]" if all(of_asset) else "[yellow]![/]"
         told = f"{mark} {asset}: {sum(of_asset)} of {plural(len(of_asset), 'check')}"
-        terminal.print(told, soft_wrap=True, highlight=False)
+        tell(terminal, told)
+
+
+class BarProgress:
+    """Shows each stage as a bar in the terminal, or as a line once it is done where there is no terminal."""
+
+    def __init__(self, console: Console) -> None:
+        """Prepare bars on a console; nothing is shown yet."""
+        self._console = console
+        self._starting = bars.TaskID(0)
+        self._bars = bars.Progress(
+            bars.SpinnerColumn(finished_text="[green]✓"),
+            bars.TextColumn("{task.description:<28}"),
+            bars.BarColumn(bar_width=32),
+            bars.TaskProgressColumn(),
+            bars.MofNCompleteColumn(),
+            bars.TextColumn("{task.fields[unit]}"),
+            bars.TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show the bars while a run lasts; those of the run before it go."""
+        for task in self._bars.task_ids:
+            self._bars.remove_task(task)
+        with self._bars:
+            self._starting = self._bars.add_task("starting the run", total=1, unit="run")
+            yield
+
+    @contextmanager
+    def stage(self, _context: object, *, name: str, total: int, unit: str) -> "Iterator[Advance]":
+        """Open a stage of `total` units."""
+        self._bars.update(self._starting, completed=1)
+        task = self._bars.add_task(name, total=total, unit=unit)
+
+        def advance(amount: int, what: str = "", /) -> None:
+            self._bars.update(task, advance=amount, description=f"{name} {what}".strip())
+
+        yield advance
+        self._bars.update(task, description=name)
+        if not self._console.is_terminal:
+            self._console.print(f"{name}: {total:,} {unit}")
+
+    def say(self, text: str) -> None:
+        """Say what keeps all stages from going on, above the bars."""
+        tell(self._console, f"[yellow]{escape(text)}[/]")

@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from capsim_dagster.cli.advice import AFTER_WINDOW, NEXT, ON_DEMAND, Advice, Place, advice
-from capsim_dagster.cli.looking import records_to_read
 from capsim_dagster.cli.options import (
     layout_of,
     options_given,
 )
-from capsim_dagster.cli.terminal import escape
+from capsim_dagster.cli.recording import records_to_read
+from capsim_dagster.cli.terminal import escape, tell
 from capsim_dagster.errors import listed, plural
 from capsim_dagster.legacy_feed.contract import FeedContract
 from capsim_dagster.orchestration.findings import recorded_status, shown_status
@@ -204,9 +204,9 @@ def _by_month(found: Mapping[str, State] | Mapping[str, Verdict] | None) -> dict
 def show(view: View, terminal: Console, *, with_checks: bool) -> None:
     """Print it; with every check if asked for, else with those that need a look."""
     found = view.found
-    terminal.print(_headline(view.fleet), soft_wrap=True, highlight=False)
+    tell(terminal, _headline(view.fleet))
     if view.note:
-        terminal.print(f"[yellow]{escape(view.note)}[/]", soft_wrap=True, highlight=False)
+        tell(terminal, f"[yellow]{escape(view.note)}[/]")
     if not found.is_empty:
         _print_assets(view, terminal)
         _print_months(view, terminal)
@@ -217,7 +217,7 @@ def show(view: View, terminal: Console, *, with_checks: bool) -> None:
     if not view.note and all(line.what in (AFTER_WINDOW, ON_DEMAND) for line in settled):
         terminal.print(f"everything {'of the window' if settled else 'that can be there'} is there", highlight=False)
     for line in view.advice:
-        terminal.print(_advice_line(line), soft_wrap=True, highlight=False)
+        tell(terminal, _advice_line(line))
 
 
 def _headline(fleet: Mapping[str, Any]) -> str:
@@ -248,7 +248,7 @@ def _print_assets(view: View, terminal: Console) -> None:
             problems.setdefault(asset.problem, []).append(asset.asset)
     for problem, assets in problems.items():
         told = f"[red]damaged:[/] {', '.join(assets)}: {escape(problem)}"
-        terminal.print(told, soft_wrap=True, highlight=False)
+        tell(terminal, told)
 
 
 def _asset_table(view: View) -> Table:
@@ -279,15 +279,15 @@ def _print_months(view: View, terminal: Console) -> None:
     for block in range(0, len(years), fitting):
         shown = years[block : block + fitting]
         head = _GAP.join(f"{year:<{_MONTHS_A_YEAR}}" for year in shown)
-        terminal.print(f"\n[bold]{'months':<{label}}{_GAP}{head.rstrip()}[/]", soft_wrap=True, highlight=False)
+        tell(terminal, f"\n[bold]{'months':<{label}}{_GAP}{head.rstrip()}[/]")
         for asset in assets:
             marks = _GAP.join("".join(_year(asset, year, view.later)) for year in shown)
-            terminal.print(f"{asset.asset:<{label}}{_GAP}{marks}".rstrip(), soft_wrap=True, highlight=False)
+            tell(terminal, f"{asset.asset:<{label}}{_GAP}{marks}".rstrip())
     if assets:
         lost = {state for asset in assets for state in LOST if asset.keys_in(state)}
         legend = {state.value: mark for state, mark in _MARKS.items() if state not in LOST or state in lost}
         legend |= {"after the window, not asked for": _LATER} if view.later else {}
-        terminal.print(_GAP.join(f"{mark} {word}" for word, mark in legend.items()), soft_wrap=True, highlight=False)
+        tell(terminal, _GAP.join(f"{mark} {word}" for word, mark in legend.items()))
 
 
 def _year(asset: AssetStatus, year: int, later: Collection[str]) -> Iterator[str]:
@@ -302,7 +302,7 @@ def _print_checks(found: Status, terminal: Console, *, with_all: bool) -> None:
     words = [f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]]
     silent = counts[None]
     words += [f"{silent} with nothing to judge"] if silent else []
-    terminal.print(f"\n[bold]checks[/]{_GAP}{', '.join(words)}", soft_wrap=True, highlight=False)
+    tell(terminal, f"\n[bold]checks[/]{_GAP}{', '.join(words)}")
     table = _table("", "asset", "check", "months", "detail")
     shown = (Verdict.FAILED,) if found.is_busy else (Verdict.FAILED, Verdict.NOT_JUDGED)
     for check in found.checks:
@@ -365,7 +365,7 @@ def _print_runs(runs: Sequence[RunStatus], terminal: Console) -> None:
     terminal.print(table)
     for run in runs[:1]:
         if run.reason:
-            terminal.print(f"[red]{run.run_id[:8]} failed:[/] {escape(run.reason)}", soft_wrap=True, highlight=False)
+            tell(terminal, f"[red]{run.run_id[:8]} failed:[/] {escape(run.reason)}")
     terminal.print()
 
 

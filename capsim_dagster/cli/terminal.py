@@ -30,6 +30,11 @@ class Terminal(Console):
         return super().render_str("\n".join(map(visible, text.split("\n"))), **options)
 
 
+def tell(terminal: Console, *lines: str) -> None:
+    """Print lines of which each can be copied whole: only the terminal itself wraps them."""
+    terminal.print(*lines, sep="\n", soft_wrap=True, highlight=False)
+
+
 def titled(title: str, *columns: str, numbers: Iterable[int] = ()) -> Table:
     """Return an empty table with its title at the left; numbers are in the columns at these places, from 0 on."""
     table = Table(*columns, title=title, title_justify="left")

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from capsim_dagster.audits.report import Finding, Findings
 from capsim_dagster.cli.options import EXIT_FAILED, console
-from capsim_dagster.cli.terminal import escape, titled
+from capsim_dagster.cli.terminal import escape, tell, titled
 from capsim_dagster.errors import plural
 
 _WORDS: Final = {"error": "error", "warning": "warning", "info": "remark"}
@@ -44,9 +44,7 @@ def _print_verification(terminal: Console, result: Findings) -> None:
     print_against(terminal, result.findings)
     verdict = "[green]passed[/]" if result.passed else "[red]failed[/]"
     claims = claims_in_words(result.findings)
-    terminal.print(
-        f"{verdict} {escape(result.where)}: {claims}, {plural(result.rows, 'row')}", soft_wrap=True, highlight=False
-    )
+    tell(terminal, f"{verdict} {escape(result.where)}: {claims}, {plural(result.rows, 'row')}")
 
 
 def claims_in_words(findings: Sequence[Finding]) -> str:

@@ -1,22 +1,25 @@
-"""The asset checks of whole assets: one step a stage, so that its audits share one look at the data.
+"""The asset checks of whole assets: one step a stage, so that its audits share one look at the data; and their trends.
 
-Those of single months are part of the steps that write the months, in `monthly_assets`.
+Those of single months are part of the steps that write the months, in `assets`.
 """
 
+import datetime as dt
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import dagster as dg
 
 from capsim_dagster.audits.report import Reports
 from capsim_dagster.orchestration import keys
-from capsim_dagster.orchestration.check_specs import specs_of
-from capsim_dagster.orchestration.failures import clear_failure
+from capsim_dagster.orchestration.dagster_private import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 from capsim_dagster.orchestration.feed import FeedResource
+from capsim_dagster.orchestration.keys import every_check, specs_of
 from capsim_dagster.orchestration.metadata import audit_page, check_result, refined_feed
 from capsim_dagster.orchestration.months import month_of
 from capsim_dagster.orchestration.partitioned import Made
-from capsim_dagster.orchestration.progress import Progress
+from capsim_dagster.orchestration.progress import Progress, clear_failure
+from capsim_dagster.pictures.checks import CheckTrend, Evaluation, Verdict
 from capsim_dagster.pipeline import checks, panel, stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.refine import AuditPage
@@ -98,3 +101,26 @@ def _results(
     for spec in specs_of(asset):
         if spec.key in context.selected_asset_check_keys:
             yield check_result(reports[spec.name], spec)
+
+
+_LATEST: Final = 30
+"""Evaluations a check; a picture with more cannot be read."""
+
+
+def check_trends(instance: dg.DagsterInstance) -> list[CheckTrend]:
+    """Return the latest evaluations of each check that was ever evaluated; of months whichever came last."""
+    trends = []
+    for check in every_check():
+        records = instance.event_log_storage.get_asset_check_execution_history(
+            check, limit=_LATEST, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+        )
+        found = [_evaluation(record.evaluation, record.create_timestamp) for record in records if record.evaluation]
+        if found:
+            trends.append(CheckTrend(check.asset_key.to_user_string(), check.name, found))
+    return trends
+
+
+def _evaluation(found: dg.AssetCheckEvaluation, timestamp: float) -> Evaluation:
+    failed = Verdict.WARNED if found.severity is dg.AssetCheckSeverity.WARN else Verdict.FAILED
+    verdict = Verdict.PASSED if found.passed else failed
+    return Evaluation(dt.datetime.fromtimestamp(timestamp, dt.UTC), verdict)

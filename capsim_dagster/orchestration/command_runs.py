@@ -18,11 +18,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from capsim_dagster.audits.report import Reports
 from capsim_dagster.errors import CapsimError
 from capsim_dagster.orchestration import dagster_private as private
-from capsim_dagster.orchestration.dead_runs import held_run, host_tag, release_dead_runs
-from capsim_dagster.orchestration.instance import open_instance
+from capsim_dagster.orchestration.instance import command_tag, open_instance, origin_of, without_secrets
 from capsim_dagster.orchestration.keys import PROCESSED_DATA
 from capsim_dagster.orchestration.metadata import check_result
-from capsim_dagster.orchestration.origin import command_tag, origin_of, without_secrets
+from capsim_dagster.orchestration.other_runs import held_run, host_tag, release_dead_runs
 from capsim_dagster.orchestration.partitioned import Made, evaluation, latest_target
 from capsim_dagster.orchestration.partitions import partition_tags, widen_span
 from capsim_dagster.storage import DataLayout

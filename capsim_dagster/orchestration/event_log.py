@@ -6,7 +6,7 @@ them. The files are the same, so either class reads what the other wrote; where 
 `_connect`, this class is inert.
 
 A run holds a lock beside its database while this process executes it, wherever it was started, and waits for its turn
-at a pool as `waiting` does.
+at a pool as `other_runs` has it.
 
 The stock class can forget an asset, but not one of its partitions: months that a replaced fleet no longer has would be
 shown as materialized for ever.
@@ -26,8 +26,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import QueuePool
 
 from capsim_dagster.orchestration import dagster_private as private
-from capsim_dagster.orchestration.dead_runs import RunLocks
-from capsim_dagster.orchestration.waiting import Patience, claimed_in_turn
+from capsim_dagster.orchestration.other_runs import Patience, RunLocks, claimed_in_turn
 
 _OPEN_DATABASES: Final = 16
 """There is a database a run; a web server that has shown hundreds of them keeps the latest open."""

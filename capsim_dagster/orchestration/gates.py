@@ -12,8 +12,7 @@ import dagster as dg
 
 from capsim_dagster.errors import GateError
 from capsim_dagster.orchestration import dagster_private as private
-from capsim_dagster.orchestration.check_specs import specs_of
-from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE, MONTHLY_CSV
+from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE, MONTHLY_CSV, specs_of
 
 _PARITY_GATE: Final = "row_parity"
 

@@ -6,8 +6,10 @@
 import errno
 import fcntl
 import os
+import re
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ import yaml
 from sqlalchemy.exc import SQLAlchemyError
 
 from capsim_dagster.errors import SettingsError, StorageError
+from capsim_dagster.orchestration import dagster_private as private
 from capsim_dagster.orchestration.dagster_private import CheckError, InstanceRef, WorkspaceFileTarget
 from capsim_dagster.settings import shipped
 from capsim_dagster.storage import DataLayout, atomic_path
@@ -124,3 +127,33 @@ def _relocated(value: Any, home: Path) -> Any:  # noqa: ANN401 whatever YAML hol
     if isinstance(value, str) and (value == _TEMPLATE_HOME or value.startswith(f"{_TEMPLATE_HOME}/")):
         return str(home) + value.removeprefix(_TEMPLATE_HOME)
     return value
+
+
+COMMAND_TAG: Final = "capsim/command"
+"""Tag of a run: the command line that it is of."""
+_URL_PASSWORD: Final = re.compile(r"://[^/\s@']*@")
+_URL_SIGNATURE: Final = re.compile(r"(://[^\s?'#]*\?)[^\s'#]+")
+_LONGEST: Final = 500
+"""A tag is read in a list of runs; a command with a hundred days is none the clearer for all of them."""
+
+
+def origin_of(job: str) -> private.RemoteJobOrigin:
+    """Return the origin that a job has in the UI's code location."""
+    module = private.LoadableTargetOrigin(executable_path=sys.executable, module_name=MODULE)
+    location = private.ManagedGrpcPythonEnvCodeLocationOrigin(module, LOCATION)
+    return private.RemoteRepositoryOrigin(location, private.SINGLETON_REPOSITORY_NAME).get_job_origin(job)
+
+
+def without_secrets(text: str) -> str:
+    """Return a text without user and password of its URLs, and without their queries: they may be signatures.
+
+    >>> without_secrets("capsim panel load --input s3://key:secret@bucket/a.parquet?X-Amz-Signature=12 --strict")
+    'capsim panel load --input s3://…@bucket/a.parquet?… --strict'
+    """
+    return _URL_SIGNATURE.sub(r"\1…", _URL_PASSWORD.sub("://…@", text))
+
+
+def command_tag(command: str) -> dict[str, str]:
+    """Return the tag that says which command a run is of."""
+    shown = without_secrets(command)
+    return {COMMAND_TAG: shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"}

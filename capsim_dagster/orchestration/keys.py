@@ -1,9 +1,13 @@
-"""What assets, checks and pools are called; one place, so that jobs, gates and pages name the same thing."""
+"""What assets, checks and pools are called, and what is claimed of each asset, so that all name the same thing.
+
+The claims are in `audits.claims`.
+"""
 
 from typing import Final
 
 import dagster as dg
 
+from capsim_dagster.audits import claims
 from capsim_dagster.orchestration.dagster_private import AssetGraph
 from capsim_dagster.schemas import Resource
 
@@ -34,8 +38,30 @@ WAREHOUSE_POOL: Final = "warehouse"
 excludes every reader, and of two masters written at once the shorter one might stay. dagster.yaml has the limit.
 """
 OWNERS: Final = ("team:capacity-engineering",)
+AUDIT_URL: Final = "/capsim/audit"
+"""Where the audit page is served; it stands in the metadata of an asset without a host, as the port may change."""
+Partitions = dg.PartitionsDefinition[str]
+"""Of months, days or hours."""
 
 
 def assets_in_order(graph: AssetGraph) -> list[dg.AssetKey]:
     """Return the assets as data flows, those of one level by name."""
     return [key for level in graph.toposorted_asset_keys_by_level for key in sorted(level)]
+
+
+def specs_of(asset: dg.AssetKey, partitions: Partitions | None = None) -> tuple[dg.AssetCheckSpec, ...]:
+    """Return the checks of an asset, or of each of its partitions."""
+    known = claims.KNOWN[asset.to_user_string()]
+    return tuple(
+        dg.AssetCheckSpec(name, asset=asset, blocking=name in known.gates, description=said, partitions_def=partitions)
+        for name, said in {**known.gates, **known.warnings}.items()
+    )
+
+
+def every_check() -> list[dg.AssetCheckKey]:
+    """Return all checks, in the order of the graph."""
+    return [
+        dg.AssetCheckKey(dg.AssetKey(known.name.split("/")), name)
+        for known in (*claims.CATALOG, *claims.DATED)
+        for name in {**known.gates, **known.warnings}
+    ]

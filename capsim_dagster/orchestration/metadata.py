@@ -14,7 +14,7 @@ import dagster as dg
 from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import MAX_EXAMPLES
 from capsim_dagster.legacy_feed.inspect import InspectedFile
-from capsim_dagster.orchestration.ui_app import AUDIT_URL
+from capsim_dagster.orchestration.keys import AUDIT_URL
 from capsim_dagster.pipeline.refine import AuditPage
 from capsim_dagster.refinery.load import LoadedMonth
 from capsim_dagster.schemas import Column

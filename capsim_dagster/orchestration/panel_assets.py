@@ -8,12 +8,10 @@ import dagster as dg
 from capsim_dagster.audits.report import Finding, Severity, by_claim
 from capsim_dagster.errors import PanelError
 from capsim_dagster.orchestration import metadata
-from capsim_dagster.orchestration.check_specs import specs_of
-from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.gates import require_gates
-from capsim_dagster.orchestration.keys import MASTER_PARQUET, OWNERS, SERVER_METRICS, VALIDATED_SERVER_METRICS
+from capsim_dagster.orchestration.keys import MASTER_PARQUET, OWNERS, SERVER_METRICS, VALIDATED_SERVER_METRICS, specs_of
 from capsim_dagster.orchestration.partitioned import Made
-from capsim_dagster.orchestration.progress import Progress
+from capsim_dagster.orchestration.progress import Progress, clear_failure
 from capsim_dagster.panel.contract import columns
 from capsim_dagster.panel.findings import PanelReport, Repair
 from capsim_dagster.panel.generate import GeneratedPanel

@@ -14,9 +14,9 @@ import dagster as dg
 from capsim_dagster.audits.report import Reports
 from capsim_dagster.errors import CapsimError, GateError, PublicationError, listed
 from capsim_dagster.orchestration import dagster_private as private
-from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.metadata import check_result
 from capsim_dagster.orchestration.months import day_of, month_of
+from capsim_dagster.orchestration.progress import clear_failure
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.system_errors import is_interrupt
 

@@ -1,26 +1,31 @@
-"""The assets of publication: archive and daily dataset with a partition a day, hourly dataset with one an hour."""
+"""The assets of publication: archive and daily dataset with a partition a day, hourly dataset with one an hour.
+
+Beside them the live fleet: served by `capsim tier1 serve`, and observed here by what it archives.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import dagster as dg
 
 from capsim_dagster.audits.report import by_claim
 from capsim_dagster.errors import GateError
-from capsim_dagster.orchestration.check_specs import Days, Hours, specs_of
+from capsim_dagster.orchestration import keys
 from capsim_dagster.orchestration.gates import ARCHIVE_GATE, barred, require_gates
-from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE, MASTER_PARQUET, OWNERS, TIER2_HOURLY, TIER3_DAILY
-from capsim_dagster.orchestration.metadata import Metadata, column_schema
+from capsim_dagster.orchestration.metadata import Metadata, column_schema, table
 from capsim_dagster.orchestration.months import day_of, hour_of
 from capsim_dagster.orchestration.partitioned import Asked, Made, Part, Partitioned, each_alone, partitioned
-from capsim_dagster.orchestration.publication_metadata import archived_day, published_day, published_hour
+from capsim_dagster.orchestration.progress import clear_failure
 from capsim_dagster.pipeline import publication
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.pipeline.publication import ArchivedDay, Published
 from capsim_dagster.pipeline.publication_checks import DAILY_CLAIMS, HOURLY_CLAIMS, Claims, reports_of
 from capsim_dagster.publication.dataset.export import Exported, now_utc
 from capsim_dagster.publication.dataset.manifest import AnyManifest
-from capsim_dagster.publication.hour_files import DayHour
+from capsim_dagster.publication.hour_files import DayHour, hour_path
+from capsim_dagster.publication.live.observe import latest_interval
 from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier3.manifest import DayManifest
 from capsim_dagster.schemas import Column
@@ -43,22 +48,24 @@ _TIER2: Final = (
 )
 
 
-def build_publication_assets(days: Days, hours: Hours) -> list[dg.AssetsDefinition]:
+def build_publication_assets(days: keys.Partitions, hours: keys.Partitions) -> list[dg.AssetsDefinition]:
     """Return the assets of publication."""
-    archive = _spec(HOURLY_ARCHIVE, MASTER_PARQUET, _ARCHIVE, "json")
-    tier3 = _spec(TIER3_DAILY, HOURLY_ARCHIVE, _TIER3, "parquet", DayManifest.COLUMNS)
-    tier2 = _spec(TIER2_HOURLY, HOURLY_ARCHIVE, _TIER2, "parquet", HourManifest.COLUMNS)
+    archive = _spec(keys.HOURLY_ARCHIVE, keys.MASTER_PARQUET, _ARCHIVE, "json")
+    tier3 = _spec(keys.TIER3_DAILY, keys.HOURLY_ARCHIVE, _TIER3, "parquet", DayManifest.COLUMNS)
+    tier2 = _spec(keys.TIER2_HOURLY, keys.HOURLY_ARCHIVE, _TIER2, "parquet", HourManifest.COLUMNS)
     return [
-        _asset(archive, days, "days", each_alone(HOURLY_ARCHIVE, _archived, _master_gate), follower=TIER3_DAILY),
-        _asset(tier3, days, "days", each_alone(TIER3_DAILY, _published_day, partial(barred, ARCHIVE_GATE))),
+        _asset(
+            archive, days, "days", each_alone(keys.HOURLY_ARCHIVE, _archived, _master_gate), follower=keys.TIER3_DAILY
+        ),
+        _asset(tier3, days, "days", each_alone(keys.TIER3_DAILY, _published_day, partial(barred, ARCHIVE_GATE))),
         # No gate: each hour is made of its file alone, and one that is not whole is refused.
-        _asset(tier2, hours, "hours", each_alone(TIER2_HOURLY, _published_hour)),
+        _asset(tier2, hours, "hours", each_alone(keys.TIER2_HOURLY, _published_hour)),
     ]
 
 
 def _asset(
     spec: dg.AssetSpec,
-    partitions: Days | Hours,
+    partitions: keys.Partitions,
     unit: str,
     make: Callable[[Asked], Iterator[Part]],
     *,
@@ -68,7 +75,7 @@ def _asset(
         Partitioned(
             name=spec.key.to_python_identifier(),
             specs=[spec],
-            checks=specs_of(spec.key, partitions),
+            checks=keys.specs_of(spec.key, partitions),
             partitions=partitions,
             unit=unit,
             make=make,
@@ -85,8 +92,8 @@ def _spec(
         deps=[upstream],
         group_name="publication",
         kinds={kind},
-        owners=OWNERS,
-        tags={"cadence": "hourly" if key == TIER2_HOURLY else "daily"},
+        owners=keys.OWNERS,
+        tags={"cadence": "hourly" if key == keys.TIER2_HOURLY else "daily"},
         code_version=MODEL_VERSION,
         description=description,
         metadata={"dagster/column_schema": column_schema(columns)} if columns else {},
@@ -137,5 +144,102 @@ def _master_gate(instance: dg.DagsterInstance, _keys: Sequence[str]) -> Mapping[
     Raises:
         GateError: If it did.
     """
-    require_gates(instance, [MASTER_PARQUET])
+    require_gates(instance, [keys.MASTER_PARQUET])
     return {}
+
+
+def archived_day(root: Path, made: ArchivedDay) -> Metadata:
+    """Return the files of a day of the archive, its lines and size."""
+    return {
+        "path": dg.MetadataValue.path(hour_path(root, made.day, 0).parent),
+        "dagster/partition_row_count": dg.MetadataValue.int(made.lines),
+        "bytes": dg.MetadataValue.int(made.bytes),
+        "sha256": dg.MetadataValue.text(made.sha256),
+        "hours_written": dg.MetadataValue.int(sum(not file.is_unchanged for file in made.files)),
+        "files": table(
+            [
+                {"hour": file.hour, "lines": file.lines, "bytes": file.bytes, "sha256": file.sha256}
+                for file in made.files
+            ]
+        ),
+    }
+
+
+def published_day(made: Published[DayManifest]) -> Metadata:
+    """Return where a published day lies, its size and digests, the nulls of its columns, and what was verified."""
+    manifest = made.exported.manifest
+    return {
+        **_published(made),
+        "first_ts": dg.MetadataValue.text(str(manifest.first_ts)),
+        "last_ts": dg.MetadataValue.text(str(manifest.last_ts)),
+        "p95_compared_with": dg.MetadataValue.text(made.source),
+        "columns": table(
+            [
+                {"column": field.name, "nulls": field.nulls, "null_percent": round(100 * field.null_ratio, 4)}
+                for field in manifest.data.table.fields
+            ]
+        ),
+    }
+
+
+def published_hour(made: Published[HourManifest]) -> Metadata:
+    """Return where a published hour lies, its size and digests."""
+    manifest = made.exported.manifest
+    counts = {"samples": dg.MetadataValue.int(manifest.samples), "gaps": dg.MetadataValue.int(manifest.gaps)}
+    return {**_published(made), **counts}
+
+
+def _published(made: Published[DayManifest] | Published[HourManifest]) -> Metadata:
+    manifest, folder, uploaded = made.exported.manifest, made.exported.folder, made.uploaded
+    tier = manifest.DATASET.partition("_")[0]
+    return {
+        "path": dg.MetadataValue.path(folder),
+        "dagster/partition_row_count": dg.MetadataValue.int(manifest.rows),
+        "bytes": dg.MetadataValue.int(manifest.data.bytes),
+        "sha256": dg.MetadataValue.text(manifest.data.hash),
+        "manifest_sha256": dg.MetadataValue.text(manifest.hash),
+        "hosts": dg.MetadataValue.int(manifest.hosts),
+        "is_unchanged": dg.MetadataValue.bool(made.exported.is_unchanged),
+        "bucket": dg.MetadataValue.text(f"{uploaded.url}: {uploaded.outcome}" if uploaded else "not uploaded"),
+        "verify": dg.MetadataValue.text(f"capsim {tier} verify --local {folder}"),
+    }
+
+
+_SPEC: Final = dg.AssetSpec(
+    keys.TIER1_REALTIME,
+    deps=[keys.HOURLY_ARCHIVE],
+    group_name="publication",
+    owners=keys.OWNERS,
+    tags={"cadence": "live"},
+    kinds={"http"},
+    description=(
+        "The fleet as it is now: `capsim tier1 serve` emits the samples of each interval, appends them to the open "
+        "hour of the archive, and serves them as OpenMetrics, JSON lines and server-sent events.\n\nObserving it "
+        "shows the latest interval that was archived, and how long ago that was."
+    ),
+)
+
+
+def tier1_realtime() -> dg.AssetsDefinition:
+    """Return the asset `tier1_realtime`, which is observed and never materialized."""
+    observed: dg.AssetsDefinition = dg.multi_observable_source_asset(specs=[_SPEC], name="tier1_realtime")(_observe)
+    return observed
+
+
+def _observe(platform: dg.ResourceParam[Platform]) -> dg.ObserveResult:
+    """Look at the archive for the latest interval."""
+    with clear_failure():
+        latest = latest_interval(platform.layout.archive)
+    if latest is None:
+        return dg.ObserveResult(metadata={"state": "nothing is archived yet: capsim tier1 serve"})
+    return dg.ObserveResult(
+        data_version=dg.DataVersion(latest.ts.isoformat()),
+        metadata={
+            "state": "an hour is open" if latest.is_open else "no hour is open: capsim tier1 serve is not running",
+            "latest_interval": dg.MetadataValue.timestamp(latest.ts),
+            "seconds_ago": round((now_utc() - latest.ts).total_seconds()),
+            "hosts": latest.hosts,
+            "intervals_in_the_hour": latest.intervals,
+            "path": dg.MetadataValue.path(latest.path),
+        },
+    )

@@ -7,7 +7,7 @@ from typing import Final
 import dagster as dg
 
 from capsim_dagster.orchestration.dagster_private import DagsterAssetCheckFailedError, SerializableErrorInfo
-from capsim_dagster.orchestration.waiting import WaitError
+from capsim_dagster.orchestration.other_runs import WaitError
 
 _NOT_SUMMED: Final = ("months", "pending_months", "problems")
 """Numbers of a month that mean nothing when added up."""

@@ -1,6 +1,7 @@
 """The process behind `capsim ui`: code servers, daemon and web server of Dagster, as `dagster dev` starts them.
 
-`dagster dev` itself offers no way to put a guard before its web server.
+`dagster dev` itself offers no way to put a guard before its web server, which trusts whoever reaches it: any page in
+the same browser could wipe the history of an asset. Beside its application are the pages of capsim.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -19,10 +20,62 @@ import uvicorn
 import yaml
 from dagster_webserver.version import __version__
 from dagster_webserver.webserver import DagsterWebserver
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from capsim_dagster.orchestration import dagster_private as private
-from capsim_dagster.orchestration.ui_app import ui_app
+from capsim_dagster.orchestration.keys import AUDIT_URL
+from capsim_dagster.publication.live.guard import Guard
 from capsim_dagster.storage import DataLayout
+
+_GRAPHQL: Final = "/graphql"
+_HEADERS: Final = {
+    "content-security-policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",
+}
+_NOT_MADE: Final = (
+    "<!doctype html><title>capsim</title><p>This page was not made yet: materialize refinery_audit, or run "
+)
+
+
+def ui_app(dagster: ASGIApp, layout: DataLayout, *, host: str) -> ASGIApp:
+    """Return the application."""
+    routes = [*_pages({AUDIT_URL: (layout.audit, "capsim audit")}), Mount("/", _PostsQueries(dagster))]
+    return Guard(Starlette(routes=routes), host)
+
+
+def _pages(files: Mapping[str, tuple[Path, str]]) -> list[Route]:
+    """Return the route of each page, by its URL: the file that holds it, and the command that makes it."""
+
+    def page(request: Request) -> Response:
+        path, command = files[request.url.path]
+        try:
+            return HTMLResponse(path.read_bytes(), headers=_HEADERS)
+        except FileNotFoundError:
+            return HTMLResponse(f"{_NOT_MADE}<code>{command}</code>.</p>", 404, headers=_HEADERS)
+
+    return [Route(url, page) for url in files]
+
+
+class _PostsQueries:
+    """Refuses GraphQL in an address: a link of another site, followed by a person, would change something here."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app
+        is_address = scope["type"] == "http" and scope["method"] != "POST" and scope["query_string"]
+        if is_address and scope["path"].rstrip("/") == _GRAPHQL:
+            app = JSONResponse({"error": "a query is sent by POST"}, 405, headers={"Allow": "POST"})
+        await app(scope, receive, send)
+
 
 _LOG_LEVEL: Final = "warning"
 _POLL_SECONDS: Final = 1.0

@@ -10,7 +10,6 @@ import pytest
 
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.errors import FeedError, PartitionError, SettingsError
-from capsim_dagster.orchestration.backfill import BACKFILL_TAG, Plan, months_wanted, plan_backfill, run_backfill
 from capsim_dagster.orchestration.keys import (
     HOST_INVENTORY,
     MASTER_PARQUET,
@@ -21,6 +20,7 @@ from capsim_dagster.orchestration.keys import (
     SERVER_METRICS,
     TIME_DIMENSION,
 )
+from capsim_dagster.orchestration.launch import BACKFILL_TAG, Plan, months_wanted, plan_backfill, run_backfill
 from capsim_dagster.orchestration.months import key_of, month_of
 from capsim_dagster.orchestration.status import read_status
 from capsim_dagster.refinery.load import load_month

@@ -14,12 +14,11 @@ import dagster as dg
 import psutil
 import pytest
 
-from capsim_dagster.orchestration.dead_runs import HOST_TAG, release_dead_runs
 from capsim_dagster.orchestration.event_log import EngineReusingEventLog
 from capsim_dagster.orchestration.launch import run_job
+from capsim_dagster.orchestration.other_runs import HOST_TAG, Patience, release_dead_runs
 from capsim_dagster.orchestration.progress import LogProgress
 from capsim_dagster.orchestration.run_summary import RunSummary
-from capsim_dagster.orchestration.waiting import Patience
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.child_process import READY, kill, let_go, started
 from capsim_dagster_tests.conftest import small_settings

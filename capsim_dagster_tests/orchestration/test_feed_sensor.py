@@ -11,7 +11,7 @@ import pytest
 
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.legacy_feed import contract
-from capsim_dagster.orchestration.feed_sensor import feed_sensor
+from capsim_dagster.orchestration.feed import feed_sensor
 from capsim_dagster.orchestration.keys import PROCESSED_DATA
 from capsim_dagster.orchestration.months import key_of, month_of
 from capsim_dagster.orchestration.partitions import monthly_partitions

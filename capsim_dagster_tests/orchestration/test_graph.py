@@ -84,7 +84,7 @@ def test_full_refresh_builds_everything_in_one_run_and_every_check_passes(
 ) -> None:
     definitions = build_definitions(empty_platform.settings, today=TODAY)
 
-    summary = run_in_terminal(definitions, instance, "full_refresh", MONTHS)
+    summary = run_in_terminal(definitions, instance, "full_refresh", [*map(key_of, MONTHS)])
 
     assert summary.succeeded, summary.failures
     assert {check.check for check in summary.checks if not check.passed} == set()
@@ -103,11 +103,11 @@ def test_full_refresh_twice_changes_no_byte_of_master_or_feed_and_no_row(
     empty_platform: Platform, instance: dg.DagsterInstance
 ) -> None:
     definitions = build_definitions(empty_platform.settings, today=TODAY)
-    run_in_terminal(definitions, instance, "full_refresh", MONTHS)
+    run_in_terminal(definitions, instance, "full_refresh", [*map(key_of, MONTHS)])
     layout = empty_platform.layout
     before = digests(layout.legacy), digests(layout.master.parent), table_rows(empty_platform)
 
-    assert run_in_terminal(definitions, instance, "full_refresh", MONTHS).succeeded
+    assert run_in_terminal(definitions, instance, "full_refresh", [*map(key_of, MONTHS)]).succeeded
 
     assert (digests(layout.legacy), digests(layout.master.parent), table_rows(empty_platform)) == before
 

@@ -5,11 +5,11 @@ import polars as pl
 import pytest
 
 from capsim_dagster.definitions import build_definitions
-from capsim_dagster.orchestration.check_specs import every_check
+from capsim_dagster.orchestration.checks import check_trends
 from capsim_dagster.orchestration.gates import FEED_GATE, barred
 from capsim_dagster.orchestration.instance import open_instance
+from capsim_dagster.orchestration.keys import every_check
 from capsim_dagster.orchestration.months import key_of
-from capsim_dagster.orchestration.trends import check_trends
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MONTHS
 from capsim_dagster_tests.orchestration.conftest import QUIET, TODAY, failure_texts, run_job

@@ -10,8 +10,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from capsim_dagster.orchestration.check_specs import specs_of
-from capsim_dagster.orchestration.keys import MASTER_PARQUET, SERVER_METRICS, VALIDATED_SERVER_METRICS
+from capsim_dagster.orchestration.keys import MASTER_PARQUET, SERVER_METRICS, VALIDATED_SERVER_METRICS, specs_of
 from capsim_dagster.pipeline import panel as stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.storage import sha256

@@ -11,8 +11,7 @@ import dagster as dg
 import pytest
 
 from capsim_dagster.audits.report import Findings
-from capsim_dagster.orchestration.check_specs import every_check
-from capsim_dagster.orchestration.keys import DATED, TIER1_REALTIME
+from capsim_dagster.orchestration.keys import DATED, TIER1_REALTIME, every_check
 from capsim_dagster.orchestration.months import day_of, hour_of
 from capsim_dagster.orchestration.status import read_status
 from capsim_dagster.pipeline import publication

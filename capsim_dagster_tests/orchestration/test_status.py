@@ -7,7 +7,6 @@ import dagster as dg
 import pytest
 
 from capsim_dagster.definitions import build_definitions
-from capsim_dagster.orchestration.check_specs import specs_of
 from capsim_dagster.orchestration.keys import (
     HOST_INVENTORY,
     MASTER_PARQUET,
@@ -16,6 +15,7 @@ from capsim_dagster.orchestration.keys import (
     REFINERY_AUDIT,
     SERVER_METRICS,
     TIME_DIMENSION,
+    specs_of,
 )
 from capsim_dagster.orchestration.months import key_of
 from capsim_dagster.orchestration.states import AssetStatus, CheckStatus, State, Status, Verdict
@@ -398,7 +398,7 @@ def test_while_a_run_is_under_way_what_is_not_judged_yet_is_not_open(
     ],
 )
 def test_months_after_the_window_and_after_the_last_that_was_asked_for_are_later(
-    instance: dg.DagsterInstance, definitions: dg.Definitions, there: list[int], end: int, expected: list[int]
+    instance: dg.DagsterInstance, definitions: dg.Definitions, there: list[str], end: str, expected: list[str]
 ) -> None:
     report_months(instance, there)
 

@@ -20,7 +20,8 @@ from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
 from capsim_dagster.orchestration.instance import open_instance
-from capsim_dagster.orchestration.ui_app import AUDIT_URL, ui_app
+from capsim_dagster.orchestration.keys import AUDIT_URL
+from capsim_dagster.orchestration.ui_server import ui_app
 from capsim_dagster.storage import DataLayout
 
 HOST = "127.0.0.1:3000"

@@ -1,23 +1,31 @@
-"""Runs whose process was killed: each run holds a lock while it goes on, and the kernel lets go of it.
+"""Other runs: those whose process was killed, and those that this one waits for.
 
-Dagster's daemon watches the runs that it launched, by their code server; nobody watches those of a terminal, nor any
-once the container that they ran in is gone.
+Each run holds a lock while it goes on, and the kernel lets go of it. Dagster's daemon watches the runs that it
+launched, by their code server; nobody watches those of a terminal, nor any once the container that they ran in is gone.
+
+Steps that use the warehouse take turns over all runs, by slots of a pool. Dagster asks for a slot without a pause, says
+so only in the log, keeps a signal for the step that does not begin, and waits for the slot of a killed run for ever.
+So waiting is said aloud here, has an end, and is awake to Ctrl-C.
 """
 
 import datetime as dt
+import math
 import platform
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import dagster as dg
 import psutil
 
-from capsim_dagster.orchestration.dagster_private import HIDDEN_TAG_PREFIX, NOT_FINISHED_STATUSES
+from capsim_dagster.errors import CapsimError
+from capsim_dagster.orchestration import dagster_private as private
 from capsim_dagster.storage.locks import held, is_held, remove_abandoned
 
-HOST_TAG: Final = f"{HIDDEN_TAG_PREFIX}capsim_host"
+HOST_TAG: Final = f"{private.HIDDEN_TAG_PREFIX}capsim_host"
 """Of a run that holds its lock from before it is recorded: the name of its machine, for a person to read."""
 _PROCESS_TAG: Final = "capsim/process"
 """Of a run by an earlier version, which knew a process by host name, process id and start time."""
@@ -106,7 +114,7 @@ def release_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     locks = getattr(instance.event_log_storage, "locks", None)
     if not isinstance(locks, RunLocks):
         return []
-    records = instance.get_run_records(filters=dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
+    records = instance.get_run_records(filters=dg.RunsFilter(statuses=private.NOT_FINISHED_STATUSES))
     dead = [each.dagster_run for each in records if locks.is_dead(each.dagster_run) or _is_too_old(each)]
     ended = [run.run_id for run in dead if _end(instance, run.run_id, locks)]
     for run_id in locks.run_ids():
@@ -163,3 +171,112 @@ def killed_runs_sensor() -> dg.SensorDefinition:
         return dg.SkipReason(f"ended: {', '.join(ended)}" if ended else "no run of a killed process")
 
     return killed_runs_sensor
+
+
+_POLL_SECONDS: Final = 0.25
+_AFTERMATH: Final = dt.timedelta(seconds=5)
+"""How long after its end a run may hold a slot: it ends a moment before it frees it, or was ended from elsewhere."""
+
+
+class WaitError(CapsimError):
+    """Another run kept the warehouse for longer than this one waits."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How a run waits.
+
+    Attributes:
+        seconds: How long at most, at each step [s].
+        announce: Called with a line that says for what.
+    """
+
+    seconds: float = math.inf
+    announce: Callable[[str], None] = lambda _text: None
+
+
+class Claim(Protocol):
+    """Asks for a slot of a pool."""
+
+    def __call__(self) -> private.ConcurrencyClaimStatus:
+        """Return whether it is there."""
+        ...
+
+
+def claimed_in_turn(
+    instance: dg.DagsterInstance, claim: Claim, *, pool: str, run_id: str, patience: Patience
+) -> private.ConcurrencyClaimStatus:
+    """Claim a slot of a pool, waiting for other runs; slots of dead runs are freed.
+
+    Raises:
+        WaitError: If another run keeps it for too long.
+        dagster.DagsterExecutionInterruptedError: If Ctrl-C or SIGTERM comes.
+    """
+    deadline, told = time.monotonic() + patience.seconds, set[str]()
+    while not (status := claim()).is_claimed:
+        holders = _holders(instance, pool)
+        if run_id in holders:
+            # Another step of the run has it: an executor that runs steps side by side must see to that one.
+            return status
+        if private.pop_captured_interrupt():
+            raise dg.DagsterExecutionInterruptedError
+        if not release_dead_runs(instance) and not _free_left_slots(instance, holders):
+            _wait(instance, holders, told, run_id=run_id, patience=patience, deadline=deadline)
+    return status
+
+
+def _holders(instance: dg.DagsterInstance, pool: str) -> list[str]:
+    """Return the runs that have a slot, or are to get the one that is free."""
+    found = instance.event_log_storage.get_concurrency_info(pool)
+    return sorted(found.active_run_ids or found.assigned_run_ids)
+
+
+def _free_left_slots(instance: dg.DagsterInstance, holders: list[str]) -> bool:
+    """Free the slots of runs that have ended or are no longer recorded; return whether there were any."""
+    left = [run_id for run_id in holders if _has_left(instance, run_id)]
+    for run_id in left:
+        instance.event_log_storage.free_concurrency_slots_for_run(run_id)
+    return bool(left)
+
+
+def _has_left(instance: dg.DagsterInstance, run_id: str) -> bool:
+    record = instance.get_run_record_by_id(run_id)
+    if record is None or not record.dagster_run.is_finished:
+        return record is None
+    return record.end_time is None or time.time() - record.end_time > _AFTERMATH.total_seconds()
+
+
+def _wait(
+    instance: dg.DagsterInstance,
+    holders: list[str],
+    told: set[str],
+    *,
+    run_id: str,
+    patience: Patience,
+    deadline: float,
+) -> None:
+    others = " and ".join(_described(instance, holder) for holder in holders) or "a slot of the pool"
+    if time.monotonic() > deadline:
+        raise WaitError(
+            f"{others} still works on the warehouse; waited {patience.seconds:g} s for it",
+            remedy="run this again when that is done, or wait longer: automation.max_wait_seconds",
+        )
+    if others not in told:
+        told.add(others)
+        patience.announce(f"waiting for {others}")
+        run = instance.get_run_by_id(run_id)
+        instance.report_engine_event(f"Waiting for {others}: it works on the warehouse.", run)
+    time.sleep(_POLL_SECONDS)
+
+
+def _described(instance: dg.DagsterInstance, run_id: str) -> str:
+    """Return a run in words: which, since when and where."""
+    record = instance.get_run_record_by_id(run_id)
+    if record is None:
+        return f"run {run_id[:8]}"
+    began = dt.datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), dt.UTC)
+    host = record.dagster_run.tags.get(HOST_TAG)
+    return (
+        f"run {run_id[:8]} of {record.dagster_run.job_name}, started {began:%Y-%m-%d %H:%M:%S} UTC"
+        f"{f' on {host}' if host else ''}"
+    )
