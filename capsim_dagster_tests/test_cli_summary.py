@@ -11,7 +11,7 @@ from rich.console import Console
 from capsim_dagster.audits.report import Finding, Severity
 from capsim_dagster.cli import capsim
 from capsim_dagster.cli.run import print_summary
-from capsim_dagster.cli.verification import claims_in_words
+from capsim_dagster.cli.terminal import claims_in_words
 from capsim_dagster.orchestration.run_summary import AssetSummary, CheckSummary, RunSummary
 
 LONG = "breach_hosts_reach_threshold_on_date"

@@ -4,14 +4,15 @@ Exit codes: 0 all gates hold, 1 a gate or a step failed, 2 settings or arguments
 Ctrl-C and by SIGTERM.
 """
 
+import shlex
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 import click
 
 from capsim_dagster.cli import options
-from capsim_dagster.cli.lazy import LazyGroup
 from capsim_dagster.cli.process import exit_code_of
 
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -33,7 +34,32 @@ _COMMANDS: Final = {
 """The commands in modules of their own, with what each does in a line: `--help` loads none of them."""
 
 
-@click.group(cls=LazyGroup, package=__name__, commands_of_package=_COMMANDS, context_settings=_CONTEXT)
+class _LazyGroup(click.Group):
+    """The commands of modules of the same names, loaded when they are asked for; a typo loads none of them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Remember how the command was called, and go on."""
+        ctx.meta[options.COMMAND_KEY] = shlex.join(["capsim", *args])
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, in order."""
+        return sorted({*super().list_commands(ctx), *_COMMANDS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, loading it where it is one of the package."""
+        if cmd_name not in self.commands and cmd_name in _COMMANDS:
+            self.add_command(getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name))
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 click hands it over
+        """Write what each command does in a line."""
+        short = {name: command.get_short_help_str(limit=formatter.width) for name, command in self.commands.items()}
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted({**short, **_COMMANDS}.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings=_CONTEXT)
 @click.version_option(package_name="capsim")
 def capsim() -> None:
     """Simulate a server fleet with known truth, break it into legacy monthly CSV feeds, refine the feeds into a
@@ -84,7 +110,7 @@ def ui(given: options.Given, port: int | None, workspace: Path | None, *, verbos
     from capsim_dagster.orchestration.instance import open_instance
     from capsim_dagster.orchestration.other_runs import release_dead_runs
 
-    settings = options.read_settings(given.config, given.data_dir, generation=given.fleet)
+    settings = given.settings()
     layout = options.layout_of(settings)
     with open_instance(layout) as instance:
         release_dead_runs(instance)

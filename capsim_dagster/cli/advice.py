@@ -96,7 +96,6 @@ def advice(found: Status, place: Place) -> list[Advice]:
 
 
 def _open_months(found: Status, place: Place) -> list[Advice]:
-    """Return the months that failed, are missing or were not judged."""
     later, failed = {*found.months_after(place.end)}, {*found.failed_months}
     missing = {*found.months_in(State.MISSING)} - failed - later - {*found.months_in(State.RUNNING)}
     unjudged = {*found.open_months} - missing - failed - later - {*found.months_in(*LOST)}
@@ -131,7 +130,6 @@ def _lost(found: Status, place: Place) -> Iterator[Advice]:
 
 
 def _in_words(lost: Sequence[AssetStatus]) -> str:
-    """Return in what states some assets are."""
     states = {asset.state for asset in lost} | {
         state for asset in lost for state in LOST if asset.keys_in(state)
     }  # fmt: skip

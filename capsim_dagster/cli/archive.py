@@ -35,7 +35,7 @@ def archive(dates: tuple[tuple[dt.date, ...], ...], given: options.Given) -> Non
     """  # noqa: D301 click formats this text
     from capsim_dagster.pipeline.platform import Platform
 
-    chosen = options.open_simulated(given.config, options.overrides_of(given.data_dir, generation=given.fleet))
+    chosen = options.open_simulated(given)
     days = options.days_in(dates) or [options.yesterday()]
     refused = _archive(Platform(chosen.settings), days, dt.datetime.now(dt.UTC).date(), options.console())
     if refused < len(days):

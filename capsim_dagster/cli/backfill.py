@@ -66,7 +66,7 @@ def backfill(
     capsim backfill --month 2024-03 --month 2024-07  just these
     capsim backfill                                  whatever is missing or failed
     """  # noqa: D301 click formats this text
-    opened = options.open_directory(given.config, options.overrides_of(given.data_dir, generation=given.fleet))
+    opened = options.open_directory(given.config, options.overrides_of(given.data_dir, data_generation=given.fleet))
     months = _months(first, last, chosen)
     sys.exit(_backfill(opened, months, options.console(), again=again, is_dry=dry_run))
 
@@ -158,7 +158,6 @@ def _run_all(
 
 def _print_plan(terminal: Console, plan: "Plan", *, with_runs: bool) -> None:
     """Print what is to be done, and what is not; with the months of each run, if asked for."""
-
     say = partial(tell, terminal)
     if plan.done:
         say(f"there already: {ranges_named(plan.done)} (--again runs them too)")
@@ -179,7 +178,6 @@ def _counted(plan: "Plan") -> str:
 
 
 def _print_run(summary: "RunSummary", terminal: Console) -> None:
-    """Print one of several runs: a line, and what failed."""
     passed = sum(check.passed for check in summary.checks)
     rows = next((asset.rows for asset in summary.assets if asset.asset == "processed_data"), 0)
     mark = "[green]✓[/]" if summary.succeeded else "[red]✗[/]"

@@ -61,8 +61,8 @@ def _measure(
         settings = read_settings(
             config,
             Path(folder) / "stages",
-            generation=chosen,
-            feed=dirty,
+            data_generation=chosen,
+            legacy_feed=dirty,
             # What dirt costs is asked, not whether a month would be let in.
             refinery={"max_rejected_share": 1.0} if dirt else {},
         )

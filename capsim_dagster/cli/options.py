@@ -91,9 +91,7 @@ def yesterday() -> dt.date:
 
 
 config_option = click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    help="Settings file. Default: $CAPSIM_CONFIG, else config/config.yaml.",
+    "--config", type=click.Path(path_type=Path), help="Settings file. Default: $CAPSIM_CONFIG, else config/config.yaml."
 )
 data_dir_option = click.option(
     "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder for every output. Default: data."
@@ -122,6 +120,10 @@ class Given:
     config: Path | None
     data_dir: Path | None
     fleet: Mapping[str, Any]
+
+    def settings(self) -> "Settings":
+        """Return the settings of the data directory with these on top."""
+        return read_settings(self.config, self.data_dir, data_generation=self.fleet)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -156,38 +158,24 @@ def fleet_options(command: Command) -> Command:
 
 
 def read_settings(
-    config: Path | None,
-    data_dir: Path | None,
-    *,
-    generation: Mapping[str, Any] | None = None,
-    feed: Mapping[str, Any] | None = None,
-    refinery: Mapping[str, Any] | None = None,
-    env: str | None = None,
+    config: Path | None, data_dir: Path | None, *, env: str | None = None, **sections: Mapping[str, Any]
 ) -> "Settings":
     """Return the settings of the data directory; an option that is None was not given.
 
     Raises:
         SettingsError: If a setting cannot be used, or one that decides what is there is not as recorded.
     """
-    overrides = overrides_of(data_dir, generation=generation, feed=feed, refinery=refinery, env=env)
-    return open_directory(config, overrides).settings
+    return open_directory(config, overrides_of(data_dir, env=env, **sections)).settings
 
 
 def overrides_of(
-    data_dir: Path | None,
-    *,
-    generation: Mapping[str, Any] | None = None,
-    feed: Mapping[str, Any] | None = None,
-    refinery: Mapping[str, Any] | None = None,
-    env: str | None = None,
+    data_dir: Path | None, *, env: str | None = None, **sections: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """Return the options of a command as settings, by section and key; those that are None were not given."""
+    all_sections = {**sections, "storage": {"local_base_path": data_dir}, "general": {"env": env}}
     return {
-        "data_generation": _given(generation or {}),
-        "storage": _given({"local_base_path": data_dir}),
-        "legacy_feed": _given(feed or {}),
-        "refinery": _given(refinery or {}),
-        "general": _given({"env": env}),
+        section: {name: value for name, value in given.items() if value is not None}
+        for section, given in all_sections.items()
     }
 
 
@@ -215,7 +203,7 @@ def record_simulated(chosen: "Chosen") -> None:
     record_first(chosen, Kind.SIMULATED)
 
 
-def open_simulated(config: Path | None, overrides: Mapping[str, Mapping[str, Any]]) -> "Chosen":
+def open_simulated(given: Given, *, env: str | None = None) -> "Chosen":
     """Return the settings of a directory that simulated data may be made in.
 
     Raises:
@@ -224,7 +212,7 @@ def open_simulated(config: Path | None, overrides: Mapping[str, Mapping[str, Any
     from capsim_dagster.pipeline.directory import require_simulated
     from capsim_dagster.pipeline.platform import Platform
 
-    chosen = open_directory(config, overrides)
+    chosen = open_directory(given.config, overrides_of(given.data_dir, env=env, data_generation=given.fleet))
     require_simulated(Platform(chosen.settings))
     return chosen
 
@@ -251,10 +239,6 @@ def directory_option(settings: "Settings") -> str:
 def window(hosts: int | None, start: dt.datetime | None, end: dt.datetime | None) -> dict[str, Any]:
     """Return the options that choose fleet and window as settings of `data_generation`."""
     return {"num_servers": hosts, "start_date": start and start.date(), "end_date": end and end.date()}
-
-
-def _given(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
 
 
 def console() -> "Terminal":

@@ -15,8 +15,7 @@ from rich.table import Table
 from capsim_dagster.cli import options
 from capsim_dagster.cli.advice import print_next
 from capsim_dagster.cli.recording import recording
-from capsim_dagster.cli.terminal import escape, tell, titled
-from capsim_dagster.cli.verification import claims_in_words, print_against
+from capsim_dagster.cli.terminal import claims_in_words, escape, print_against, tell, titled
 from capsim_dagster.errors import CapsimError, plural
 from capsim_dagster.text import megabytes
 
@@ -58,7 +57,7 @@ def generate(given: options.Given, env: str | None) -> None:
     from capsim_dagster.pipeline.platform import Platform
     from capsim_dagster.storage import store_of
 
-    chosen = options.open_simulated(given.config, options.overrides_of(given.data_dir, env=env, generation=given.fleet))
+    chosen = options.open_simulated(given, env=env)
     settings = chosen.settings
     generation, terminal = settings.data_generation, options.console()
     days = (generation.end_date - generation.start_date).days + 1
@@ -106,7 +105,6 @@ def show(source: str | None, config: Path | None, env: str | None, data_dir: Pat
 
 
 def _print_panel(terminal: Console, made: "GeneratedPanel") -> None:
-    """Print what was made: each metric, each gate, and where it lies."""
     metrics = titled("Metrics", "metric", "mean", "std", "min", "P95", "max", "missing", numbers=range(1, 7))
     for name, found in made.metrics.items():
         numbers = (found.mean, found.std, found.low, found.p95, found.high)
@@ -125,7 +123,6 @@ def _print_panel(terminal: Console, made: "GeneratedPanel") -> None:
 
 
 def _print_view(terminal: Console, url: str, view: "PanelView") -> None:
-    """Print a first look at a panel."""
     columns = titled("Columns", "column", "type", "missing", "min", "mean", "max", "over time", numbers=range(2, 6))
     for shown in view.columns:
         numbers = [f"{number:,.2f}" if number is not None else "" for number in (shown.low, shown.mean, shown.high)]
@@ -173,13 +170,7 @@ if TYPE_CHECKING:
 @options.config_option
 @options.data_dir_option
 def load(
-    source: str | None,
-    env: str | None,
-    config: Path | None,
-    data_dir: Path | None,
-    *,
-    strict: bool,
-    as_json: bool,
+    source: str | None, env: str | None, config: Path | None, data_dir: Path | None, *, strict: bool, as_json: bool
 ) -> None:
     """Validate a server-metrics panel, capsim's own or another, and stage it for forecasting if it passes.
 
@@ -234,7 +225,6 @@ def _record_settings(chosen: "Chosen", source: str | None) -> None:
 
 
 def _loaded(settings: "Settings", source: str | None, terminal: Console, *, strict: bool, quiet: bool) -> "LoadOutcome":
-    """Load the panel, with a bar in a terminal."""
     from capsim_dagster.panel.load import load_panel
     from capsim_dagster.storage import store_of
 

@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def recording(
-    settings: "Settings",
-    job: str,
-    assets: "Sequence[dg.AssetKey]",
-    partitions: Sequence[str] = (),
+    settings: "Settings", job: str, assets: "Sequence[dg.AssetKey]", partitions: Sequence[str] = ()
 ) -> "Iterator[CommandRun]":
     """Record the command that is being worked on, as a run of the job that makes the same assets in the UI."""
     from capsim_dagster.definitions import build_definitions

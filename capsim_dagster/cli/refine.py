@@ -213,7 +213,6 @@ def _print_strays(terminal: Console, platform: "Platform") -> None:
 
 
 def _print_rotated(terminal: Console, months: Sequence[int]) -> None:
-    """Name the months of which the feed holds no file any more."""
     if months:
         told = f"no longer in the feed, and kept as loaded: {ranges_named(map(key_of, months))}"
         tell(terminal, told)

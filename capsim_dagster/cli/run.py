@@ -44,7 +44,7 @@ def run(given: options.Given, *, dirty: bool, replace: bool, with_checks: bool) 
     from capsim_dagster.settings import DEFAULT_DIRT, choose_settings
 
     dirt = {"defects": DEFAULT_DIRT} if dirty else {}
-    overrides = options.overrides_of(given.data_dir, generation=given.fleet, feed=dirt)
+    overrides = options.overrides_of(given.data_dir, data_generation=given.fleet, legacy_feed=dirt)
     chosen = choose_settings(given.config, overrides, adopts_edits=True)
     _begin(chosen, may_replace=replace)
     sys.exit(_run_main_job(chosen.settings, options.console(), with_checks=with_checks))
@@ -89,8 +89,7 @@ def _ask_to_replace(platform: "Platform", told: str, sections: Collection[str]) 
             return
         raise SettingsError("nothing was replaced", remedy="name another --data-dir for this fleet")
     raise SettingsError(
-        found,
-        remedy="leave them out to work on what is there, add --replace to replace it, or name another --data-dir",
+        found, remedy="leave them out to work on what is there, add --replace to replace it, or name another --data-dir"
     )
 
 

@@ -23,7 +23,7 @@ def status(given: options.Given, *, with_checks: bool, as_json: bool) -> None:
     """
     from capsim_dagster.cli import status_view
 
-    settings = options.read_settings(given.config, given.data_dir, generation=given.fleet)
+    settings = given.settings()
     view = status_view.look(settings, given.options)
     if as_json:
         click.echo(json.dumps(status_view.as_json(view), indent=2, default=str))

@@ -12,10 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from capsim_dagster.cli.advice import AFTER_WINDOW, NEXT, ON_DEMAND, Advice, Place, advice
-from capsim_dagster.cli.options import (
-    layout_of,
-    options_given,
-)
+from capsim_dagster.cli.options import layout_of, options_given
 from capsim_dagster.cli.recording import records_to_read
 from capsim_dagster.cli.terminal import escape, tell
 from capsim_dagster.errors import listed, plural
@@ -23,15 +20,7 @@ from capsim_dagster.legacy_feed.contract import FeedContract
 from capsim_dagster.orchestration.findings import recorded_status, shown_status
 from capsim_dagster.orchestration.history import inventory_versions
 from capsim_dagster.orchestration.months import day_of, key_of, month_name, month_of, ranges_named
-from capsim_dagster.orchestration.states import (
-    LOST,
-    AssetStatus,
-    CheckStatus,
-    RunStatus,
-    State,
-    Status,
-    Verdict,
-)
+from capsim_dagster.orchestration.states import LOST, AssetStatus, CheckStatus, RunStatus, State, Status, Verdict
 from capsim_dagster.pipeline.on_disk import OnDisk, look_at_disk
 from capsim_dagster.schemas.months import month_span, month_start, months_between
 from capsim_dagster.simulation.telemetry import fleet_hash
@@ -137,7 +126,6 @@ def _is_of_other_fleet(records: "Records", settings: "Settings") -> bool:
 
 
 def _fleet(settings: "Settings") -> dict[str, Any]:
-    """Return what the settings describe, by name."""
     generation = settings.data_generation
     return {
         "hosts": generation.num_servers,
@@ -221,7 +209,6 @@ def show(view: View, terminal: Console, *, with_checks: bool) -> None:
 
 
 def _headline(fleet: Mapping[str, Any]) -> str:
-    """Return what the settings describe, in a line."""
     if fleet["feed"] is not None:
         return f"capsim: the feed in {escape(str(fleet['feed']))}, loaded into {escape(str(fleet['data_dir']))}"
     return (
@@ -325,7 +312,6 @@ def _word(check: CheckStatus) -> str:
 
 
 def _print_publication(publication: Sequence[AssetStatus], terminal: Console) -> None:
-    """Print what is there of archive and datasets, where anything is."""
     asked = [dated for dated in publication if dated.partitions]
     if not asked:
         return
@@ -343,7 +329,6 @@ def _time(moment: dt.datetime | None) -> str:
 
 
 def _amiss(dated: AssetStatus) -> str:
-    """Return the partitions that a person should look at."""
     groups = (
         ("red", "gone", dated.keys_in(State.GONE)),
         ("red", "failed", dated.keys_in(State.FAILED)),

@@ -61,7 +61,7 @@ def serve(speed: float, begin: dt.datetime | None, host: str, port: int | None, 
     from capsim_dagster.publication.live import serve as live
     from capsim_dagster.publication.live.guard import TOKEN_VARIABLE
 
-    chosen = options.open_simulated(given.config, options.overrides_of(given.data_dir, generation=given.fleet))
+    chosen = options.open_simulated(given)
     settings = chosen.settings
     how = live.LiveOptions(
         archive_root=options.layout_of(settings).archive,

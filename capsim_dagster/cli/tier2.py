@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from capsim_dagster.cli import dataset, options
-from capsim_dagster.cli.verification import end_with
+from capsim_dagster.cli.terminal import end_with
 
 if TYPE_CHECKING:
     from capsim_dagster.audits.report import Findings
@@ -65,7 +65,7 @@ def export(
     """
     from capsim_dagster.publication.tier2.manifest import HourManifest
 
-    settings = options.read_settings(given.config, given.data_dir, generation=given.fleet)
+    settings = given.settings()
     job = _Hours(settings, HourManifest, dry_run=dry_run)
     if upload:
         job.prepare_upload(replace=replace)
@@ -77,8 +77,6 @@ def export(
 
 
 class _Hours(dataset.Export["DayHour"]):
-    """The hours of one command."""
-
     job = "hourly_publication"
     columns = ("hour", "hosts", "rows", "samples", "gaps", "kB")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from capsim_dagster.cli import dataset, options
-from capsim_dagster.cli.verification import end_with
+from capsim_dagster.cli.terminal import end_with
 from capsim_dagster.errors import PublicationError
 from capsim_dagster.text import megabytes
 
@@ -62,7 +62,7 @@ def export(
     """
     from capsim_dagster.publication.tier3.manifest import DayManifest
 
-    settings = options.read_settings(given.config, given.data_dir, generation=given.fleet)
+    settings = given.settings()
     job = _Days(settings, DayManifest, dry_run=dry_run, allow_incomplete=allow_incomplete)
     if upload:
         job.prepare_upload(replace=replace)
@@ -70,8 +70,6 @@ def export(
 
 
 class _Days(dataset.Export[dt.date]):
-    """The days of one command."""
-
     job = "daily_publication"
     columns = ("day", "hours", "hosts", "rows", "rejected", "MB")
 
@@ -152,7 +150,6 @@ def _verified(folder: Path, master: Path | None, max_null_share: float | None = 
 
 
 def _manifest_in(folder: Path) -> "DayManifest | None":
-    """Return the manifest of a folder; None = there is none that can be read."""
     from capsim_dagster.publication.dataset.manifest import MANIFEST_NAME, parse_manifest
     from capsim_dagster.publication.tier3.manifest import DayManifest
 

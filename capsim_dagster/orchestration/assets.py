@@ -50,7 +50,6 @@ _COMMON: Final[Mapping[str, Any]] = {
 
 
 def _asset(**own: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:  # noqa: ANN401 Dagster's options
-    """Return the decorator of an asset of the main job."""
 
     def decorate(make: Callable[..., Any]) -> dg.AssetsDefinition:
         with disable_dagster_warnings():  # backfill policies are beta in name: what they do is asserted by tests
@@ -60,11 +59,7 @@ def _asset(**own: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:  
     return decorate
 
 
-@_asset(
-    group_name="fleet",
-    kinds={"duckdb"},
-    metadata={"dagster/column_schema": metadata.column_schema(HOSTS)},
-)
+@_asset(group_name="fleet", kinds={"duckdb"}, metadata={"dagster/column_schema": metadata.column_schema(HOSTS)})
 def host_inventory(
     context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]
 ) -> dg.MaterializeResult[None]:
@@ -92,11 +87,7 @@ def host_inventory(
     )
 
 
-@_asset(
-    group_name="fleet",
-    kinds={"duckdb"},
-    metadata={"dagster/column_schema": metadata.column_schema(TIME_PERIODS)},
-)
+@_asset(group_name="fleet", kinds={"duckdb"}, metadata={"dagster/column_schema": metadata.column_schema(TIME_PERIODS)})
 def time_dimension(
     context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]
 ) -> dg.MaterializeResult[None]:
@@ -137,8 +128,7 @@ def master_parquet(
         images = pictures.master_pictures(platform)
     facts = {**metadata.stored_file(stored), **metadata.footer(stored.path)}
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(fleet_hash(platform.generation)),
-        metadata={**facts, **metadata.pictures(images)},
+        data_version=dg.DataVersion(fleet_hash(platform.generation)), metadata={**facts, **metadata.pictures(images)}
     )
 
 
@@ -172,13 +162,7 @@ def ground_truth(
     )
 
 
-@_asset(
-    group_name="refinery",
-    tags=_TAGS,
-    kinds={"html"},
-    deps=[keys.PROCESSED_DATA],
-    freshness_policy=_REPORT_IS_DUE,
-)
+@_asset(group_name="refinery", tags=_TAGS, kinds={"html"}, deps=[keys.PROCESSED_DATA], freshness_policy=_REPORT_IS_DUE)
 def refinery_audit(
     context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform], feed: FeedResource
 ) -> dg.MaterializeResult[None]:

@@ -97,7 +97,6 @@ def _months_due(context: dg.AssetCheckExecutionContext, known: Iterable[int]) ->
 def _results(
     context: dg.AssetCheckExecutionContext, asset: dg.AssetKey, reports: Reports
 ) -> Iterator[dg.AssetCheckResult]:
-    """Yield the results of the selected checks."""
     for spec in specs_of(asset):
         if spec.key in context.selected_asset_check_keys:
             yield check_result(reports[spec.name], spec)

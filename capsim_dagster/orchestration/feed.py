@@ -124,7 +124,6 @@ def _snapshot(context: dg.SensorEvaluationContext, platform: Platform) -> Snapsh
 def _requests(
     context: dg.SensorEvaluationContext, platform: Platform, look: Look, months: dg.PartitionsDefinition[str]
 ) -> list[dg.RunRequest]:
-    """Return a request for each range of months that changed."""
     asked = look.changed.keys() - _loaded(context.instance, platform, look, months)
     return [
         dg.RunRequest(run_key=f"{ranges_named(part)} {look.key([*map(month_of, part)])}", tags=range_tags(part))

@@ -22,15 +22,7 @@ from capsim_dagster.orchestration.history import (
     why_run_failed,
 )
 from capsim_dagster.orchestration.months import dates_asked, month_of, months_asked
-from capsim_dagster.orchestration.states import (
-    LOST,
-    AssetStatus,
-    CheckStatus,
-    RunStatus,
-    State,
-    Status,
-    Verdict,
-)
+from capsim_dagster.orchestration.states import LOST, AssetStatus, CheckStatus, RunStatus, State, Status, Verdict
 from capsim_dagster.pipeline.on_disk import OnDisk
 
 Word = TypeVar("Word", State, Verdict)
@@ -234,7 +226,6 @@ def _month_verdicts(seen: Seen, asset: AssetStatus, judged: Mapping[str | None, 
 
 
 def _worst(order: Sequence[Word], found: Mapping[str, Word]) -> Word | None:
-    """Return the first word of an order that is said of any partition."""
     return next((word for word in order if word in found.values()), None)
 
 

@@ -121,7 +121,6 @@ def _write_if_changed(path: Path, text: str) -> None:
 
 
 def _relocated(value: Any, home: Path) -> Any:  # noqa: ANN401 whatever YAML holds
-    """Return a YAML value with the template's home replaced."""
     if isinstance(value, dict):
         return {key: _relocated(item, home) for key, item in value.items()}
     if isinstance(value, str) and (value == _TEMPLATE_HOME or value.startswith(f"{_TEMPLATE_HOME}/")):

@@ -122,7 +122,6 @@ def months_asked(tags: Mapping[str, str], wanted: Iterable[str]) -> list[str]:
 
 
 def _next(key: str) -> str:
-    """Return the month, or the hour, after another."""
     if len(key) == _DAY_LETTERS:
         return str((day_of(key) + _LONGEST_MONTH).replace(day=1))
     hour = dt.datetime.combine(day_of(key), dt.time(hour_of(key))) + dt.timedelta(hours=1)

@@ -270,7 +270,6 @@ def _wait(
 
 
 def _described(instance: dg.DagsterInstance, run_id: str) -> str:
-    """Return a run in words: which, since when and where."""
     record = instance.get_run_record_by_id(run_id)
     if record is None:
         return f"run {run_id[:8]}"

@@ -105,7 +105,6 @@ def loaded_panel(outcome: LoadOutcome) -> Made:
 
 
 def _generated(made: GeneratedPanel) -> dict[str, Any]:
-    """Return where a panel lies, its size and digest, and what its values look like."""
     return {
         "path": dg.MetadataValue.path(made.url),
         "summary": dg.MetadataValue.path(made.summary_url),
@@ -133,7 +132,6 @@ def _generated(made: GeneratedPanel) -> dict[str, Any]:
 
 
 def _validated(report: PanelReport, report_url: str) -> dict[str, Any]:
-    """Return where a validated panel lies, what was repaired in it, and what it holds."""
     assert report.staged is not None  # noqa: S101 a panel that passed is staged
     assert report.facts is not None  # noqa: S101 and could be read
     return {
@@ -163,7 +161,6 @@ def panel_results(report: PanelReport) -> Iterator[dg.AssetCheckResult]:
 
 
 def _repair(repair: Repair) -> str:
-    """Return what was put right, in which column if it was in one, and how often."""
     return f"{' '.join(filter(None, (repair.name, repair.column)))}: {repair.count:,}"
 
 

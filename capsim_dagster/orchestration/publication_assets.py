@@ -227,7 +227,6 @@ def tier1_realtime() -> dg.AssetsDefinition:
 
 
 def _observe(platform: dg.ResourceParam[Platform]) -> dg.ObserveResult:
-    """Look at the archive for the latest interval."""
     with clear_failure():
         latest = latest_interval(platform.layout.archive)
     if latest is None:

@@ -113,7 +113,6 @@ def _latest_checks() -> Select[str, int | None, int]:
 
 
 def _needed_runs(storage: EngineReusingEventLog) -> set[str]:
-    """Return the runs that stay whole."""
     with storage.index_connection() as index:
         made = {(asset, partition): run for asset, partition, _, run in index.execute(_latest(_TOLD[0]))}
         tried = {(asset, partition): run for asset, partition, _, run in index.execute(_latest(_PLANNED))}
@@ -145,7 +144,6 @@ def _forget_events(storage: EngineReusingEventLog, run_id: str, telling: tuple[s
 
 
 def _remove_orphans(instance: dg.DagsterInstance, storage: EngineReusingEventLog, now: dt.datetime) -> None:
-    """Remove logs without a run."""
     latest = now.timestamp() - dt.timedelta(days=_ORPHAN_DAYS).total_seconds()
     orphans = set(storage.get_all_run_ids()) - set(instance.get_run_ids())
     for run_id in orphans:

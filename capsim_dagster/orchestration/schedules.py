@@ -1,7 +1,8 @@
 """The schedules: missing months once they are over, yesterday after midnight, and each hour once it is whole."""
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import dagster as dg
 
@@ -14,7 +15,9 @@ from capsim_dagster.orchestration.partitions import Standing, standing
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.publication import late_hours
 from capsim_dagster.schemas.months import month_start, months_between
-from capsim_dagster.settings import DataGeneration, Settings
+from capsim_dagster.settings import Automation, DataGeneration, Settings
+
+_Tick = Callable[..., Any]
 
 
 def missing_months(
@@ -38,17 +41,22 @@ def complete_months(generation: DataGeneration, *, today: dt.date) -> list[str]:
     return [str(month) for month in months_between(generation.start_date, last_complete)]
 
 
-def require_cron(name: str, cron: str) -> None:
-    """Make sure that a setting of `automation` is a cron schedule.
+def _schedule(
+    job: str, setting: str, automation: Automation, description: str
+) -> Callable[[_Tick], dg.ScheduleDefinition]:
+    """Return the decorator of the schedule of a job, which ticks as a setting of `automation` says.
 
     Raises:
-        SettingsError: If it is not: it could never tick.
+        SettingsError: If it is no cron schedule: it could never tick.
     """
+    cron: str = getattr(automation, setting)
     if not is_valid_cron_schedule(cron):
         raise SettingsError(
-            f"automation.{name}: found {cron!r}, which is no cron schedule",
+            f"automation.{setting}: found {cron!r}, which is no cron schedule",
             remedy="five fields: minute, hour, day of month, month, day of week, e.g. '0 6 2 * *'",
         )
+    name = f"{job}_schedule"
+    return dg.schedule(job_name=job, name=name, cron_schedule=cron, execution_timezone="UTC", description=description)
 
 
 def monthly_schedule(settings: Settings, months: dg.PartitionsDefinition[str]) -> dg.ScheduleDefinition:
@@ -58,14 +66,12 @@ def monthly_schedule(settings: Settings, months: dg.PartitionsDefinition[str]) -
         SettingsError: If it could never tick.
     """
     generation, automation = settings.data_generation, settings.automation
-    require_cron("monthly_cron", automation.monthly_cron)
 
-    @dg.schedule(
-        job_name=MONTHLY_REFRESH,
-        name="monthly_refresh_schedule",
-        cron_schedule=automation.monthly_cron,
-        execution_timezone="UTC",
-        description=(
+    @_schedule(
+        MONTHLY_REFRESH,
+        "monthly_cron",
+        automation,
+        (
             "Asks for the complete months that are missing in processed_data, or failed when they were last tried: "
             f"at most {automation.max_months_per_tick} a tick, months in a row as one run. A month that an unfinished "
             "run loads is not asked for again. Settings: section automation."
@@ -104,7 +110,6 @@ def _request(keys: Sequence[str], tick: str) -> dg.RunRequest:
 
 
 def _nothing_to_ask(found: Standing, today: dt.date, last: str, *, is_window_over: bool) -> str:
-    """Return why a tick asks for nothing."""
     if found.under_way:
         runs = listed(sorted({run for ids in found.under_way.values() for run in ids}))
         return (
@@ -121,15 +126,13 @@ def daily_schedule(platform: Platform) -> dg.ScheduleDefinition:
     Raises:
         SettingsError: If it could never tick.
     """
-    start, cron = platform.generation.start_date, platform.settings.automation.daily_cron
-    require_cron("daily_cron", cron)
+    start = platform.generation.start_date
 
-    @dg.schedule(
-        job_name=DAILY_PUBLICATION,
-        name="daily_publication_schedule",
-        cron_schedule=cron,
-        execution_timezone="UTC",
-        description="Asks for archive and daily dataset of the day before the tick. Settings: automation.daily_cron.",
+    @_schedule(
+        DAILY_PUBLICATION,
+        "daily_cron",
+        platform.settings.automation,
+        "Asks for archive and daily dataset of the day before the tick. Settings: automation.daily_cron.",
     )
     def daily_publication_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         yesterday = context.scheduled_execution_time.date() - dt.timedelta(days=1)
@@ -148,14 +151,12 @@ def hourly_schedule(platform: Platform) -> dg.ScheduleDefinition:
         SettingsError: If it could never tick.
     """
     automation = platform.settings.automation
-    require_cron("hourly_cron", automation.hourly_cron)
 
-    @dg.schedule(
-        job_name=HOURLY_PUBLICATION,
-        name="hourly_publication_schedule",
-        cron_schedule=automation.hourly_cron,
-        execution_timezone="UTC",
-        description=(
+    @_schedule(
+        HOURLY_PUBLICATION,
+        "hourly_cron",
+        automation,
+        (
             "Asks for the hours that are whole in the archive and not published, or published from another file: of "
             f"the last {automation.late_hours_days} days. Settings: automation.hourly_cron, late_hours_days."
         ),

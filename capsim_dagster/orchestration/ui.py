@@ -91,7 +91,6 @@ def _start(
 
 
 def _tail(log: Path) -> str:
-    """Return the last lines of a log."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     return "\n".join(f"  {line}" for line in lines[-_TAIL_LINES:])
 
