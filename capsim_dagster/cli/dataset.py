@@ -2,13 +2,12 @@
 
 import datetime as dt
 import sys
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
@@ -32,41 +31,35 @@ upload_option = click.option("--upload", is_flag=True, help="Put them into the b
 replace_option = click.option(
     "--replace", is_flag=True, help="Let --upload replace what is published with other content."
 )
-Part = TypeVar("Part")
-"""A day or an hour."""
 
 
-class Export(ABC, Generic[Part]):
-    """The days or hours of one command."""
+@dataclass(frozen=True)
+class Part:
+    """A day or an hour: its name and partition key, what publishes it on disk, and what the table says of it then."""
 
-    job: ClassVar[str]
-    """The job that makes them in the UI."""
-    columns: ClassVar[Sequence[str]]
-    """What the table says of each beside its state; numbers but for the first."""
+    name: str
+    key: str
+    export: "Callable[[], Exported[Any]]"
+    cells: Callable[[Any], Sequence[str]]
 
-    def __init__(self, settings: "Settings", form: "type[Manifest]", *, dry_run: bool) -> None:
-        """Publish nothing yet."""
+
+class Export:
+    """The days or hours of one command, each told in a row of a table."""
+
+    def __init__(
+        self, settings: "Settings", form: "type[Manifest]", columns: Sequence[str], *, job: str, dry_run: bool
+    ) -> None:
+        """Publish nothing yet; the job is the one that makes them in the UI, and columns but the first hold numbers."""
         from capsim_dagster.publication.dataset.export import site_of
 
-        self.settings, self.form, self.dry_run = settings, form, dry_run
+        self.settings, self.form, self.dry_run, self._job = settings, form, dry_run, job
         self.now = dt.datetime.now(dt.UTC)
         self.site: Site = site_of(settings, form)
         self._store: Store | None = None
         self._replace = False
         self._refused: list[PublicationError] = []
-        self._table = titled(form.DATASET, *self.columns, "", numbers=range(1, len(self.columns)))
-
-    @abstractmethod
-    def key(self, part: Part) -> str:
-        """Return the partition of a day or hour."""
-
-    @abstractmethod
-    def export(self, part: Part) -> "Exported[Any]":
-        """Publish a day or hour on disk."""
-
-    @abstractmethod
-    def cells(self, manifest: Any) -> Sequence[str]:  # noqa: ANN401 that of its dataset
-        """Return what the table says of it, but for its name."""
+        self._cells = len(columns)
+        self._table = titled(form.DATASET, *columns, "", numbers=range(1, len(columns)))
 
     def prepare_upload(self, *, replace: bool) -> None:
         """Make sure that the bucket can be reached, before long work starts."""
@@ -78,7 +71,7 @@ class Export(ABC, Generic[Part]):
 
     def run(self, parts: Sequence[Part], *, otherwise: str = "") -> NoReturn:
         """Publish days or hours, or say `otherwise` that there are none; end with the exit code: did all go well?"""
-        with self._recording(parts) as record:
+        with self._recording([part.key for part in parts]) as record:
             for part in parts:
                 self._publish(part, record)
         terminal = console()
@@ -90,11 +83,11 @@ class Export(ABC, Generic[Part]):
         tell(terminal, escape(f"in {self.site.output_root}"))
         sys.exit(EXIT_FAILED if self._refused else 0)
 
-    def _recording(self, parts: Sequence[Part]) -> "AbstractContextManager[CommandRun | None]":
+    def _recording(self, keys: Sequence[str]) -> "AbstractContextManager[CommandRun | None]":
         """Record days or hours as they are published; there is nothing to record of none."""
-        if self.dry_run or not parts:
+        if self.dry_run or not keys:
             return nullcontext()
-        return recording(self.settings, self.job, [self._asset], [self.key(part) for part in parts])
+        return recording(self.settings, self._job, [self._asset], keys)
 
     @property
     def _asset(self) -> "dg.AssetKey":
@@ -105,20 +98,20 @@ class Export(ABC, Generic[Part]):
     def _publish(self, part: Part, record: "CommandRun | None") -> None:
         exported = None
         try:
-            exported = self.export(part)
+            exported = part.export()
             if record is not None:
-                self._record(part, exported, record)
-            self._add(exported, self._state(exported))
+                self._record(part.key, exported, record)
+            self._table.add_row(*part.cells(exported.manifest), self._state(exported))
         except PublicationError as error:
             self._refused.append(error)
             if record is not None:
                 record.refused(self._asset, error)
             if exported is None:
-                self._table.add_row(str(part), *[""] * (len(self.columns) - 1), "[red]refused")
+                self._table.add_row(part.name, *[""] * (self._cells - 1), "[red]refused")
             else:
-                self._add(exported, "[red]upload refused")
+                self._table.add_row(*part.cells(exported.manifest), "[red]upload refused")
 
-    def _record(self, part: Part, exported: "Exported[Any]", record: "CommandRun") -> None:
+    def _record(self, key: str, exported: "Exported[Any]", record: "CommandRun") -> None:
         """Look at a day or hour as a consumer would, and record what is found."""
         from capsim_dagster.orchestration.publication_assets import made_of
         from capsim_dagster.pipeline.platform import Platform
@@ -126,7 +119,7 @@ class Export(ABC, Generic[Part]):
         made = made_of(Platform(self.settings), exported)
         if self._store is not None:  # what becomes of it in the bucket comes after this
             del made.facts["bucket"]
-        record.made(self._asset, made, self.key(part))
+        record.made(self._asset, made, key)
 
     def _state(self, exported: "Exported[Any]") -> str:
         done = "unchanged" if exported.is_unchanged else "would be written" if self.dry_run else "[green]written[/]"
@@ -139,9 +132,6 @@ class Export(ABC, Generic[Part]):
         prefix = self.settings.publication.prefix_of(self.form.DATASET)
         uploaded = upload(exported.folder, self.form, self._store, prefix, replace=self._replace)
         return f"{done}; {escape(uploaded.url)} {uploaded.outcome}"
-
-    def _add(self, exported: "Exported[Any]", state: str) -> None:
-        self._table.add_row(*self.cells(exported.manifest), state)
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,15 @@ def measure_stages(settings: Settings) -> list[Measurement]:
     Raises:
         RuntimeError: If the process ends before it has measured.
     """
-    return _measured_apart(settings, _measure_all)
+    measured = _measured_apart(settings, _stages)
+    total = Measurement(
+        "all stages",
+        sum(m.cpu_s for m in measured),
+        sum(m.wall_s for m in measured),
+        max(m.peak_rss_mib for m in measured),
+        max(m.rows for m in measured),
+    )
+    return [*measured, total]
 
 
 def measure_publication(settings: Settings) -> list[Measurement]:
@@ -93,17 +101,17 @@ def measure_publication(settings: Settings) -> list[Measurement]:
     Raises:
         RuntimeError: If the process ends before it has measured.
     """
-    return _measured_apart(settings, _measure_day)
+    return _measured_apart(settings, publication_stages)
 
 
-_Measure = Callable[[Mapping[str, object], Connection], None]
-"""Takes settings and where the measurements go to."""
+_Stages = Callable[[Platform], Mapping[str, Callable[[], int]]]
+"""Returns stages by name; each returns the rows it wrote or audited."""
 
 
-def _measured_apart(settings: Settings, measure: _Measure) -> list[Measurement]:
+def _measured_apart(settings: Settings, stages_of: _Stages) -> list[Measurement]:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=measure, args=(settings.model_dump(mode="json"), sender))
+    process = context.Process(target=_measure_all, args=(settings.model_dump(mode="json"), stages_of, sender))
     process.start()
     sender.close()
     try:
@@ -129,24 +137,9 @@ def measure_command(*name: str, options: Sequence[str]) -> Measurement:
     return Measurement(f"capsim {' '.join(name)}, whole process", cpu_s, wall_s, peak_kib / _KIB_PER_MIB, 0)
 
 
-def _measure_all(settings: Mapping[str, object], sender: Connection) -> None:
+def _measure_all(settings: Mapping[str, object], stages_of: _Stages, sender: Connection) -> None:
     platform = Platform(Settings.model_validate(settings))
-    measured: list[Measurement] = []
-    for name, run in _stages(platform).items():
-        measured.append(_measure(name, run))
-    total = Measurement(
-        "all stages",
-        sum(m.cpu_s for m in measured),
-        sum(m.wall_s for m in measured),
-        max(m.peak_rss_mib for m in measured),
-        max(m.rows for m in measured),
-    )
-    sender.send([*measured, total])
-
-
-def _measure_day(settings: Mapping[str, object], sender: Connection) -> None:
-    platform = Platform(Settings.model_validate(settings))
-    sender.send([_measure(name, run) for name, run in publication_stages(platform).items()])
+    sender.send([_measure(name, run) for name, run in stages_of(platform).items()])
 
 
 def publication_stages(platform: Platform) -> dict[str, Callable[[], int]]:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +13,6 @@ from capsim_dagster.cli.terminal import end_with
 
 if TYPE_CHECKING:
     from capsim_dagster.audits.report import Findings
-    from capsim_dagster.publication.dataset.export import Exported
     from capsim_dagster.publication.hour_files import DayHour
     from capsim_dagster.publication.tier2.manifest import HourManifest
     from capsim_dagster.storage import Store
@@ -63,57 +63,44 @@ def export(
     before the window, files that are not whole, and lines that are no samples; the other hours go on, and the exit code
     is 1.
     """
+    from capsim_dagster.orchestration.months import hour_key
+    from capsim_dagster.publication.tier2.export import export_hour
     from capsim_dagster.publication.tier2.manifest import HourManifest
 
-    settings = given.settings()
-    job = _Hours(settings, HourManifest, dry_run=dry_run)
+    columns = ("hour", "hosts", "rows", "samples", "gaps", "kB")
+    job = dataset.Export(given.settings(), HourManifest, columns, job="hourly_publication", dry_run=dry_run)
     if upload:
         job.prepare_upload(replace=replace)
-    back = settings.automation.late_hours_days
+    days, back = options.days_in(dates), job.settings.automation.late_hours_days
+    chosen = [hour for day in days for hour in _of_day(day, hours, job.now)] if days else _pending(job, hours, back)
+    publish = partial(export_hour, job.site, now=job.now, dry_run=dry_run)
     job.run(
-        job.chosen(options.days_in(dates), hours),
+        [dataset.Part(str(hour), hour_key(hour.day, hour.hour), partial(publish, hour), _cells) for hour in chosen],
         otherwise=f"nothing is pending: every hour file of the last {back} days is published",
     )
 
 
-class _Hours(dataset.Export["DayHour"]):
-    job = "hourly_publication"
-    columns = ("hour", "hosts", "rows", "samples", "gaps", "kB")
+def _pending(job: dataset.Export, hours: Sequence[int], days_back: int) -> "list[DayHour]":
+    from capsim_dagster.publication.tier2.export import pending_hours
 
-    def chosen(self, days: Sequence[dt.date], hours: Sequence[int]) -> "list[DayHour]":
-        """Return the hours that are asked for, or those that are pending."""
-        from capsim_dagster.publication.tier2.export import pending_hours
+    days = [job.now.date() - dt.timedelta(days=back) for back in range(days_back)]
+    return [hour for hour in pending_hours(job.site, days, now=job.now) if not hours or hour.hour in hours]
 
-        if days:
-            return [hour for day in days for hour in self._of_day(day, hours)]
-        back = range(self.settings.automation.late_hours_days)
-        pending = pending_hours(self.site, [self.now.date() - dt.timedelta(days=n) for n in back], now=self.now)
-        return [hour for hour in pending if not hours or hour.hour in hours]
 
-    def _of_day(self, day: dt.date, hours: Sequence[int]) -> "list[DayHour]":
-        """Return the hours of a day that are asked for; if none is, those that are over, or the first to refuse."""
-        from capsim_dagster.publication.hour_files import DayHour
-        from capsim_dagster.publication.tier2.export import hours_of
+def _of_day(day: dt.date, hours: Sequence[int], now: dt.datetime) -> "list[DayHour]":
+    """Return the hours of a day that are asked for; if none is, those that are over, or the first to refuse."""
+    from capsim_dagster.publication.hour_files import DayHour
+    from capsim_dagster.publication.tier2.export import hours_of
 
-        if hours:
-            return [DayHour(day, hour) for hour in sorted(set(hours))]
-        over = [hour for hour in hours_of(day) if hour.is_over(self.now)]
-        return over or [DayHour(day, 0)]
+    if hours:
+        return [DayHour(day, hour) for hour in sorted(set(hours))]
+    return [hour for hour in hours_of(day) if hour.is_over(now)] or [DayHour(day, 0)]
 
-    def key(self, part: "DayHour") -> str:
-        from capsim_dagster.orchestration.months import hour_key
 
-        return hour_key(part.day, part.hour)
-
-    def export(self, part: "DayHour") -> "Exported[HourManifest]":
-        from capsim_dagster.publication.tier2.export import export_hour
-
-        return export_hour(self.site, part, now=self.now, dry_run=self.dry_run)
-
-    def cells(self, manifest: "HourManifest") -> Sequence[str]:
-        counts = (manifest.hosts, manifest.rows, manifest.samples, manifest.gaps)
-        size = f"{manifest.data.bytes / _KILO:,.0f}" if manifest.data.bytes else ""
-        return str(manifest.day_hour), *(f"{count:,}" for count in counts), size
+def _cells(manifest: "HourManifest") -> Sequence[str]:
+    counts = (manifest.hosts, manifest.rows, manifest.samples, manifest.gaps)
+    size = f"{manifest.data.bytes / _KILO:,.0f}" if manifest.data.bytes else ""
+    return str(manifest.day_hour), *(f"{count:,}" for count in counts), size
 
 
 @tier2.command()

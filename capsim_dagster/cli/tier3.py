@@ -16,9 +16,7 @@ from capsim_dagster.text import megabytes
 
 if TYPE_CHECKING:
     from capsim_dagster.audits.report import Findings
-    from capsim_dagster.publication.dataset.export import Exported
     from capsim_dagster.publication.tier3.manifest import DayManifest
-    from capsim_dagster.settings import Settings
 
 _ENDPOINT: Final = r"https?://[^\s/@?#]+/?"
 _BUCKET: Final = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
@@ -60,38 +58,22 @@ def export(
     A day is what lies in its folder of the archive. Refused are a day that is not over or lies before the window, fewer
     than 24 whole hours, and lines that are no samples; the other days go on, and the exit code is 1.
     """
+    from capsim_dagster.publication.tier3.export import export_day
     from capsim_dagster.publication.tier3.manifest import DayManifest
 
-    settings = given.settings()
-    job = _Days(settings, DayManifest, dry_run=dry_run, allow_incomplete=allow_incomplete)
+    columns = ("day", "hours", "hosts", "rows", "rejected", "MB")
+    job = dataset.Export(given.settings(), DayManifest, columns, job="daily_publication", dry_run=dry_run)
     if upload:
         job.prepare_upload(replace=replace)
-    job.run(options.days_in(dates) or [options.yesterday()])
+    how = {"today": job.now.date(), "allow_incomplete": allow_incomplete, "dry_run": dry_run}
+    days = options.days_in(dates) or [options.yesterday()]
+    job.run([dataset.Part(str(day), str(day), partial(export_day, job.site, day, **how), _cells) for day in days])
 
 
-class _Days(dataset.Export[dt.date]):
-    job = "daily_publication"
-    columns = ("day", "hours", "hosts", "rows", "rejected", "MB")
-
-    def __init__(
-        self, settings: "Settings", form: "type[DayManifest]", *, dry_run: bool, allow_incomplete: bool
-    ) -> None:
-        super().__init__(settings, form, dry_run=dry_run)
-        self._allow_incomplete = allow_incomplete
-
-    def key(self, part: dt.date) -> str:
-        return str(part)
-
-    def export(self, part: dt.date) -> "Exported[DayManifest]":
-        from capsim_dagster.publication.tier3.export import export_day
-
-        today, allow = self.now.date(), self._allow_incomplete
-        return export_day(self.site, part, today=today, allow_incomplete=allow, dry_run=self.dry_run)
-
-    def cells(self, manifest: "DayManifest") -> Sequence[str]:
-        counts = (len(manifest.hours.present), manifest.hosts, manifest.rows, manifest.rejected)
-        size = megabytes(manifest.data.bytes) if manifest.data.bytes else ""
-        return str(manifest.day), *(f"{count:,}" for count in counts), size
+def _cells(manifest: "DayManifest") -> Sequence[str]:
+    counts = (len(manifest.hours.present), manifest.hosts, manifest.rows, manifest.rejected)
+    size = megabytes(manifest.data.bytes) if manifest.data.bytes else ""
+    return str(manifest.day), *(f"{count:,}" for count in counts), size
 
 
 @tier3.command()

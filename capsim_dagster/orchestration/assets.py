@@ -175,7 +175,7 @@ def refinery_audit(
         page = refine.write_audit_page(refining)
         trends = check_trends(context.instance)
         images = {**audit_pictures(refining), "check_trends": check_trends_picture(trends, "the last runs")}
-    facts = {**metadata.audit_page(page), **metadata.refined_feed(refining.refined.root, page)}
+    facts = metadata.audit_page(page, refining.refined.root)
     return dg.MaterializeResult(metadata={**facts, **metadata.pictures(images)})
 
 

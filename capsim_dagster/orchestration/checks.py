@@ -15,7 +15,7 @@ from capsim_dagster.orchestration import keys
 from capsim_dagster.orchestration.dagster_private import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.keys import every_check, specs_of
-from capsim_dagster.orchestration.metadata import audit_page, check_result, refined_feed
+from capsim_dagster.orchestration.metadata import audit_page, check_result
 from capsim_dagster.orchestration.months import month_of
 from capsim_dagster.orchestration.partitioned import Made
 from capsim_dagster.orchestration.progress import Progress, clear_failure
@@ -76,7 +76,7 @@ def made_audit(platform: Platform, page: AuditPage, months: Iterable[int]) -> Ma
     The table must hold those of `months`, as YYYYMM, that the calendar has.
     """
     known = set(stages.calendar_months(platform)) if platform.refines_own_feed else set()
-    facts = {**audit_page(page), **refined_feed(platform.refined.root, page)}
+    facts = audit_page(page, platform.refined.root)
     return Made(facts, "", checks.refinery_audit(platform, known.intersection(months)))
 
 

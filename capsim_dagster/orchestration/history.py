@@ -89,11 +89,6 @@ class Run:
     tags: Mapping[str, str]
     assets: Collection[str] | None
 
-    @property
-    def is_unfinished(self) -> bool:
-        """Whether it still goes on, as far as is recorded."""
-        return self.status in UNFINISHED
-
 
 @dataclass(frozen=True)
 class History:

@@ -8,7 +8,6 @@ from typing import Final
 import dagster as dg
 
 from capsim_dagster.audits import claims
-from capsim_dagster.orchestration.dagster_private import AssetGraph
 from capsim_dagster.schemas import Resource
 
 HOST_INVENTORY: Final = dg.AssetKey("host_inventory")
@@ -42,11 +41,6 @@ AUDIT_URL: Final = "/capsim/audit"
 """Where the audit page is served; it stands in the metadata of an asset without a host, as the port may change."""
 Partitions = dg.PartitionsDefinition[str]
 """Of months, days or hours."""
-
-
-def assets_in_order(graph: AssetGraph) -> list[dg.AssetKey]:
-    """Return the assets as data flows, those of one level by name."""
-    return [key for level in graph.toposorted_asset_keys_by_level for key in sorted(level)]
 
 
 def specs_of(asset: dg.AssetKey, partitions: Partitions | None = None) -> tuple[dg.AssetCheckSpec, ...]:

@@ -6,7 +6,6 @@ A backfill finds which months are due, in which runs, and does those one after t
 import datetime as dt
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,7 +44,10 @@ def run_job(
     """
     release_dead_runs(instance)
     run_id = str(uuid.uuid4())
-    with _held(instance, run_id, patience_of(definitions)):
+    storage = instance.event_log_storage
+    if isinstance(storage, EngineReusingEventLog):
+        storage.patience = patience_of(definitions)
+    with held_run(instance, run_id):
         try:
             result = _execute(
                 definitions.resolve_job_def(job), instance, run_id, {**range_tags(months), **host_tag(), **(tags or {})}
@@ -63,16 +65,6 @@ def patience_of(definitions: dg.Definitions) -> Patience:
     """Return how a run in a terminal waits for others: as the settings say, and visibly."""
     resources = definitions.resources or {}
     return Patience(resources["platform"].settings.automation.max_wait_seconds, resources["progress"].say)
-
-
-@contextmanager
-def _held(instance: dg.DagsterInstance, run_id: str, patience: Patience) -> Iterator[None]:
-    """Hold the lock of a run from before it is recorded until after its end is, and leave no slot of a pool taken."""
-    storage = instance.event_log_storage
-    if isinstance(storage, EngineReusingEventLog):
-        storage.patience = patience
-    with held_run(instance, run_id):
-        yield
 
 
 def _execute(

@@ -153,8 +153,8 @@ def loaded_month(month: LoadedMonth) -> Metadata:
     return facts
 
 
-def audit_page(page: AuditPage) -> Metadata:
-    """Return where the audit page is, its verdict and its totals."""
+def audit_page(page: AuditPage, feed: Path) -> Metadata:
+    """Return where the audit page is, of which feed it tells, its verdict and its totals."""
     return {
         # Without a host: browsers block file://, and the UI's port is not known here.
         "page": dg.MetadataValue.url(AUDIT_URL),
@@ -163,12 +163,9 @@ def audit_page(page: AuditPage) -> Metadata:
         "verdict": text(page.verdict),
         "has_problems": dg.MetadataValue.bool(page.has_problems),
         **{name: dg.MetadataValue.int(count) for name, count in page.counts.items()},
+        "feed": dg.MetadataValue.path(feed),
+        "dagster/row_count": dg.MetadataValue.int(page.counts["rows"]),
     }
-
-
-def refined_feed(feed: Path, page: AuditPage) -> Metadata:
-    """Return of which feed an audit page tells, and how many rows the table holds of it; its totals are the feed's."""
-    return {"feed": dg.MetadataValue.path(feed), "dagster/row_count": dg.MetadataValue.int(page.counts["rows"])}
 
 
 def relation(path: Path, name: str) -> Metadata:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import dagster as dg
 import psutil
@@ -195,16 +195,13 @@ class Patience:
     announce: Callable[[str], None] = lambda _text: None
 
 
-class Claim(Protocol):
-    """Asks for a slot of a pool."""
-
-    def __call__(self) -> private.ConcurrencyClaimStatus:
-        """Return whether it is there."""
-        ...
-
-
 def claimed_in_turn(
-    instance: dg.DagsterInstance, claim: Claim, *, pool: str, run_id: str, patience: Patience
+    instance: dg.DagsterInstance,
+    claim: Callable[[], private.ConcurrencyClaimStatus],
+    *,
+    pool: str,
+    run_id: str,
+    patience: Patience,
 ) -> private.ConcurrencyClaimStatus:
     """Claim a slot of a pool, waiting for other runs; slots of dead runs are freed.
 

@@ -13,7 +13,7 @@ from capsim_dagster.definitions import build_definitions
 from capsim_dagster.orchestration import keys
 from capsim_dagster.orchestration.findings import recorded_status
 from capsim_dagster.orchestration.history import Query
-from capsim_dagster.orchestration.keys import ON_DEMAND, TIER1_REALTIME, assets_in_order
+from capsim_dagster.orchestration.keys import ON_DEMAND, TIER1_REALTIME
 from capsim_dagster.orchestration.status import records_of
 from capsim_dagster_tests.conftest import small_settings
 from capsim_dagster_tests.orchestration.conftest import TODAY
@@ -35,7 +35,8 @@ def test_the_catalog_is_what_dagster_loads(tmp_path: Path) -> None:
             units.get(type(graph.get(key).partitions_def), "hours") if graph.get(key).partitions_def else "",
             key in ON_DEMAND,
         )
-        for key in assets_in_order(graph)
+        for level in graph.toposorted_asset_keys_by_level
+        for key in sorted(level)
         if key != TIER1_REALTIME
     }
 
