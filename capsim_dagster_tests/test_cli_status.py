@@ -281,7 +281,7 @@ def test_tables_of_years_fit_the_terminal(
 
     for width in (80, 100, 140):
         terminal = Console(width=width)
-        monkeypatch.setattr(import_module("capsim_dagster.cli.options"), "console", lambda shown=terminal: shown)
+        monkeypatch.setattr(import_module("capsim_dagster.cli.status"), "console", lambda shown=terminal: shown)
         lines = ended(status(data_dir, options=years), 1).splitlines()
 
         # What is a sentence or a command is wrapped by the terminal, so that it can be copied.

@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from capsim_dagster.cli import options
 from capsim_dagster.cli.recording import recording
-from capsim_dagster.cli.terminal import escape, tell, titled
+from capsim_dagster.cli.terminal import console, escape, tell, titled
 from capsim_dagster.errors import PublicationError
 from capsim_dagster.text import megabytes
 
@@ -37,7 +37,7 @@ def archive(dates: tuple[tuple[dt.date, ...], ...], given: options.Given) -> Non
 
     chosen = options.open_simulated(given)
     days = options.days_in(dates) or [options.yesterday()]
-    refused = _archive(Platform(chosen.settings), days, dt.datetime.now(dt.UTC).date(), options.console())
+    refused = _archive(Platform(chosen.settings), days, dt.datetime.now(dt.UTC).date(), console())
     if refused < len(days):
         options.record_simulated(chosen)
     sys.exit(options.EXIT_FAILED if refused else 0)

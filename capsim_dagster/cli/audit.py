@@ -2,16 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from capsim_dagster.cli.options import EXIT_FAILED, config_option, data_dir_option, read_settings, say
 from capsim_dagster.cli.recording import recording
-
-if TYPE_CHECKING:
-    from capsim_dagster.pipeline.platform import Platform
-    from capsim_dagster.pipeline.refine import AuditPage
 
 
 @click.command()
@@ -29,21 +24,16 @@ def audit(config: Path | None, data_dir: Path | None, output: Path | None) -> No
     place it is the asset refinery_audit: it is recorded, and the checks over all months are run.
     """
     from capsim_dagster.pipeline.platform import Platform
-    from capsim_dagster.pipeline.refine import write_audit_page
+    from capsim_dagster.pipeline.refine import loaded_months, write_audit_page
 
     platform = Platform(read_settings(config, data_dir))
     page = write_audit_page(platform, output)
     say(f"capsim: wrote {page.path}\n  {page.verdict}")
     if output is None:
-        _record(platform, page)
+        from capsim_dagster.orchestration.checks import made_audit
+        from capsim_dagster.orchestration.jobs import REFINE_FEED
+        from capsim_dagster.orchestration.keys import REFINERY_AUDIT
+
+        with recording(platform.settings, REFINE_FEED, [REFINERY_AUDIT]) as record:
+            record.made(REFINERY_AUDIT, made_audit(platform, page, loaded_months(platform)))
     sys.exit(EXIT_FAILED if page.has_problems else 0)
-
-
-def _record(platform: "Platform", page: "AuditPage") -> None:
-    from capsim_dagster.orchestration.checks import made_audit
-    from capsim_dagster.orchestration.jobs import REFINE_FEED
-    from capsim_dagster.orchestration.keys import REFINERY_AUDIT
-    from capsim_dagster.pipeline.refine import loaded_months
-
-    with recording(platform.settings, REFINE_FEED, [REFINERY_AUDIT]) as record:
-        record.made(REFINERY_AUDIT, made_audit(platform, page, loaded_months(platform)))

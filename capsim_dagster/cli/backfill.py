@@ -14,7 +14,7 @@ from capsim_dagster.cli.advice import print_next
 from capsim_dagster.cli.process import report_interrupt
 from capsim_dagster.cli.recording import instance_to_read
 from capsim_dagster.cli.run import BarProgress, print_summary
-from capsim_dagster.cli.terminal import escape, tell
+from capsim_dagster.cli.terminal import console, escape, tell
 from capsim_dagster.errors import plural
 from capsim_dagster.orchestration.months import ranges_named
 from capsim_dagster.schemas.months import months_between
@@ -68,7 +68,7 @@ def backfill(
     """  # noqa: D301 click formats this text
     opened = options.open_directory(given.config, options.overrides_of(given.data_dir, data_generation=given.fleet))
     months = _months(first, last, chosen)
-    sys.exit(_backfill(opened, months, options.console(), again=again, is_dry=dry_run))
+    sys.exit(_backfill(opened, months, console(), again=again, is_dry=dry_run))
 
 
 def _months(first: dt.datetime | None, last: dt.datetime | None, chosen: Sequence[dt.datetime]) -> list[str] | None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from capsim_dagster.cli.options import DATE, config_option, console, read_settings, window
+from capsim_dagster.cli.options import DATE, config_option, read_settings, window
+from capsim_dagster.cli.terminal import console
 
 if TYPE_CHECKING:
     from capsim_dagster.cli.measure import Measurement

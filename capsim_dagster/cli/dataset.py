@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from capsim_dagster.cli.options import EXIT_FAILED, Command, config_option, console, days_in, days_option
+from capsim_dagster.cli.options import EXIT_FAILED, Command, config_option, days_in, days_option
 from capsim_dagster.cli.recording import recording
-from capsim_dagster.cli.terminal import escape, tell, titled
+from capsim_dagster.cli.terminal import console, escape, tell, titled
 from capsim_dagster.errors import MAX_EXAMPLES, PublicationError
 
 if TYPE_CHECKING:

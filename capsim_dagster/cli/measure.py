@@ -12,13 +12,13 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
-from capsim_dagster.audits.report import Finding, Findings
+from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import GateError, listed
 from capsim_dagster.pictures import of_disk as pictures
 from capsim_dagster.pipeline import checks, refine, stages
@@ -150,7 +150,8 @@ def publication_stages(platform: Platform) -> dict[str, Callable[[], int]]:
     def verify() -> int:
         # A small fleet with a gap has more nulls than the bound of a large one.
         found = verify_dataset(site.folder(day), max_null_share=1.0, p95=master_p95(platform.layout.master, day))
-        return _passed_rows(found)
+        _require_held(f"{each.claim}: {each.message}" for each in found.errors)
+        return found.rows
 
     return {
         "hourly_archive, a day": lambda: hourly_archive(platform, day, today=today).lines,
@@ -213,23 +214,13 @@ def _audited_rows(reports: Mapping[str, Finding]) -> int:
         GateError: If a claim did not hold.
     """
     failed = [f"{report.claim}: {report.verdict}" for report in reports.values() if not report.passed]
-    if failed:
-        raise GateError(listed(failed), remedy="the measurement is void: mend the data, or measure in an empty folder")
+    _require_held(failed, mend="mend the data, or ")
     return max(int(report.counts.get("rows", report.counts.get("hosts", 0))) for report in reports.values())
 
 
-def _passed_rows(found: Findings) -> int:
-    """Return the rows that were verified; likewise.
-
-    Raises:
-        GateError: If a claim did not hold.
-    """
-    if not found.passed:
-        raise GateError(
-            listed(f"{each.claim}: {each.message}" for each in found.errors),
-            remedy="the measurement is void: measure in an empty folder",
-        )
-    return found.rows
+def _require_held(failed: Iterable[str], *, mend: str = "") -> None:
+    if told := listed(failed):
+        raise GateError(told, remedy=f"the measurement is void: {mend}measure in an empty folder")
 
 
 def _measure(stage: str, run: Callable[[], int]) -> Measurement:

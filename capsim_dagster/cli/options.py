@@ -16,7 +16,6 @@ Command = Callable[..., None]
 """A function that click makes a command of."""
 
 if TYPE_CHECKING:
-    from capsim_dagster.cli.terminal import Terminal
     from capsim_dagster.settings import Chosen, Settings
     from capsim_dagster.storage import DataLayout
 
@@ -239,13 +238,6 @@ def directory_option(settings: "Settings") -> str:
 def window(hosts: int | None, start: dt.datetime | None, end: dt.datetime | None) -> dict[str, Any]:
     """Return the options that choose fleet and window as settings of `data_generation`."""
     return {"num_servers": hosts, "start_date": start and start.date(), "end_date": end and end.date()}
-
-
-def console() -> "Terminal":
-    """Return the terminal, or a page wide enough for the tables where output goes to a file."""
-    from capsim_dagster.cli import terminal
-
-    return terminal.console()
 
 
 def say(message: str) -> None:

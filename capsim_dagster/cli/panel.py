@@ -15,7 +15,7 @@ from rich.table import Table
 from capsim_dagster.cli import options
 from capsim_dagster.cli.advice import print_next
 from capsim_dagster.cli.recording import recording
-from capsim_dagster.cli.terminal import claims_in_words, escape, print_against, tell, titled
+from capsim_dagster.cli.terminal import claims_in_words, console, escape, print_against, tell, titled
 from capsim_dagster.errors import CapsimError, plural
 from capsim_dagster.text import megabytes
 
@@ -59,7 +59,7 @@ def generate(given: options.Given, env: str | None) -> None:
 
     chosen = options.open_simulated(given, env=env)
     settings = chosen.settings
-    generation, terminal = settings.data_generation, options.console()
+    generation, terminal = settings.data_generation, console()
     days = (generation.end_date - generation.start_date).days + 1
     with (
         recording(settings, PANEL_REFRESH, [SERVER_METRICS]) as record,
@@ -101,7 +101,7 @@ def show(source: str | None, config: Path | None, env: str | None, data_dir: Pat
     settings = options.read_settings(config, data_dir, env=env)
     found = find_panel(settings, store_of(settings), source)
     with found.store.reading(found.key) as path:
-        _print_view(options.console(), found.url, look_at_panel(path, head=rows))
+        _print_view(console(), found.url, look_at_panel(path, head=rows))
 
 
 def _print_panel(terminal: Console, made: "GeneratedPanel") -> None:
@@ -186,7 +186,7 @@ def load(
     capsim panel load --strict --json
     """  # noqa: D301
     chosen = options.open_directory(config, options.overrides_of(data_dir, env=env))
-    terminal = options.console()
+    terminal = console()
     # Recorded when it is done: Dagster beside the panel would be a sixth of the memory.
     try:
         outcome = _loaded(chosen.settings, source, terminal, strict=strict, quiet=as_json)

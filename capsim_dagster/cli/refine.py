@@ -15,7 +15,7 @@ from rich.progress import track
 from capsim_dagster.cli import options
 from capsim_dagster.cli.advice import print_next
 from capsim_dagster.cli.recording import recording
-from capsim_dagster.cli.terminal import escape, tell, titled
+from capsim_dagster.cli.terminal import console, escape, tell, titled
 from capsim_dagster.errors import MAX_EXAMPLES, CapsimError, FeedError, GateError, SettingsError, listed, plural
 from capsim_dagster.orchestration.months import key_of, ranges_named
 from capsim_dagster.refinery.page.words import share
@@ -96,7 +96,7 @@ def refine(  # noqa: PLR0913 one argument an option
     # What is wrong with the whole feed is no refusal of its months.
     foreign_hosts(platform)
     asked = sorted({month.year * 100 + month.month for month in months}) or feed_months(platform)
-    terminal = options.console()
+    terminal = console()
     with _recording(platform, asked) as record:
         loaded, failure = _load(platform, asked, terminal, record)
         kind = Kind.SIMULATED if platform.refines_own_feed else Kind.FEED
@@ -104,7 +104,8 @@ def refine(  # noqa: PLR0913 one argument an option
             write_record(chosen, kind)
         _print_months(terminal, asked, loaded)
         _print_strays(terminal, platform)
-        _print_rotated(terminal, [month for month in rotated_months(platform) if month not in asked])
+        if rotated := [key_of(month) for month in rotated_months(platform) if month not in asked]:
+            tell(terminal, f"no longer in the feed, and kept as loaded: {ranges_named(rotated)}")
         _print_verdict(terminal, platform, asked, loaded, failure)
         record.made(REFINERY_AUDIT, made_audit(platform, print_audit_page(platform, terminal), asked))
     is_scored = _print_score(terminal, platform) if score else True
@@ -209,12 +210,6 @@ def _print_strays(terminal: Console, platform: "Platform") -> None:
         more = strays.total - len(strays.names)
         names = listed(strays.names) if not more else f"{', '.join(strays.names[:MAX_EXAMPLES])} …"
         told = f"[yellow]{count} not in the layout, and not read:[/] {escape(names)}"
-        tell(terminal, told)
-
-
-def _print_rotated(terminal: Console, months: Sequence[int]) -> None:
-    if months:
-        told = f"no longer in the feed, and kept as loaded: {ranges_named(map(key_of, months))}"
         tell(terminal, told)
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from capsim_dagster.cli import options
 from capsim_dagster.cli.recording import warn
-from capsim_dagster.cli.terminal import escape, tell, titled
+from capsim_dagster.cli.terminal import console, escape, tell, titled
 from capsim_dagster.errors import MAX_EXAMPLES
 from capsim_dagster.text import megabytes
 
@@ -54,7 +54,7 @@ def retention(config: Path | None, data_dir: Path | None, *, dry_run: bool, unpu
     layout, limits, terminal = (
         DataLayout(settings.data_dir.absolute()),
         settings.publication.retention,
-        options.console(),
+        console(),
     )
     plan = expired(layout, limits, today=now_utc().date(), unpublished=unpublished)
     left = [each for dataset in plan.datasets for each in dataset.left]

@@ -14,7 +14,7 @@ from capsim_dagster.cli import options
 from capsim_dagster.cli.advice import print_next
 from capsim_dagster.cli.process import report_interrupt
 from capsim_dagster.cli.refine import print_audit_page
-from capsim_dagster.cli.terminal import escape, tell, titled
+from capsim_dagster.cli.terminal import console, escape, tell, titled
 from capsim_dagster.errors import SettingsError, plural
 from capsim_dagster.schemas.months import months_between
 from capsim_dagster.text import megabytes
@@ -47,7 +47,7 @@ def run(given: options.Given, *, dirty: bool, replace: bool, with_checks: bool) 
     overrides = options.overrides_of(given.data_dir, data_generation=given.fleet, legacy_feed=dirt)
     chosen = choose_settings(given.config, overrides, adopts_edits=True)
     _begin(chosen, may_replace=replace)
-    sys.exit(_run_main_job(chosen.settings, options.console(), with_checks=with_checks))
+    sys.exit(_run_main_job(chosen.settings, console(), with_checks=with_checks))
 
 
 def _begin(chosen: "Chosen", *, may_replace: bool) -> None:

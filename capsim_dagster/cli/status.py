@@ -6,6 +6,7 @@ import sys
 import click
 
 from capsim_dagster.cli import options
+from capsim_dagster.cli.terminal import console
 
 
 @click.command()
@@ -28,5 +29,5 @@ def status(given: options.Given, *, with_checks: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(status_view.as_json(view), indent=2, default=str))
     else:
-        status_view.show(view, options.console(), with_checks=with_checks)
+        status_view.show(view, console(), with_checks=with_checks)
     sys.exit(options.EXIT_FAILED if view.found.has_failures else 0)

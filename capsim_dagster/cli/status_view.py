@@ -17,16 +17,13 @@ from capsim_dagster.cli.recording import records_to_read
 from capsim_dagster.cli.terminal import escape, tell
 from capsim_dagster.errors import listed, plural
 from capsim_dagster.legacy_feed.contract import FeedContract
-from capsim_dagster.orchestration.findings import recorded_status, shown_status
-from capsim_dagster.orchestration.history import inventory_versions
+from capsim_dagster.orchestration.findings import is_of_other_fleet, recorded_status, shown_status
 from capsim_dagster.orchestration.months import day_of, key_of, month_name, month_of, ranges_named
 from capsim_dagster.orchestration.states import LOST, AssetStatus, CheckStatus, RunStatus, State, Status, Verdict
 from capsim_dagster.pipeline.on_disk import OnDisk, look_at_disk
 from capsim_dagster.schemas.months import month_span, month_start, months_between
-from capsim_dagster.simulation.telemetry import fleet_hash
 
 if TYPE_CHECKING:
-    from capsim_dagster.orchestration.history import Records
     from capsim_dagster.settings import Settings
 
 _MARKS: Final = {
@@ -72,7 +69,7 @@ def look(settings: "Settings", given: Mapping[str, Any]) -> View:
     months, note = _own_months(settings, today) if feed is None else _foreign_months(settings, feed, disk)
     with records_to_read(layout) as records:
         recorded = recorded_status(records, None, months, disk=disk)
-        if feed is None and _is_of_other_fleet(records, settings):
+        if feed is None and is_of_other_fleet(records, settings.data_generation):
             note = (
                 "what is here was made with other settings than these\n  -> give the options that it was made with "
                 "(--hosts, --start, --config), or name another --data-dir; capsim run --replace replaces it"
@@ -118,11 +115,6 @@ def _foreign_months(settings: "Settings", feed: Path | str, disk: OnDisk) -> tup
         months,
         f"the feed cannot be looked at: no folder {feed}\n  -> name the root of a feed: capsim refine --feed DIR",
     )
-
-
-def _is_of_other_fleet(records: "Records", settings: "Settings") -> bool:
-    versions = inventory_versions(records)
-    return bool(versions) and versions[0][1] not in (None, fleet_hash(settings.data_generation))
 
 
 def _fleet(settings: "Settings") -> dict[str, Any]:

@@ -87,22 +87,13 @@ def verify(asked: dataset.Asked, data_dir: Path | None) -> None:
     With --local nothing is needed but the folder: no settings, no archive, no bucket. With --data-dir the P95 of each
     host and resource must be that of the master there, to 0.01.
     """
-    master = _master_of(data_dir) if data_dir else None
+    from capsim_dagster.simulated.master import MasterFile
+    from capsim_dagster.storage.layout import DataLayout
+
+    master = MasterFile(DataLayout(data_dir.absolute()).master).path if data_dir else None
     if asked.local is None:
         end_with(_verified_remote(asked, master), as_json=asked.as_json)
     end_with([_verified(each, master) for each in asked.folders()], as_json=asked.as_json)
-
-
-def _master_of(data_dir: Path) -> Path:
-    """Return the master of a data directory.
-
-    Raises:
-        MasterError: If there is none.
-    """
-    from capsim_dagster.simulated.master import MasterFile
-    from capsim_dagster.storage import DataLayout
-
-    return MasterFile(DataLayout(data_dir.absolute()).master).path
 
 
 def _verified_remote(asked: dataset.Asked, master: Path | None) -> "list[Findings]":

@@ -65,8 +65,10 @@ def refinery_audit_checks(
     """Audit all months of the table against the feed files, the master and the inventory."""
     refining = feed.refining(platform)
     with _auditing(context, progress, keys.REFINERY_AUDIT):
-        known = stages.calendar_months(platform) if refining.refines_own_feed else []
-        reports = checks.refinery_audit(refining, _months_due(context, known))
+        known = set(stages.calendar_months(platform)) if refining.refines_own_feed else set()
+        # Those that Dagster believes to be in the table and that the calendar still holds.
+        recorded = map(month_of, context.instance.get_materialized_partitions(keys.PROCESSED_DATA))
+        reports = checks.refinery_audit(refining, known.intersection(recorded))
     yield from _results(context, keys.REFINERY_AUDIT, reports)
 
 
@@ -87,11 +89,6 @@ def _auditing(context: dg.AssetCheckExecutionContext, progress: Progress, audite
     with clear_failure(), progress.stage(context, name=name, total=count, unit="checks") as advance:
         yield
         advance(count)
-
-
-def _months_due(context: dg.AssetCheckExecutionContext, known: Iterable[int]) -> set[int]:
-    """Return the months that Dagster believes to be in the table and that the calendar still holds, as YYYYMM."""
-    return {month_of(key) for key in context.instance.get_materialized_partitions(keys.PROCESSED_DATA)} & set(known)
 
 
 def _results(

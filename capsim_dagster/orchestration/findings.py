@@ -17,6 +17,7 @@ from capsim_dagster.orchestration.history import (
     Records,
     Run,
     Slot,
+    inventory_versions,
     read_history,
     why_failed,
     why_run_failed,
@@ -24,6 +25,8 @@ from capsim_dagster.orchestration.history import (
 from capsim_dagster.orchestration.months import dates_asked, month_of, months_asked
 from capsim_dagster.orchestration.states import LOST, AssetStatus, CheckStatus, RunStatus, State, Status, Verdict
 from capsim_dagster.pipeline.on_disk import OnDisk
+from capsim_dagster.settings import DataGeneration
+from capsim_dagster.simulation.telemetry import fleet_hash
 
 Word = TypeVar("Word", State, Verdict)
 
@@ -60,9 +63,15 @@ def recorded_status(
     return status_of(
         Seen(history, disk, months, now),
         names,
-        why=why_failed(records, _refused_verdicts(history)),
+        why=why_failed(records, [verdict for verdict in history.judged.values() if not verdict.passed]),
         reasons={r.run_id: why_run_failed(records, r.run_id) for r in history.runs if r.status == "FAILURE"},
     )
+
+
+def is_of_other_fleet(records: Records, generation: DataGeneration) -> bool:
+    """Return whether the inventory that is there was made with other settings than these."""
+    versions = inventory_versions(records)
+    return bool(versions) and versions[0][1] not in (None, fleet_hash(generation))
 
 
 def shown_status(found: Status, *, is_own: bool) -> Status:
@@ -96,11 +105,6 @@ def status_of(
         runs=[_run(run, reasons.get(run.run_id, ""), seen.now) for run in seen.history.runs],
         publication=[_dated(seen, known) for known in DATED] if names is None else [],
     )
-
-
-def _refused_verdicts(history: History) -> list[Judged]:
-    """Return the verdicts of which is told what the check said."""
-    return [verdict for verdict in history.judged.values() if not verdict.passed]
 
 
 def _whole(seen: Seen, known: KnownAsset) -> AssetStatus:

@@ -5,7 +5,7 @@ A backfill finds which months are due, in which runs, and does those one after t
 
 import datetime as dt
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -138,7 +138,8 @@ def plan_backfill(
     release_dead_runs(instance)
     _require_same_fleet(instance, settings)
     asked = _existing(definitions, settings, months, today)
-    found = read_status(definitions, instance, today=today, assets=assets_wanted(settings), months=asked)
+    wanted = None if settings.refinery.feed_dir is None else _FEED_ASSETS
+    found = read_status(definitions, instance, today=today, assets=wanted, months=asked)
     running = found.months_in(State.RUNNING)
     due = [month for month in asked if month not in running] if again else found.open_months
     done = sorted({*asked} - {*found.open_months, *running})
@@ -163,11 +164,6 @@ def run_backfill(
     name = uuid.uuid4().hex[:8]
     for months in plan.runs:
         yield run_job(definitions, instance, plan.job, months, {BACKFILL_TAG: name, **(tags or {})})
-
-
-def assets_wanted(settings: Settings) -> Collection[dg.AssetKey] | None:
-    """Return the assets that the settings ask for; None = all."""
-    return None if settings.refinery.feed_dir is None else _FEED_ASSETS
 
 
 def months_wanted(definitions: dg.Definitions, settings: Settings, *, today: dt.date) -> list[str]:

@@ -13,7 +13,7 @@ from capsim_dagster.orchestration.keys import MASTER_PARQUET, OWNERS, SERVER_MET
 from capsim_dagster.orchestration.partitioned import Made
 from capsim_dagster.orchestration.progress import Progress, clear_failure
 from capsim_dagster.panel.contract import columns
-from capsim_dagster.panel.findings import PanelReport, Repair
+from capsim_dagster.panel.findings import PanelReport
 from capsim_dagster.panel.generate import GeneratedPanel
 from capsim_dagster.panel.load import LoadOutcome
 from capsim_dagster.pipeline import panel as stages
@@ -134,6 +134,7 @@ def _generated(made: GeneratedPanel) -> dict[str, Any]:
 def _validated(report: PanelReport, report_url: str) -> dict[str, Any]:
     assert report.staged is not None  # noqa: S101 a panel that passed is staged
     assert report.facts is not None  # noqa: S101 and could be read
+    repairs = [f"{' '.join(filter(None, (each.name, each.column)))}: {each.count:,}" for each in report.repairs]
     return {
         "path": dg.MetadataValue.path(report.staged.url),
         "report": dg.MetadataValue.path(report_url),
@@ -144,7 +145,7 @@ def _validated(report: PanelReport, report_url: str) -> dict[str, Any]:
         "servers": report.facts.servers,
         "first_day": report.facts.start,
         "last_day": report.facts.end,
-        "repairs": metadata.bullets(list(map(_repair, report.repairs)) or ["none"]),
+        "repairs": metadata.bullets(repairs or ["none"]),
     }
 
 
@@ -158,10 +159,6 @@ def panel_results(report: PanelReport) -> Iterator[dg.AssetCheckResult]:
         yield metadata.check_result(
             finding, spec, dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN
         )
-
-
-def _repair(repair: Repair) -> str:
-    return f"{' '.join(filter(None, (repair.name, repair.column)))}: {repair.count:,}"
 
 
 def refusal(report: PanelReport, report_url: str) -> PanelError:

@@ -14,13 +14,12 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from capsim_dagster.errors import StorageError
+from capsim_dagster.orchestration import findings
 from capsim_dagster.orchestration.dagster_private import SqlEventLogStorage, SqlRunStorage
-from capsim_dagster.orchestration.findings import recorded_status
-from capsim_dagster.orchestration.history import Records, inventory_versions
+from capsim_dagster.orchestration.history import Records
 from capsim_dagster.orchestration.keys import PROCESSED_DATA
 from capsim_dagster.orchestration.states import Status
 from capsim_dagster.settings import DataGeneration
-from capsim_dagster.simulation.telemetry import fleet_hash
 
 
 def read_status(
@@ -37,7 +36,7 @@ def read_status(
     """
     chosen = [month for month in possible_months(definitions, today) if months is None or month in months]
     names = None if assets is None else {key.to_user_string() for key in assets}
-    return recorded_status(records_of(instance), names, chosen)
+    return findings.recorded_status(records_of(instance), names, chosen)
 
 
 def possible_months(definitions: dg.Definitions, today: dt.date) -> list[str]:
@@ -49,8 +48,7 @@ def possible_months(definitions: dg.Definitions, today: dt.date) -> list[str]:
 
 def is_of_other_fleet(instance: dg.DagsterInstance, generation: DataGeneration) -> bool:
     """Return whether the inventory that is there was made with other settings than these."""
-    versions = inventory_versions(records_of(instance))
-    return bool(versions) and versions[0][1] not in (None, fleet_hash(generation))
+    return findings.is_of_other_fleet(records_of(instance), generation)
 
 
 def records_of(instance: dg.DagsterInstance) -> Records:
