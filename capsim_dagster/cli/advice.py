@@ -30,12 +30,7 @@ _PUBLISHING: Final = {
 
 @dataclass(frozen=True)
 class Advice:
-    """What is open, and the command for it.
-
-    Attributes:
-        assets: Which assets without months.
-        command: What to type; empty = nothing but to wait.
-    """
+    """What is open, in months or in assets without months, and the command for it; empty = nothing but to wait."""
 
     what: str
     months: Sequence[str]
@@ -52,10 +47,8 @@ def print_next(terminal: Console, command: str, options: str) -> None:
 class Place:
     """What a command needs so that it goes to the same data.
 
-    Attributes:
-        fleet: Options of a command that simulates, each after a space.
-        data: Options of any other, likewise.
-        feed: Options of `capsim refine`; empty = the settings name the feed.
+    That are its options, each after a space: those of one that simulates, those of any other, and those of `capsim
+    refine`, empty where the settings name the feed.
     """
 
     fleet: str

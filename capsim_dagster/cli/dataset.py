@@ -136,12 +136,7 @@ class Export:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a command is to verify, and how it prints what it finds.
-
-    Attributes:
-        local: Folder on disk; None = what the bucket holds.
-        days: Days; none = that folder, or yesterday.
-    """
+    """What a command is to verify: a folder on disk, or days in it, or days in the bucket; none = yesterday."""
 
     local: Path | None
     days: Sequence[dt.date]

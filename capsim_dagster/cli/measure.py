@@ -50,14 +50,7 @@ print(json.dumps([os.waitstatus_to_exitcode(status), *spent]))
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one stage cost.
-
-    Attributes:
-        cpu_s: User and system time over all threads [s].
-        wall_s: Elapsed time [s].
-        peak_rss_mib: Peak of resident memory [MiB].
-        rows: Rows it wrote or audited.
-    """
+    """What one stage cost: user and system time over all threads, elapsed time, and the peak of resident memory."""
 
     stage: str
     cpu_s: float
@@ -95,8 +88,7 @@ def measure_stages(settings: Settings) -> list[Measurement]:
 def measure_publication(settings: Settings) -> list[Measurement]:
     """Archive, publish and verify the window's last day in one fresh process, and measure each; rows are samples.
 
-    Args:
-        settings: The settings; outputs go to their data directory, where the master is that `measure_stages` left.
+    The master is that which `measure_stages` left.
 
     Raises:
         RuntimeError: If the process ends before it has measured.

@@ -110,11 +110,7 @@ _FLEET_OPTIONS: Final = (
 
 @dataclass(frozen=True)
 class Given:
-    """The options of a command that say which fleet it is about, and where its data are.
-
-    Attributes:
-        fleet: Fleet and window, as settings of `data_generation`.
-    """
+    """The options that say which fleet a command is about, as settings of `data_generation`, and where its data are."""
 
     config: Path | None
     data_dir: Path | None

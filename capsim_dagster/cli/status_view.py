@@ -47,11 +47,9 @@ _COLOURS: Final = {"success": "green", "failure": "red", "canceled": "yellow", "
 
 @dataclass(frozen=True)
 class View:
-    """What is shown.
+    """What is shown; months after the window that nobody has asked for are later.
 
-    Attributes:
-        later: Months after the window that nobody has asked for.
-        note: What makes the rest hard to read; empty = nothing.
+    A note says what makes the rest hard to read; empty = nothing.
     """
 
     fleet: Mapping[str, Any]

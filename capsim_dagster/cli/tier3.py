@@ -65,9 +65,9 @@ def export(
     job = dataset.Export(given.settings(), DayManifest, columns, job="daily_publication", dry_run=dry_run)
     if upload:
         job.prepare_upload(replace=replace)
-    how = {"today": job.now.date(), "allow_incomplete": allow_incomplete, "dry_run": dry_run}
+    publish = partial(export_day, job.site, today=job.now.date(), allow_incomplete=allow_incomplete, dry_run=dry_run)
     days = options.days_in(dates) or [options.yesterday()]
-    job.run([dataset.Part(str(day), str(day), partial(export_day, job.site, day, **how), _cells) for day in days])
+    job.run([dataset.Part(str(day), str(day), partial(publish, day), _cells) for day in days])
 
 
 def _cells(manifest: "DayManifest") -> Sequence[str]:

@@ -41,14 +41,7 @@ def require_gates(instance: dg.DagsterInstance, upstream: Iterable[dg.AssetKey])
 
 @dataclass(frozen=True)
 class PartitionGate:
-    """What bars single partitions of an asset.
-
-    Attributes:
-        upstream: What they are made from, partition by partition.
-        what: The same in words.
-        kept: What becomes of what was made before.
-        remedy: What to do.
-    """
+    """What bars single partitions made of others, what those are in words, what is kept then, and the remedy."""
 
     upstream: Sequence[dg.AssetKey]
     what: str

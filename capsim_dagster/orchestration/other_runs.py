@@ -184,12 +184,7 @@ class WaitError(CapsimError):
 
 @dataclass(frozen=True)
 class Patience:
-    """How a run waits.
-
-    Attributes:
-        seconds: How long at most, at each step [s].
-        announce: Called with a line that says for what.
-    """
+    """How a run waits: how long at most, at each step [s], and whom it tells for what."""
 
     seconds: float = math.inf
     announce: Callable[[str], None] = lambda _text: None

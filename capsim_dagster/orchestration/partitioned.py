@@ -28,10 +28,9 @@ Target = private.AssetCheckEvaluationTargetMaterializationData
 
 @dataclass(frozen=True)
 class Made:
-    """An asset, or a partition of one, that was made.
+    """An asset, or a partition of one, that was made: what a person sees beside it, and how its checks ended.
 
-    Attributes:
-        version: Digest of its content: where it stays the same, nothing that depends on it is outdated; empty = none.
+    Where the version, a digest of its content, stays the same, nothing that depends on it is outdated; empty = none.
     """
 
     facts: dict[str, Any]
@@ -41,12 +40,9 @@ class Made:
 
 @dataclass(frozen=True)
 class Part:
-    """What a step has come to: a partition, or some of its assets.
+    """What a step has come to: a partition, or some of its assets, and whether nothing of it follows.
 
-    Attributes:
-        made: What was made of it just now, by asset.
-        reports: How checks ended on what lies there, made just now or before, beside those in `made`.
-        is_done: Whether nothing of the partition follows.
+    Beside what was made just now are the reports of checks on what lies there, made just now or before.
     """
 
     key: str
@@ -57,11 +53,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a run asks of a step.
-
-    Attributes:
-        platform: Settings and paths, with the feed that the run refines.
-    """
+    """What a run asks of a step; the platform has the feed that the run refines in its settings."""
 
     keys: Sequence[str]
     assets: frozenset[dg.AssetKey]

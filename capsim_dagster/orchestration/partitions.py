@@ -134,9 +134,7 @@ def forget(instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], but: Map
 class Standing:
     """How months of an asset stand; one that is in none of these was never tried, or its first try was cancelled.
 
-    Attributes:
-        present: Materialized, and not failed since.
-        under_way: Asked for by a run that is not finished, with the ids of such runs.
+    Those present have not failed since; those under way have the ids of the unfinished runs that ask for them.
     """
 
     present: frozenset[str]

@@ -32,12 +32,10 @@ _TOLD: Final = (dg.DagsterEventType.ASSET_MATERIALIZATION.value, dg.DagsterEvent
 
 @dataclass(frozen=True)
 class RunHistory:
-    """What there is of the history.
+    """What there is of the history: the runs that are older than runs are kept, oldest first, and how many stay.
 
-    Attributes:
-        old: Ids of runs that are older than runs are kept and tell nothing of what is there now, oldest first.
-        days: First and last day on which one of them began; empty if there is none.
-        bytes: Size of the logs of the old ones.
+    The old ones tell nothing of what is there now. `days` are the first and the last on which one began, `bytes` the
+    size of their logs.
     """
 
     old: Sequence[str]

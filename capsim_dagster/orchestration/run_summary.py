@@ -16,12 +16,7 @@ _INTERRUPTS: Final = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 
 @dataclass(frozen=True)
 class AssetSummary:
-    """What one asset wrote.
-
-    Attributes:
-        partitions: Months; 0 = not partitioned.
-        bytes: Bytes over all partitions; 0 = not a file of its own.
-    """
+    """What one asset wrote, over all partitions of the run; no bytes = it is no file of its own."""
 
     asset: str
     partitions: int
@@ -31,12 +26,7 @@ class AssetSummary:
 
 @dataclass(frozen=True)
 class CheckSummary:
-    """How one check ended, over all months of the run.
-
-    Attributes:
-        months: Months that were judged one by one; 0 = the asset as a whole was.
-        detail: Verdict and examples, in words.
-    """
+    """How one check ended, over the months of the run that were judged one by one; none = the asset as a whole was."""
 
     asset: str
     check: str

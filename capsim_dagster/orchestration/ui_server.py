@@ -87,11 +87,7 @@ _DAEMON_END_SECONDS: Final = 10.0
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until an interrupt; return the exit code.
-
-    Args:
-        arguments: Host, port, data directory, and the workspace files.
-    """
+    """Serve until an interrupt; return the exit code. Arguments: host, port, data directory, workspace files."""
     host, port, root, *workspaces = arguments
     private.configure_loggers(log_level=_LOG_LEVEL.upper())
     with ExitStack() as stack, suppress(KeyboardInterrupt):

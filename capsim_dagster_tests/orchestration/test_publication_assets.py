@@ -13,6 +13,7 @@ import pytest
 from capsim_dagster.audits.report import Findings
 from capsim_dagster.orchestration.keys import DATED, TIER1_REALTIME, every_check
 from capsim_dagster.orchestration.months import day_of, hour_of
+from capsim_dagster.orchestration.states import State
 from capsim_dagster.orchestration.status import read_status
 from capsim_dagster.pipeline import publication
 from capsim_dagster.pipeline.platform import Platform
@@ -151,10 +152,9 @@ def test_a_day_that_is_refused_keeps_none_of_the_others_from_being_published(pla
     assert str(in_the_way) in failure_texts(result)[0]
     assert place.there("hourly_archive") == {DAY, NEXT_DAY}
     assert place.there("tier3_daily") == {NEXT_DAY}
-    (status,) = [
-        each for each in read_status(place.definitions, place.instance, today=TODAY).publication if each.failed
-    ]
-    assert (status.asset, status.failed, status.there) == ("tier3_daily", [DAY], 1)
+    found = read_status(place.definitions, place.instance, today=TODAY).publication
+    (status,) = [each for each in found if each.keys_in(State.FAILED)]
+    assert (status.asset, status.partitions) == ("tier3_daily", {DAY: State.FAILED, NEXT_DAY: State.MATERIALIZED})
 
 
 @pytest.mark.parametrize(("most", "made"), [(2, True), (1, False)])
