@@ -72,11 +72,7 @@ def backfill(
 
 
 def _months(first: dt.datetime | None, last: dt.datetime | None, chosen: Sequence[dt.datetime]) -> list[str] | None:
-    """Return the months asked for; None = whatever is missing.
-
-    Raises:
-        click.UsageError: If the range is upside down.
-    """
+    """Return the months asked for; None = whatever is missing."""
     asked = [str(month.date()) for month in chosen]
     if first is not None:
         until = last or first

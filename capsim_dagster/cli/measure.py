@@ -200,11 +200,7 @@ def _drawn(platform: Platform) -> int:
 
 
 def _audited_rows(reports: Mapping[str, Finding]) -> int:
-    """Return the rows that were audited; a cost means nothing if a claim did not hold.
-
-    Raises:
-        GateError: If a claim did not hold.
-    """
+    """Return the rows that were audited; a cost means nothing if a claim did not hold."""
     failed = [f"{report.claim}: {report.verdict}" for report in reports.values() if not report.passed]
     _require_held(failed, mend="mend the data, or ")
     return max(int(report.counts.get("rows", report.counts.get("hosts", 0))) for report in reports.values())

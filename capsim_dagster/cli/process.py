@@ -73,11 +73,7 @@ def _exit_code(command: Callable[[], object]) -> int:
 
 
 def _told(error: Exception) -> int:
-    """Tell what a user can do about an error; return the exit code.
-
-    Raises:
-        Exception: The error itself, if it is a defect.
-    """
+    """Tell what a user can do about an error; return the exit code."""
     from capsim_dagster.system_errors import clear_error, is_interrupt
 
     if is_interrupt(error):

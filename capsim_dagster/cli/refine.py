@@ -114,11 +114,7 @@ def refine(  # noqa: PLR0913 one argument an option
 
 
 def _require_same_origin(chosen: "Chosen") -> None:
-    """Keep a user's feed out of a directory of simulated data, and its settings out of what made those.
-
-    Raises:
-        SettingsError: If it would come there.
-    """
+    """Keep a user's feed out of a directory of simulated data, and its settings out of what made those."""
     from capsim_dagster.settings import Kind
 
     if chosen.record is None or chosen.record.kind is not Kind.SIMULATED:

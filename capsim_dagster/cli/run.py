@@ -51,11 +51,7 @@ def run(given: options.Given, *, dirty: bool, replace: bool, with_checks: bool) 
 
 
 def _begin(chosen: "Chosen", *, may_replace: bool) -> None:
-    """Record the settings in the directory; what others made there goes only if that was asked for.
-
-    Raises:
-        SettingsError: If it holds real data, or another fleet that may not be replaced.
-    """
+    """Record the settings in the directory; what others made there goes only if that was asked for."""
     from capsim_dagster.pipeline.directory import clear, require_simulated, unrecorded_mismatch, write_record
     from capsim_dagster.pipeline.platform import Platform
     from capsim_dagster.settings import Kind
@@ -74,11 +70,7 @@ def _begin(chosen: "Chosen", *, may_replace: bool) -> None:
 
 
 def _ask_to_replace(platform: "Platform", told: str, sections: Collection[str]) -> None:
-    """Say what would go, and go on only if a person at a terminal agrees.
-
-    Raises:
-        SettingsError: If nobody does.
-    """
+    """Say what would go, and go on only if a person at a terminal agrees."""
     from capsim_dagster.pipeline.directory import made_of
 
     going = "\n    ".join(made_of(platform, sections)) or "nothing yet"

@@ -97,11 +97,7 @@ def open_instance(layout: DataLayout) -> Iterator[dg.DagsterInstance]:
 
 @contextmanager
 def _sound(home: Path) -> Iterator[None]:
-    """Say what to do about records that cannot be read or written.
-
-    Raises:
-        StorageError: Instead of what SQLite says.
-    """
+    """Say what to do about records that cannot be read or written."""
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:

@@ -179,11 +179,7 @@ def months_wanted(definitions: dg.Definitions, settings: Settings, *, today: dt.
 
 
 def _require_same_fleet(instance: dg.DagsterInstance, settings: Settings) -> None:
-    """Keep a fleet from being replaced, or torn, by months that were asked for with other settings.
-
-    Raises:
-        SettingsError: If the data are of another fleet than the settings describe.
-    """
+    """Keep a fleet from being replaced, or torn, by months that were asked for with other settings."""
     generation = settings.data_generation
     if settings.refinery.feed_dir is None and is_of_other_fleet(instance, generation):
         raise SettingsError(
@@ -204,12 +200,7 @@ def _job(found: Status, settings: Settings) -> str:
 def _existing(
     definitions: dg.Definitions, settings: Settings, months: Sequence[str] | None, today: dt.date
 ) -> list[str]:
-    """Return the months asked for, ascending, once each.
-
-    Raises:
-        PartitionError: If one of them cannot exist.
-        FeedError: If none are named, and the feed cannot be looked at.
-    """
+    """Return the months asked for, ascending, once each."""
     if months is None:
         return months_wanted(definitions, settings, today=today)
     existing = possible_months(definitions, today)

@@ -155,11 +155,7 @@ def each_alone(
 
 
 def _require_few(asked: Asked) -> None:
-    """Make sure that a run does not fill the disk with days that nobody meant: "Materialize all" asks for them all.
-
-    Raises:
-        PublicationError: If it asks for more days than one run may make.
-    """
+    """Make sure that a run does not fill the disk with days that nobody meant: "Materialize all" asks for them all."""
     days, most = len({day_of(key) for key in asked.keys}), asked.platform.settings.automation.max_days_per_run
     if days > most:
         raise PublicationError(
@@ -170,11 +166,7 @@ def _require_few(asked: Asked) -> None:
 
 
 def _raise_refused(refused: Mapping[str, CapsimError]) -> None:
-    """End the step if partitions were refused.
-
-    Raises:
-        CapsimError: The only refusal, or one that names all partitions and the reason of the first.
-    """
+    """End the step if partitions were refused."""
     if not refused:
         return
     first = next(iter(refused.values()))

@@ -139,11 +139,7 @@ def _recorded(made: publication.Published[AnyManifest], facts: Metadata, claims:
 
 
 def _master_gate(instance: dg.DagsterInstance, _keys: Sequence[str]) -> Mapping[str, GateError]:
-    """Bar no day alone: a master that failed its gates bars them all.
-
-    Raises:
-        GateError: If it did.
-    """
+    """Bar no day alone: a master that failed its gates bars them all."""
     require_gates(instance, [keys.MASTER_PARQUET])
     return {}
 

@@ -44,11 +44,7 @@ def complete_months(generation: DataGeneration, *, today: dt.date) -> list[str]:
 def _schedule(
     job: str, setting: str, automation: Automation, description: str
 ) -> Callable[[_Tick], dg.ScheduleDefinition]:
-    """Return the decorator of the schedule of a job, which ticks as a setting of `automation` says.
-
-    Raises:
-        SettingsError: If it is no cron schedule: it could never tick.
-    """
+    """Return the decorator of the schedule of a job, which ticks as a setting of `automation` says."""
     cron: str = getattr(automation, setting)
     if not is_valid_cron_schedule(cron):
         raise SettingsError(

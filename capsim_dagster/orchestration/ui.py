@@ -122,11 +122,7 @@ def _answers(address: str) -> bool:
 
 
 def _bindable(port: int | None) -> int:
-    """Return a port that is free on loopback.
-
-    Raises:
-        UiError: If the port asked for is taken.
-    """
+    """Return a port that is free on loopback."""
     for candidate in [port] if port else [DEFAULT_PORT, 0]:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
