@@ -15,15 +15,9 @@ from capsim_dagster.orchestration.feed import FeedResource, feed_sensor
 from capsim_dagster.orchestration.jobs import build_jobs
 from capsim_dagster.orchestration.other_runs import killed_runs_sensor
 from capsim_dagster.orchestration.panel_assets import build_panel_assets
-from capsim_dagster.orchestration.partitions import (
-    backfill_policy,
-    daily_partitions,
-    hourly_partitions,
-    monthly_partitions,
-    recorded_span,
-)
+from capsim_dagster.orchestration.partitions import backfill_policy, monthly_partitions, recorded_span
 from capsim_dagster.orchestration.progress import LogProgress, Progress
-from capsim_dagster.orchestration.publication_assets import build_publication_assets, tier1_realtime
+from capsim_dagster.orchestration.publication_assets import build_publication_assets
 from capsim_dagster.orchestration.run_retention import history_sensor
 from capsim_dagster.orchestration.schedules import daily_schedule, hourly_schedule, monthly_schedule
 from capsim_dagster.pipeline.platform import Platform
@@ -37,13 +31,10 @@ _DEFS: Final = Path(__file__).parent / "defs"
 def build_definitions(
     settings: Settings, *, today: dt.date, progress: Progress | None = None, months: Sequence[str] = ()
 ) -> dg.Definitions:
-    """Return the definitions for some settings.
+    """Return the definitions for some settings; without a progress, long work is shown by log lines.
 
-    Args:
-        settings: The settings.
-        today: Today's date, in UTC: which months are complete when the code is loaded.
-        progress: How long work is shown; None = by log lines.
-        months: Months that are asked for just now, beside the window and those that were before.
+    The day, in UTC, says which months are complete when the code is loaded; months that are asked for just now are
+    there beside the window and those that were asked for before.
     """
     platform = Platform(settings)
     first = str(month_start(settings.data_generation.start_date))
@@ -61,10 +52,7 @@ def build_definitions(
             warnings.simplefilter("ignore", category)
         assets = build_assets(partitions, platform.contract, backfill_policy(settings.automation))
         assets += build_panel_assets(settings.panel)
-        assets += build_publication_assets(
-            daily_partitions(settings.data_generation), hourly_partitions(settings.data_generation)
-        )
-        assets.append(tier1_realtime())
+        assets += build_publication_assets(settings.data_generation)
     return dg.Definitions(
         assets=assets,
         asset_checks=build_checks(),

@@ -163,14 +163,11 @@ def _print_plan(terminal: Console, plan: "Plan", *, with_runs: bool) -> None:
         say("nothing to do: every month asked for is there, or on its way")
         return
     why = f", again, for {', '.join(plan.assets)}: failed, missing or not judged" if plan.assets else ""
-    say(f"to do: {ranges_named(plan.months)}{why}, {_counted(plan)} of {plan.job}")
+    counted = f"{plural(len(plan.months), 'month')} in {plural(len(plan.runs), 'run')}"
+    say(f"to do: {ranges_named(plan.months)}{why}, {counted} of {plan.job}")
     for number, part in enumerate(plan.runs, start=1):
         if with_runs:
             say(f"  run {number}: {ranges_named(part)}")
-
-
-def _counted(plan: "Plan") -> str:
-    return f"{plural(len(plan.months), 'month')} in {plural(len(plan.runs), 'run')}"
 
 
 def _print_run(summary: "RunSummary", terminal: Console) -> None:

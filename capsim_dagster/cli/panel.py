@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from capsim_dagster.cli import options
 from capsim_dagster.cli.advice import print_next
@@ -150,10 +149,7 @@ def _cell(value: object) -> str:
 
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from capsim_dagster.orchestration.command_runs import CommandRun
-    from capsim_dagster.panel.findings import Repair
     from capsim_dagster.panel.load import LoadOutcome
     from capsim_dagster.settings import Chosen, Settings
 
@@ -252,7 +248,10 @@ def _record_events(outcome: "LoadOutcome", record: "CommandRun") -> None:
 def _print_outcome(terminal: Console, outcome: "LoadOutcome") -> None:
     report = outcome.report
     if report.repairs:
-        terminal.print(_repairs_table(report.repairs))
+        table = titled("Repairs", "repair", "column", "count", "examples", numbers=[2])
+        for each in report.repairs:
+            table.add_row(each.name, escape(each.column), f"{each.count:,}", "\n".join(map(escape, each.examples)))
+        terminal.print(table)
     print_against(terminal, report.findings)
     counts = [claims_in_words(report.findings)]
     if (facts := report.facts) is not None:
@@ -273,10 +272,3 @@ def _verdict(outcome: "LoadOutcome") -> str:
         return f"[red]failed[/]: {names}; nothing was staged"
     warned = sum(not finding.passed and finding.severity == "warning" for finding in report.findings)
     return f"[yellow]passed[/] with {plural(warned, 'warning')}" if warned else "[green]passed[/]"
-
-
-def _repairs_table(repairs: "Sequence[Repair]") -> Table:
-    table = titled("Repairs", "repair", "column", "count", "examples", numbers=[2])
-    for repair in repairs:
-        table.add_row(repair.name, escape(repair.column), f"{repair.count:,}", "\n".join(map(escape, repair.examples)))
-    return table

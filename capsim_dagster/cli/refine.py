@@ -4,7 +4,6 @@ import datetime as dt
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -74,7 +73,8 @@ def refine(  # noqa: PLR0913 one argument an option
     capsim refine --feed exports --month 2024-06 --allow-partial --data-dir work
     """  # noqa: D301
     from capsim_dagster.orchestration.checks import made_audit
-    from capsim_dagster.orchestration.keys import REFINERY_AUDIT
+    from capsim_dagster.orchestration.jobs import REFINE_FEED
+    from capsim_dagster.orchestration.keys import PROCESSED_DATA, REFINERY_AUDIT
     from capsim_dagster.pipeline.directory import write_record
     from capsim_dagster.pipeline.platform import Platform
     from capsim_dagster.pipeline.refine import feed_months, foreign_hosts, rotated_months
@@ -97,7 +97,8 @@ def refine(  # noqa: PLR0913 one argument an option
     foreign_hosts(platform)
     asked = sorted({month.year * 100 + month.month for month in months}) or feed_months(platform)
     terminal = console()
-    with _recording(platform, asked) as record:
+    assets, months_asked = [PROCESSED_DATA, REFINERY_AUDIT], [key_of(month) for month in asked]
+    with recording(platform.settings, REFINE_FEED, assets, months_asked) as record:
         loaded, failure = _load(platform, asked, terminal, record)
         kind = Kind.SIMULATED if platform.refines_own_feed else Kind.FEED
         if chosen.record is None or chosen.differences or chosen.record.kind is not kind:
@@ -125,14 +126,6 @@ def _require_same_origin(chosen: "Chosen") -> None:
             f"{chosen.settings.data_dir} holds simulated data, and its own feed:\n  {chosen.told(own)}",
             remedy="name another --data-dir for a feed of your own",
         )
-
-
-def _recording(platform: "Platform", months: Sequence[int]) -> "AbstractContextManager[CommandRun]":
-    from capsim_dagster.orchestration.jobs import REFINE_FEED
-    from capsim_dagster.orchestration.keys import PROCESSED_DATA, REFINERY_AUDIT
-
-    keys = [key_of(month) for month in months]
-    return recording(platform.settings, REFINE_FEED, [PROCESSED_DATA, REFINERY_AUDIT], keys)
 
 
 def _load(

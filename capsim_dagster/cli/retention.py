@@ -48,14 +48,9 @@ def retention(config: Path | None, data_dir: Path | None, *, dry_run: bool, unpu
     """  # noqa: D301 click formats this text
     from capsim_dagster.publication.dataset.export import now_utc
     from capsim_dagster.publication.retention import expired
-    from capsim_dagster.storage import DataLayout
 
     settings = options.read_settings(config, data_dir)
-    layout, limits, terminal = (
-        DataLayout(settings.data_dir.absolute()),
-        settings.publication.retention,
-        console(),
-    )
+    layout, limits, terminal = options.layout_of(settings), settings.publication.retention, console()
     plan = expired(layout, limits, today=now_utc().date(), unpublished=unpublished)
     left = [each for dataset in plan.datasets for each in dataset.left]
     left += [] if dry_run else _removed(plan, terminal)

@@ -1,7 +1,7 @@
 """The assets of the server-metrics panel: made as a view of the master, then validated as any panel is."""
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import dagster as dg
 
@@ -22,27 +22,29 @@ from capsim_dagster.settings import Panel
 from capsim_dagster.simulation.telemetry import MODEL_VERSION
 from capsim_dagster.text import visible
 
-_TAGS: Final = {"cadence": "on_demand"}
-_GROUP: Final = "panel"
-
 
 def build_panel_assets(panel: Panel) -> list[dg.AssetsDefinition]:
     """Return the assets of the panel."""
     return [server_metrics(panel), validated_server_metrics(panel)]
 
 
+def _asset(panel: Panel, **own: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:  # noqa: ANN401 Dagster's options
+    decorator: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
+        group_name="panel",
+        owners=OWNERS,
+        tags={"cadence": "on_demand"},
+        kinds={"parquet"},
+        code_version=MODEL_VERSION,
+        metadata={"dagster/column_schema": metadata.column_schema(columns(panel))},
+        **own,
+    )
+    return decorator
+
+
 def server_metrics(panel: Panel) -> dg.AssetsDefinition:
     """Return the asset `server_metrics`."""
 
-    @dg.asset(
-        group_name=_GROUP,
-        owners=OWNERS,
-        tags=_TAGS,
-        kinds={"parquet"},
-        deps=[MASTER_PARQUET],
-        code_version=MODEL_VERSION,
-        metadata={"dagster/column_schema": metadata.column_schema(columns(panel))},
-    )
+    @_asset(panel, deps=[MASTER_PARQUET])
     def server_metrics(
         context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform], progress: dg.ResourceParam[Progress]
     ) -> dg.MaterializeResult[None]:
@@ -60,17 +62,7 @@ def server_metrics(panel: Panel) -> dg.AssetsDefinition:
 def validated_server_metrics(panel: Panel) -> dg.AssetsDefinition:
     """Return the asset `validated_server_metrics`."""
 
-    @dg.asset(
-        group_name=_GROUP,
-        owners=OWNERS,
-        tags=_TAGS,
-        kinds={"parquet"},
-        deps=[SERVER_METRICS],
-        code_version=MODEL_VERSION,
-        check_specs=specs_of(VALIDATED_SERVER_METRICS),
-        output_required=False,
-        metadata={"dagster/column_schema": metadata.column_schema(columns(panel))},
-    )
+    @_asset(panel, deps=[SERVER_METRICS], check_specs=specs_of(VALIDATED_SERVER_METRICS), output_required=False)
     def validated_server_metrics(
         context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform], progress: dg.ResourceParam[Progress]
     ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:

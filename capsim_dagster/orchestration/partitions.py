@@ -21,7 +21,6 @@ from capsim_dagster.orchestration.months import (
     RANGE_START_TAG,
     dates_asked,
     day_of,
-    hour_key,
     key_of,
     month_of,
     months_asked,
@@ -82,16 +81,6 @@ def monthly_partitions(
         start, end = min(start, day_of(span.first)), max(end, day_of(span.last))
     after = None if is_endless else (month_end(end) + dt.timedelta(days=1)).isoformat()
     return dg.MonthlyPartitionsDefinition(start_date=start.isoformat(), end_date=after, end_offset=ahead)
-
-
-def daily_partitions(generation: DataGeneration) -> dg.DailyPartitionsDefinition:
-    """Return the days from the window's start on; each exists once it is over, in UTC."""
-    return dg.DailyPartitionsDefinition(start_date=generation.start_date.isoformat())
-
-
-def hourly_partitions(generation: DataGeneration) -> dg.HourlyPartitionsDefinition:
-    """Return the hours from the window's start on; each exists once it is over, in UTC."""
-    return dg.HourlyPartitionsDefinition(start_date=hour_key(generation.start_date, 0))
 
 
 def backfill_policy(automation: Automation) -> dg.BackfillPolicy:

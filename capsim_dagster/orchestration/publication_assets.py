@@ -15,7 +15,7 @@ from capsim_dagster.errors import GateError
 from capsim_dagster.orchestration import keys
 from capsim_dagster.orchestration.gates import ARCHIVE_GATE, barred, require_gates
 from capsim_dagster.orchestration.metadata import Metadata, column_schema, table
-from capsim_dagster.orchestration.months import day_of, hour_of
+from capsim_dagster.orchestration.months import day_of, hour_key, hour_of
 from capsim_dagster.orchestration.partitioned import Asked, Made, Part, Partitioned, each_alone, partitioned
 from capsim_dagster.orchestration.progress import clear_failure
 from capsim_dagster.pipeline import publication
@@ -29,6 +29,7 @@ from capsim_dagster.publication.live.observe import latest_interval
 from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier3.manifest import DayManifest
 from capsim_dagster.schemas import Column
+from capsim_dagster.settings import DataGeneration
 from capsim_dagster.simulation.telemetry import MODEL_VERSION
 
 _ARCHIVE: Final = (
@@ -46,10 +47,26 @@ _TIER2: Final = (
     "one.\n\n"
     "An hour can be published once its file is whole."
 )
+_TIER1: Final = dg.AssetSpec(
+    keys.TIER1_REALTIME,
+    deps=[keys.HOURLY_ARCHIVE],
+    group_name="publication",
+    owners=keys.OWNERS,
+    tags={"cadence": "live"},
+    kinds={"http"},
+    description=(
+        "The fleet as it is now: `capsim tier1 serve` emits the samples of each interval, appends them to the open "
+        "hour of the archive, and serves them as OpenMetrics, JSON lines and server-sent events.\n\nObserving it "
+        "shows the latest interval that was archived, and how long ago that was."
+    ),
+)
+"""It is observed, and never materialized."""
 
 
-def build_publication_assets(days: keys.Partitions, hours: keys.Partitions) -> list[dg.AssetsDefinition]:
-    """Return the assets of publication."""
+def build_publication_assets(generation: DataGeneration) -> list[dg.AssetsDefinition]:
+    """Return the assets of publication; days and hours exist from the window's start on, once each is over, in UTC."""
+    days = dg.DailyPartitionsDefinition(start_date=generation.start_date.isoformat())
+    hours = dg.HourlyPartitionsDefinition(start_date=hour_key(generation.start_date, 0))
     archive = _spec(keys.HOURLY_ARCHIVE, keys.MASTER_PARQUET, _ARCHIVE, "json")
     tier3 = _spec(keys.TIER3_DAILY, keys.HOURLY_ARCHIVE, _TIER3, "parquet", DayManifest.COLUMNS)
     tier2 = _spec(keys.TIER2_HOURLY, keys.HOURLY_ARCHIVE, _TIER2, "parquet", HourManifest.COLUMNS)
@@ -60,6 +77,7 @@ def build_publication_assets(days: keys.Partitions, hours: keys.Partitions) -> l
         _asset(tier3, days, "days", each_alone(keys.TIER3_DAILY, _published_day, partial(barred, ARCHIVE_GATE))),
         # No gate: each hour is made of its file alone, and one that is not whole is refused.
         _asset(tier2, hours, "hours", each_alone(keys.TIER2_HOURLY, _published_hour)),
+        dg.multi_observable_source_asset(specs=[_TIER1], name="tier1_realtime")(_observe),
     ]
 
 
@@ -199,27 +217,6 @@ def _published(made: Published[DayManifest] | Published[HourManifest]) -> Metada
         "bucket": dg.MetadataValue.text(f"{uploaded.url}: {uploaded.outcome}" if uploaded else "not uploaded"),
         "verify": dg.MetadataValue.text(f"capsim {tier} verify --local {folder}"),
     }
-
-
-_SPEC: Final = dg.AssetSpec(
-    keys.TIER1_REALTIME,
-    deps=[keys.HOURLY_ARCHIVE],
-    group_name="publication",
-    owners=keys.OWNERS,
-    tags={"cadence": "live"},
-    kinds={"http"},
-    description=(
-        "The fleet as it is now: `capsim tier1 serve` emits the samples of each interval, appends them to the open "
-        "hour of the archive, and serves them as OpenMetrics, JSON lines and server-sent events.\n\nObserving it "
-        "shows the latest interval that was archived, and how long ago that was."
-    ),
-)
-
-
-def tier1_realtime() -> dg.AssetsDefinition:
-    """Return the asset `tier1_realtime`, which is observed and never materialized."""
-    observed: dg.AssetsDefinition = dg.multi_observable_source_asset(specs=[_SPEC], name="tier1_realtime")(_observe)
-    return observed
 
 
 def _observe(platform: dg.ResourceParam[Platform]) -> dg.ObserveResult:
