@@ -17,13 +17,14 @@ from capsim_dagster.refinery.page import page as audit_page
 from capsim_dagster.settings import DataGeneration, Settings
 from capsim_dagster.settings.load import build_settings, read_files
 from capsim_dagster.simulation import fleet
-from capsim_dagster_tests.kept_open import KeptOpen, kept_open, opened_once
-from capsim_dagster_tests.ready_history import keep_ready
+from capsim_dagster_tests.support.kept_open import KeptOpen, kept_open, opened_once
+from capsim_dagster_tests.support.ready_history import keep_ready
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-CONFIG = Path(__file__).parents[1] / "config" / "config.yaml"
+ROOT = Path(__file__).parents[1]
+CONFIG = ROOT / "config" / "config.yaml"
 SMALL: dict[str, Any] = {"num_servers": 12, "start_date": "2023-01-01", "end_date": "2023-03-31"}
 MONTHS = [202301, 202302, 202303]
 
@@ -158,7 +159,7 @@ def _opened_once() -> Iterator[None]:
 @pytest.fixture
 def _without_pictures() -> Iterator[None]:
     """Leave the pictures out of a test's runs."""
-    from capsim_dagster_tests.no_pictures import without_pictures
+    from capsim_dagster_tests.support.no_pictures import without_pictures
 
     with without_pictures():
         yield
@@ -167,7 +168,7 @@ def _without_pictures() -> Iterator[None]:
 @pytest.fixture
 def page() -> "Iterator[Page]":
     """Return an empty page of the distribution's browser."""
-    from capsim_dagster_tests.browsing import opened_page
+    from capsim_dagster_tests.support.browsing import opened_page
 
     with opened_page() as opened:
         yield opened

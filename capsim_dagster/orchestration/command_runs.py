@@ -1,8 +1,8 @@
 """What a command makes, recorded as a run of the job that makes it in the UI, partition by partition as it goes.
 
 The command does its work itself, and tells the run what came of it. What was made before a kill is recorded, and the
-run of a process that is gone is ended as any other (`other_runs`). Where no history can be kept the work is done all the
-same, and a line says so.
+run of a process that is gone is ended as any other (`other_runs`). Where no history can be kept the work is done all
+the same, and a line says so.
 """
 
 import sqlite3

@@ -1,1 +1,1 @@
-"""Forecasting libraries read the views as they are; run with the dependency group `forecast`."""
+"""Forecasting libraries read the views as they are; needs the dependency group `forecast`."""

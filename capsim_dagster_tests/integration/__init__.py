@@ -1,0 +1,1 @@
+"""Several rooms together in one process: a platform, its warehouse, a history."""

@@ -1,0 +1,391 @@
+"""A backfill asks for what is not whole, in ranges, once; and goes on where it was when something went wrong."""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from capsim_dagster.definitions import build_definitions
+from capsim_dagster.errors import FeedError, PartitionError, SettingsError
+from capsim_dagster.orchestration.keys import (
+    HOST_INVENTORY,
+    MASTER_PARQUET,
+    MONTHLY_CSV,
+    ON_DEMAND,
+    PROCESSED_DATA,
+    REFINERY_AUDIT,
+    SERVER_METRICS,
+    TIME_DIMENSION,
+)
+from capsim_dagster.orchestration.launch import BACKFILL_TAG, Plan, months_wanted, plan_backfill, run_backfill
+from capsim_dagster.orchestration.months import key_of, month_of
+from capsim_dagster.orchestration.status import read_status
+from capsim_dagster.refinery.load import load_month
+from capsim_dagster.schemas import Resource
+from capsim_dagster.settings import Settings
+from capsim_dagster_tests.conftest import small_settings
+from capsim_dagster_tests.support.foreign_feed import expected_rows, file_of, foreign_platform, write_feed
+from capsim_dagster_tests.support.orchestration.memory import Kept, MemoryInstance, in_memory
+from capsim_dagster_tests.support.orchestration.month_states import partition_states
+from capsim_dagster_tests.support.orchestration.reported import (
+    TABLE_CHECK,
+    report_all,
+    report_asset,
+    report_months,
+    report_verdict,
+    report_verdicts,
+    run_under_way,
+)
+from capsim_dagster_tests.support.sabotage import rows_in
+
+TODAY = dt.date(2023, 6, 15)
+ALL = ["2023-01-01", "2023-02-01", "2023-03-01", "2023-04-01", "2023-05-01"]
+FEED_CHECK = dg.AssetCheckKey(MONTHLY_CSV[Resource.DISK], "row_parity")
+
+pytestmark = pytest.mark.usefixtures("_opened_once")
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return small_settings(tmp_path_factory.mktemp("backfill") / "data")
+
+
+@pytest.fixture(scope="module")
+def memory() -> Iterator[MemoryInstance]:
+    with in_memory() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def _full(memory: MemoryInstance, settings: Settings) -> Kept:
+    report_all(memory.put_back(), definitions_of(settings), settings, ALL)
+    return memory.keep()
+
+
+@pytest.fixture
+def instance(memory: MemoryInstance) -> dg.DagsterInstance:
+    return memory.put_back()
+
+
+@pytest.fixture
+def full(memory: MemoryInstance, _full: Kept) -> dg.DagsterInstance:
+    """Return an instance on which every month is there, and passed every check."""
+    return memory.put_back(_full)
+
+
+def definitions_of(settings: Settings) -> dg.Definitions:
+    return build_definitions(settings, today=TODAY)
+
+
+def plan(
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    months: Sequence[str] | None = None,
+    *,
+    again: bool = False,
+    **automation: int,
+) -> Plan:
+    chosen = settings.model_copy(update={"automation": settings.automation.model_copy(update=automation)})
+    return plan_backfill(definitions_of(settings), instance, chosen, months, today=TODAY, again=again)
+
+
+# Which months.
+
+
+def test_where_nothing_is_there_the_whole_job_runs_every_complete_month_as_one_range(
+    instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    assert plan(instance, settings) == Plan(job="full_refresh", runs=[ALL], done=[], running=[])
+
+
+def test_where_everything_is_there_nothing_runs(full: dg.DagsterInstance, settings: Settings) -> None:
+    assert plan(full, settings) == Plan(job="monthly_refresh", runs=[], done=ALL, running=[])
+
+
+def test_no_month_runs_for_the_sake_of_a_panel_that_was_never_made_or_failed(
+    instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    report_all(instance, definitions_of(settings), settings, ALL, but=ON_DEMAND)
+    assert plan(instance, settings) == Plan(job="monthly_refresh", runs=[], done=ALL, running=[])
+
+    report_asset(instance, SERVER_METRICS)
+    report_verdict(instance, dg.AssetCheckKey(SERVER_METRICS, "row_parity"), passed=False)
+
+    assert plan(instance, settings) == Plan(job="monthly_refresh", runs=[], done=ALL, running=[])
+
+
+def test_only_months_that_are_missing_or_failed_run_in_ranges(instance: dg.DagsterInstance, settings: Settings) -> None:
+    report_all(instance, definitions_of(settings), settings, ["2023-01-01", "2023-02-01", "2023-05-01"])
+    instance.report_run_failed(run_under_way(instance, definitions_of(settings), ["2023-02-01"]))
+
+    found = plan(instance, settings)
+
+    assert found.runs == [["2023-02-01", "2023-03-01", "2023-04-01"]]
+    assert found.months == ["2023-02-01", "2023-03-01", "2023-04-01"]
+    assert found.done == ["2023-01-01", "2023-05-01"]
+    assert found.job == "monthly_refresh"
+
+
+def test_a_month_that_one_asset_lacks_is_due(full: dg.DagsterInstance, settings: Settings) -> None:
+    full.report_run_failed(
+        run_under_way(full, definitions_of(settings), ["2023-04-01"], assets=[MONTHLY_CSV[Resource.NETWORK]])
+    )
+
+    assert plan(full, settings).runs == [["2023-04-01"]]
+
+
+@pytest.mark.parametrize("check", [TABLE_CHECK, FEED_CHECK], ids=str)
+def test_a_month_that_failed_a_check_is_due_again_though_it_is_there(
+    full: dg.DagsterInstance, settings: Settings, check: dg.AssetCheckKey
+) -> None:
+    report_verdict(full, check, month="2023-03-01", passed=False)
+
+    found = plan(full, settings)
+
+    assert found.runs == [["2023-03-01"]]
+    assert "2023-03-01" not in found.done
+
+
+def test_a_month_that_was_made_but_not_judged_is_due_again(full: dg.DagsterInstance, settings: Settings) -> None:
+    report_months(full, ["2023-05-01"], [PROCESSED_DATA])
+
+    assert plan(full, settings).runs == [["2023-05-01"]]
+
+
+def test_months_that_another_run_is_at_are_left_out(instance: dg.DagsterInstance, settings: Settings) -> None:
+    report_all(instance, definitions_of(settings), settings, ALL[:2])
+    run_under_way(instance, definitions_of(settings), ["2023-03-01", "2023-04-01"])
+
+    found = plan(instance, settings)
+
+    assert (found.runs, found.running, found.done) == ([ALL[4:]], ["2023-03-01", "2023-04-01"], ALL[:2])
+
+
+def test_a_range_is_cut_into_runs_of_the_months_that_one_may_have(
+    instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    found = plan(instance, settings, max_months_per_run=2)
+
+    assert found.runs == [ALL[:2], ALL[2:4], ALL[4:]]
+
+
+def test_chosen_months_run_in_ranges_once_each_and_those_that_are_there_do_not(
+    instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    report_all(instance, definitions_of(settings), settings, ["2023-03-01"])
+
+    found = plan(instance, settings, ["2023-05-01", "2023-03-01", "2023-02-01", "2023-01-01", "2023-05-01"])
+
+    assert found.runs == [["2023-01-01", "2023-02-01"], ["2023-05-01"]]
+    assert found.done == ["2023-03-01"]
+
+
+def test_again_runs_months_that_are_there_but_none_that_another_run_is_at(
+    full: dg.DagsterInstance, settings: Settings
+) -> None:
+    run_under_way(full, definitions_of(settings), ["2023-02-01"])
+
+    found = plan(full, settings, ["2023-01-01", "2023-02-01", "2023-03-01"], again=True)
+
+    assert (found.runs, found.done, found.running) == ([["2023-01-01"], ["2023-03-01"]], [], ["2023-02-01"])
+
+
+@pytest.mark.parametrize(
+    ("months", "named"),
+    [
+        (["2022-12-01", "2023-01-01"], "2022-12 cannot be there"),
+        (["2023-06-01"], "2023-06 cannot be there"),
+        (["2023-05-01", "2023-06-01", "2023-07-01", "2030-01-01"], "2023-06 to 2023-07, 2030-01 cannot be there"),
+    ],
+)
+def test_months_that_cannot_be_there_are_refused_by_name(
+    instance: dg.DagsterInstance, settings: Settings, months: list[str], named: str
+) -> None:
+    with pytest.raises(PartitionError) as caught:
+        plan(instance, settings, months)
+
+    assert caught.value.found == f"{named}; months that can: 2023-01 to 2023-05"
+    assert "once it is over (UTC) or within end_date" in caught.value.remedy
+
+
+def test_months_of_the_window_can_be_there_before_they_are_over(tmp_path: Path) -> None:
+    settings = small_settings(tmp_path, start_date="2023-05-01", end_date="2023-08-31")
+
+    assert months_wanted(definitions_of(settings), settings, today=TODAY) == [
+        "2023-05-01",
+        "2023-06-01",
+        "2023-07-01",
+        "2023-08-01",
+    ]
+
+
+# The whole of it: inventory, other assets, another fleet.
+
+
+def test_an_inventory_that_is_there_but_not_judged_is_made_anew_with_the_months(
+    instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    report_asset(instance, HOST_INVENTORY)
+
+    assert plan(instance, settings).job == "full_refresh"
+
+
+@pytest.mark.parametrize("asset", [REFINERY_AUDIT, MASTER_PARQUET])
+def test_an_asset_that_is_not_whole_has_the_last_month_run_again(
+    full: dg.DagsterInstance, settings: Settings, asset: dg.AssetKey
+) -> None:
+    report_asset(full, asset)
+
+    found = plan(full, settings)
+
+    assert (found.runs, found.assets) == ([["2023-05-01"]], (asset.to_user_string(),))
+    assert found.done == ALL[:-1]
+
+
+def test_a_gate_of_a_whole_asset_that_failed_has_the_last_month_run_again(
+    full: dg.DagsterInstance, settings: Settings
+) -> None:
+    report_verdict(full, dg.AssetCheckKey(TIME_DIMENSION, "calendar_is_contiguous"), passed=False)
+
+    assert plan(full, settings).runs == [["2023-05-01"]]
+
+
+def test_an_asset_that_is_not_whole_is_left_to_the_months_that_run_and_to_runs_under_way(
+    full: dg.DagsterInstance, settings: Settings
+) -> None:
+    report_asset(full, REFINERY_AUDIT)
+
+    assert plan(full, settings, ["2023-01-01"]).runs == []
+    run_under_way(full, definitions_of(settings), ["2023-01-01"])
+    assert plan(full, settings).runs == []
+
+
+def test_months_of_another_fleet_are_refused_before_they_replace_it(
+    instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    report_asset(instance, HOST_INVENTORY, version="that of another fleet")
+
+    with pytest.raises(SettingsError) as caught:
+        plan(instance, settings, ["2023-01-01"])
+
+    assert caught.value.found == (f"{settings.data_dir} holds another fleet than 12 hosts from 2023-01-01 on, seed 42")
+    assert "capsim run --replace replaces it" in caught.value.remedy
+
+
+# A user's feed.
+
+
+def feed_settings(folder: Path, months: Sequence[str], **refinery: Any) -> Settings:  # noqa: ANN401 any setting
+    exports = write_feed(folder / "exports", [*map(month_of, months)])
+    return foreign_platform(folder / "work", exports, **refinery).settings
+
+
+def test_of_a_users_feed_the_months_that_it_has_run_and_only_the_table_counts(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    settings = feed_settings(tmp_path, ["2023-02-01", "2023-03-01", "2023-05-01"])
+    report_months(instance, ["2023-02-01"], [PROCESSED_DATA])
+
+    judged = plan(instance, settings)
+    report_verdicts(instance, definitions_of(settings), ["2023-02-01"], [PROCESSED_DATA])
+
+    # From the first month to the last: one without files is a gap that should be seen.
+    assert judged == Plan(
+        job="refine_feed", runs=[["2023-02-01", "2023-03-01", "2023-04-01", "2023-05-01"]], done=[], running=[]
+    )
+    assert plan(instance, settings).runs == [["2023-03-01", "2023-04-01", "2023-05-01"]]
+    assert plan(instance, settings).done == ["2023-02-01"]
+
+
+def test_months_of_a_users_feed_before_the_partitions_are_left_out(tmp_path: Path) -> None:
+    settings = feed_settings(tmp_path, ["2022-12-01", "2023-01-01"])
+
+    assert months_wanted(definitions_of(settings), settings, today=TODAY) == ["2023-01-01"]
+
+
+def test_chosen_months_of_a_users_feed_need_no_file(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    settings = feed_settings(tmp_path, ["2023-02-01"])
+
+    assert plan(instance, settings, ["2023-04-01"]).runs == [["2023-04-01"]]
+
+
+def test_a_users_feed_that_is_not_there_is_refused(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    settings = foreign_platform(tmp_path / "work", tmp_path / "nowhere").settings
+
+    with pytest.raises(FeedError, match="no folder"):
+        plan(instance, settings)
+
+
+# Running.
+
+
+def feed_states(instance: dg.DagsterInstance, settings: Settings, months: Sequence[str]) -> dict[str, str]:
+    found = partition_states(instance, definitions_of(settings), "processed_data", map(month_of, months))
+    return {key_of(month): state for month, state in found.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_without_pictures")
+def test_a_run_that_fails_keeps_no_other_from_being_tried_and_only_its_months_are_due_then(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    months = ["2023-02-01", "2023-03-01"]
+    settings = feed_settings(tmp_path, months)
+    lost = file_of(tmp_path / "exports", 202302)
+    content = lost.read_bytes()
+    lost.unlink()
+
+    summaries = list(run_backfill(definitions_of(settings), instance, plan(instance, settings, max_months_per_run=1)))
+
+    assert [summary.succeeded for summary in summaries] == [False, True]
+    assert "2023-02/CPU.csv: no such file" in summaries[0].failures[0]
+    runs = instance.get_runs()
+    assert {run.job_name for run in runs} == {"refine_feed"}
+    assert len({run.tags[BACKFILL_TAG] for run in runs}) == 1
+    left = plan(instance, settings)
+    assert (left.runs, left.done) == ([["2023-02-01"]], ["2023-03-01"])
+    found = read_status(definitions_of(settings), instance, today=TODAY, assets=[PROCESSED_DATA], months=months)
+    assert [run.status for run in found.runs] == ["success", "failure"]
+    assert found.runs[1].reason.startswith("processed_data: 2023-02: 1 of its files cannot be loaded")
+
+    lost.write_bytes(content)
+    (mended,) = run_backfill(definitions_of(settings), instance, left)
+
+    assert mended.succeeded
+    assert {run.tags[BACKFILL_TAG] for run in instance.get_runs(limit=1)} != {runs[0].tags[BACKFILL_TAG]}
+    assert plan(instance, settings) == Plan(job="refine_feed", runs=[], done=months, running=[])
+    assert rows_in(foreign_platform(tmp_path / "work", tmp_path / "exports"), "processed_data") == expected_rows(
+        [*map(month_of, months)]
+    )
+
+
+@pytest.mark.usefixtures("_without_pictures")
+def test_an_interrupt_shows_as_a_cancelled_run_and_fails_no_month(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    months = ["2023-02-01", "2023-03-01", "2023-04-01"]
+    settings = feed_settings(tmp_path, months)
+
+    def interrupted(connection: Any, feed: Any, month: int) -> object:  # noqa: ANN401 as they are handed on
+        if month == 202303:
+            raise KeyboardInterrupt
+        return load_month(connection, feed, month)
+
+    monkeypatch.setattr("capsim_dagster.pipeline.refine.load_month", interrupted)
+
+    (summary,) = run_backfill(definitions_of(settings), instance, plan(instance, settings))
+
+    assert summary.interrupted
+    assert [run.status.value for run in instance.get_runs()] == ["CANCELED"]
+    assert feed_states(instance, settings, months) == {
+        "2023-02-01": "MATERIALIZED",
+        "2023-03-01": "MISSING",
+        "2023-04-01": "MISSING",
+    }
+    assert plan(instance, settings).runs == [["2023-03-01", "2023-04-01"]]
+    monkeypatch.undo()
+    (again,) = run_backfill(definitions_of(settings), instance, plan(instance, settings))
+    assert again.succeeded

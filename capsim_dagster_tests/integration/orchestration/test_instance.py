@@ -1,0 +1,102 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+
+from capsim_dagster.errors import SettingsError
+from capsim_dagster.orchestration.event_log import EngineReusingEventLog
+from capsim_dagster.orchestration.instance import open_instance, prepare_home, workspace_files
+from capsim_dagster.storage import DataLayout
+from capsim_dagster_tests.conftest import ROOT
+
+
+def test_home_keeps_everything_under_the_data_directory(tmp_path: Path) -> None:
+    home = prepare_home(DataLayout(tmp_path))
+
+    text = (home / "dagster.yaml").read_text()
+    assert "data/.dagster" not in text.replace(str(tmp_path), "")
+    config = yaml.safe_load(text)
+    assert config["telemetry"] == {"enabled": False}
+    assert config["event_log_storage"]["config"]["base_dir"] == str(tmp_path / ".dagster/storage/history/runs")
+
+
+def test_workspace_gives_the_location_the_name_of_the_checkouts_workspace(tmp_path: Path) -> None:
+    *_, own = workspace_files(DataLayout(tmp_path))
+
+    assert yaml.safe_load(own.read_text()) == yaml.safe_load((ROOT / "workspace.yaml").read_text())
+
+
+def test_locations_of_a_team_are_loaded_beside_that_of_capsim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The team's workspace may hold capsim's location too, as that of the checkout does."""
+    text = "load_from:\n- python_module: {module_name: theirs, location_name: capsim_dagster}\n- python_file: team.py\n"
+    (tmp_path / "workspace.yaml").write_text(text, encoding="utf-8")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    named = {}
+    for folder, workspace in ((tmp_path, None), (elsewhere, tmp_path / "workspace.yaml")):
+        monkeypatch.chdir(folder)
+        files = workspace_files(DataLayout(tmp_path / "data"), workspace)
+        origins = WorkspaceFileTarget([str(file) for file in files]).create_origins()
+        named[folder] = {o.location_name: o.loadable_target_origin for o in origins}
+
+    assert named[tmp_path] == named[elsewhere]
+    assert named[tmp_path]["capsim_dagster"].module_name == "capsim_dagster.definitions"
+    assert named[tmp_path]["team.py"].python_file == str(tmp_path / "team.py")
+
+
+@pytest.mark.parametrize("text", ["", "load_from: [", "load_from: 7", "load_from: [{python_modul: team}]"])
+def test_workspace_that_is_none_is_an_error_that_names_it(tmp_path: Path, text: str) -> None:
+    workspace = tmp_path / "ours.yaml"
+    workspace.write_text(text, encoding="utf-8")
+
+    with pytest.raises(SettingsError, match=r"ours\.yaml is no workspace of code locations: .+") as refused:
+        workspace_files(DataLayout(tmp_path / "data"), workspace)
+
+    assert "--workspace" in refused.value.remedy
+
+
+def test_event_log_writes_what_the_stock_class_reads(tmp_path: Path) -> None:
+    with open_instance(DataLayout(tmp_path)) as instance:
+        assert isinstance(instance.event_log_storage, EngineReusingEventLog)
+        instance.report_runless_asset_event(dg.AssetMaterialization("asset", partition="2023-01-01"))
+
+    stock = SqliteEventLogStorage(str(tmp_path / ".dagster/storage/history/runs"))
+
+    assert stock.get_materialized_partitions(dg.AssetKey("asset")) == {"2023-01-01"}
+
+
+@pytest.mark.slow
+def test_two_processes_open_a_new_instance_at_once(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from capsim_dagster.storage import DataLayout\n"
+        "from capsim_dagster.orchestration.instance import open_instance\n"
+        "with open_instance(DataLayout(Path(sys.argv[1]))) as i: print(i.get_runs_count())"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+
+    ended = [(process.communicate(timeout=120), process.returncode) for process in processes]
+
+    assert [(out, code) for (out, _), code in ended] == [("0\n", 0), ("0\n", 0)], ended
+
+
+def test_instance_of_another_project_in_the_current_folder_is_not_adopted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = "storage: {postgres: {postgres_url: postgresql://db.example.com/dagster}}\ntelemetry: {enabled: true}\n"
+    (tmp_path / "dagster.yaml").write_text(theirs)
+    monkeypatch.chdir(tmp_path)
+
+    text = (prepare_home(DataLayout(tmp_path / "data")) / "dagster.yaml").read_text()
+
+    assert "postgres" not in text
+    assert "enabled: false" in text

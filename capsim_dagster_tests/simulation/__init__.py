@@ -1,1 +1,0 @@
-"""Tests of `capsim_dagster.simulation`."""

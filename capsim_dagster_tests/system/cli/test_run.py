@@ -1,0 +1,228 @@
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from dagster import DagsterInstance
+
+from capsim_dagster.cli import capsim
+from capsim_dagster.orchestration.keys import WAREHOUSE_POOL
+from capsim_dagster_tests.conftest import ROOT
+
+SMALL = ["--hosts", "12", "--end", "2023-02-28"]
+
+
+def run_capsim(*arguments: str, data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "capsim_dagster.cli", *arguments, "--data-dir", str(data_dir)],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def start_capsim(*arguments: str, data_dir: Path, until: str) -> "subprocess.Popen[str]":
+    process = subprocess.Popen(
+        [sys.executable, "-m", "capsim_dagster.cli", *arguments, "--data-dir", str(data_dir)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith(until):
+        assert process.poll() is None
+    return process
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.mark.parametrize("command", capsim.list_commands(click.Context(capsim)))
+def test_each_command_has_help_and_stands_in_the_readme(command: str) -> None:
+    result = CliRunner().invoke(capsim, [command, "--help"])
+
+    assert result.exit_code == 0
+    assert capsim.commands[command].help
+    assert f"capsim {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_each_option_has_help() -> None:
+    context = click.Context(capsim)
+    silent = [
+        f"{name} {option.opts[0]}"
+        for name in capsim.list_commands(context)
+        for option in getattr(capsim.get_command(context, name), "params", ())
+        if not getattr(option, "help", None)
+    ]
+
+    assert silent == []
+
+
+@pytest.mark.slow
+def test_run_builds_audits_and_summarizes_and_a_second_run_changes_no_byte(tmp_path: Path) -> None:
+    first = run_capsim("run", *SMALL, data_dir=tmp_path)
+    before = digests(tmp_path / "legacy"), digests(tmp_path / "master"), digests(tmp_path / "truth")
+
+    second = run_capsim("run", *SMALL, data_dir=tmp_path)
+
+    for finished in (first, second):
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        assert finished.stderr == ""
+        assert "26 of 26 checks passed; all gates hold" in finished.stdout
+    assert re.search(r"processed_data\s+│\s+2 │ 2,832 │", first.stdout)
+    assert (digests(tmp_path / "legacy"), digests(tmp_path / "master"), digests(tmp_path / "truth")) == before
+    assert len(before[0]) == 8
+
+
+@pytest.mark.slow
+def test_run_warns_of_a_file_that_is_not_in_the_layout_and_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "legacy").mkdir()
+    (tmp_path / "legacy" / "notes.txt").write_text("not a feed file")
+
+    finished = run_capsim("run", *SMALL, data_dir=tmp_path)
+
+    assert finished.returncode == 0
+    assert "25 of 26 checks passed, 1 warning; all gates hold" in finished.stdout
+    assert "notes.txt is not in the layout {year}/{month}/{prefix}_{yearmonth}.csv" in re.sub(
+        r"[│\s]+", " ", finished.stdout
+    )
+
+
+@pytest.mark.slow
+def test_run_ends_with_one_when_a_gate_fails_and_says_why(tmp_path: Path) -> None:
+    finished = run_capsim("run", *SMALL, "--dirty", data_dir=tmp_path, CAPSIM__REFINERY__MAX_REJECTED_SHARE="0")
+
+    assert finished.returncode == 1
+    assert "a gate failed" in finished.stdout
+    assert "lines are rejected" in finished.stdout
+    assert "audit page:" in finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        (["--hosts", "9"], {}, "data_generation.num_servers: found 9"),
+        (["--hosts", "9"], {}, "(given by --hosts)"),
+        (["--end", "2023-02-30"], {}, "expected a date that exists, as YYYY-MM-DD"),
+        (["--end", "2022-12-31"], {}, "end_date 2022-12-31 must not be before start_date 2023-01-01"),
+        ([], {"CAPSIM__DATA_GENERATION__NUM_SERVER": "50"}, "data_generation.num_server: no such setting"),
+        (["--config", "nowhere.yaml"], {}, "settings file nowhere.yaml not found"),
+    ],
+)
+def test_run_refuses_bad_settings_before_anything_is_written(
+    arguments: list[str], environment: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    finished = run_capsim("run", *arguments, data_dir=tmp_path / "data", **environment)
+
+    assert finished.returncode == 2
+    assert message in finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.slow
+def test_run_with_other_settings_replaces_the_fleet_and_its_months(tmp_path: Path) -> None:
+    run_capsim("run", *SMALL, data_dir=tmp_path)
+
+    refused = run_capsim("run", "--hosts", "10", "--end", "2023-01-31", data_dir=tmp_path)
+    finished = run_capsim("run", "--hosts", "10", "--end", "2023-01-31", "--replace", data_dir=tmp_path)
+
+    assert refused.returncode == 2
+    assert "monthly_csv: 2 months, 8 files" in refused.stderr
+    assert finished.returncode == 0, finished.stdout
+    assert sorted(digests(tmp_path / "legacy")) == [
+        f"2023/01/{prefix}_202301.csv"
+        for prefix in ("cpu_utilization", "memory_stats", "net_throughput", "storage_usage")
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_run_ends_within_seconds_on_a_signal_and_a_second_run_repairs(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    arguments = ["run", "--hosts", "400", "--end", "2023-12-31"]
+    process = start_capsim(*arguments, data_dir=tmp_path, until="master_parquet:")
+
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+
+    assert process.returncode == code, out + err
+    assert "interrupted: what was complete stays" in err
+    assert "Traceback" not in out + err
+    assert list(tmp_path.rglob("*.tmp")) == []
+    assert run_capsim(*arguments, data_dir=tmp_path).returncode == 0
+
+
+@pytest.mark.slow
+def test_run_that_was_killed_is_ended_and_repaired_by_the_next_one(tmp_path: Path) -> None:
+    arguments = ["run", "--hosts", "600", "--end", "2023-12-31"]
+    process = start_capsim(*arguments, data_dir=tmp_path, until="monthly_csv:")
+    with DagsterInstance.from_config(str(tmp_path / ".dagster")) as instance:
+        while not instance.event_log_storage.get_concurrency_info(WAREHOUSE_POOL).claimed_slots:
+            assert process.poll() is None
+    process.kill()
+    process.communicate()
+
+    again = run_capsim(*arguments, data_dir=tmp_path)
+
+    assert again.returncode == 0, again.stdout
+    with DagsterInstance.from_config(str(tmp_path / ".dagster")) as instance:
+        statuses = [run.status.value for run in instance.get_runs()]
+    assert statuses == ["SUCCESS", "FAILURE"]
+
+
+@pytest.mark.slow
+def test_bench_measures_every_stage_and_the_whole_process() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", "capsim_dagster.cli", "bench", "--hosts", "10", "--end", "2023-01-31", "--json"],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert finished.returncode == 0, finished.stderr
+    measured = {row["stage"]: row for row in json.loads(finished.stdout)["10"]}
+    commands = [f"capsim {name}, whole process" for name in ("run", "panel generate", "panel load")]
+    days = ["hourly_archive, a day", "tier3_daily, a day", "tier3 verify, a day"]
+    assert list(measured)[-7:] == ["all stages", *days, *commands]
+    assert {measured[name]["rows"] for name in days} == {10 * 288}
+    assert measured["processed_data"]["rows"] == 10 * 4 * 31
+    stages = [row["cpu_s"] for name, row in measured.items() if name not in ("all stages", *days, *commands)]
+    assert measured["all stages"]["cpu_s"] == pytest.approx(sum(stages))
+    assert all(measured[name]["peak_rss_mib"] > 100 for name in commands)
+
+
+@pytest.mark.slow
+def test_run_reports_a_locked_warehouse_after_a_bounded_wait(tmp_path: Path) -> None:
+    run_capsim("run", *SMALL, data_dir=tmp_path)
+    code = "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(600)"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "warehouse" / "capsim.duckdb")], stdout=subprocess.PIPE
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+
+        finished = run_capsim("run", *SMALL, data_dir=tmp_path, CAPSIM__STORAGE__LOCK_TIMEOUT_SECONDS="0.5")
+    finally:
+        holder.kill()
+        holder.communicate()
+
+    assert finished.returncode == 1
+    assert "is held by another process after 0.5 s" in finished.stdout
+    assert "close that connection" in finished.stdout

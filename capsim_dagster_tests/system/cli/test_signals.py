@@ -1,0 +1,63 @@
+"""SIGTERM and Ctrl-C end each command that writes at once, with its exit code and nothing half-written."""
+
+import datetime as dt
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from capsim_dagster.pipeline import stages
+from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.pipeline.publication import hourly_archive
+from capsim_dagster_tests.conftest import ROOT, small_settings
+
+FLEET = ["--hosts", "60", "--start", "2023-01-01", "--end", "2023-12-31"]
+
+
+def nothing(_root: Path) -> list[str]:
+    return FLEET
+
+
+def with_archive(root: Path) -> list[str]:
+    platform = Platform(small_settings(root, num_servers=60, start_date="2023-01-01", end_date="2023-12-31"))
+    hourly_archive(platform, dt.date(2023, 1, 1), today=dt.date(2023, 1, 2))
+    return FLEET
+
+
+def with_feed(root: Path) -> list[str]:
+    made = Platform(small_settings(root.parent / "made", num_servers=400, end_date="2023-12-31"))
+    for stage in (stages.host_inventory, stages.time_calendar, stages.master_parquet, stages.ground_truth):
+        stage(made)
+    list(stages.monthly_csv(made, range(202301, 202313)))
+    return ["--feed", str(made.layout.legacy)]
+
+
+COMMANDS: dict[str, tuple[list[str], Callable[[Path], list[str]], str]] = {
+    "archive": (["archive", "--date", "2023-01-01..2023-12-31"], nothing, "archive/20230101/*.gz"),
+    "tier3 export": (["tier3", "export", "--date", "2023-01-01"], with_archive, "output/tier3_daily/*/.data.parquet.*"),
+    "refine": (["refine"], with_feed, "warehouse/*.duckdb.wal"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it(command: str, number: signal.Signals, code: int, tmp_path: Path) -> None:
+    words, prepare, begun = COMMANDS[command]
+    root = tmp_path / "data"
+    arguments = [sys.executable, "-m", "capsim_dagster.cli", *words, *prepare(root), "--data-dir", str(root)]
+    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not list(root.glob(begun)):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.005)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+
+    assert process.returncode == code, out + err
+    assert "interrupted" in err
+    assert "Traceback" not in out + err
+    assert list(root.rglob("*.tmp")) == []

@@ -1,0 +1,1 @@
+"""What is seen in Dagster's UI and in a browser."""

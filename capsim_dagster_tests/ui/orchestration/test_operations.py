@@ -1,0 +1,174 @@
+"""A person operates the fleet from the UI: real web server, daemon and run processes, asked through GraphQL.
+
+After each act every month must show its own state, of the asset and of its checks.
+"""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capsim_dagster.pipeline import stages
+from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.schemas.months import months_between, yearmonth
+from capsim_dagster_tests.conftest import ROOT, small_settings
+from capsim_dagster_tests.support.foreign_feed import OTHER_TOOL, file_of, write_feed
+from capsim_dagster_tests.support.orchestration.server import Server, serving, wait
+
+pytestmark = pytest.mark.slow
+
+FLEET: dict[str, Any] = {"num_servers": 60, "start_date": "2023-01-01", "end_date": "2025-12-31"}
+FEED = [f"monthly_csv/{name}" for name in ("cpu", "memory", "disk", "network")]
+TABLE_CHECKS = ("hosts_are_known", "keys_are_unique", "reconciliation", "row_parity")
+SENSOR_SECONDS = 240
+"""A file counts once it has rested for two ticks of half a minute; then a run must start."""
+YEAR = [202301 + index for index in range(12)]
+
+
+def all_months(platform: Platform) -> list[int]:
+    generation = platform.generation
+    return [yearmonth(month) for month in months_between(generation.start_date, generation.end_date)]
+
+
+@pytest.fixture
+def fed(tmp_path: Path) -> Platform:
+    """Return a platform with a feed of 36 months, of which nothing is in the table yet."""
+    platform = Platform(small_settings(tmp_path / "data", **FLEET))
+    stages.host_inventory(platform)
+    stages.time_calendar(platform)
+    stages.master_parquet(platform)
+    stages.ground_truth(platform)
+    list(stages.monthly_csv(platform, all_months(platform)))
+    return platform
+
+
+def states(months: list[int], state: str) -> dict[int, str]:
+    return dict.fromkeys(months, state)
+
+
+def caught_half_way(ui: Server, months: list[int]) -> str:
+    """Launch a load of all months and return its run once a few of them are recorded."""
+    run = ui.materialize(["processed_data"], months)
+    wait(lambda: len(ui.materialized_in(run, "processed_data")) >= 3, "three months")
+    return run
+
+
+def test_one_month_and_then_a_year_as_a_backfill_show_as_what_they_are(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", num_servers=12, start_date="2023-01-01", end_date="2023-12-31") as ui:
+        fleet = ui.materialize(["host_inventory", "time_dimension", "master_parquet", "ground_truth"])
+        assert ui.ended(fleet) == "SUCCESS"
+        run = ui.materialize([*FEED, "processed_data"], [202305])
+        assert ui.ended(run) == "SUCCESS"
+        for asset in (*FEED, "processed_data"):
+            assert ui.months(asset) == {202305: "MATERIALIZED"}
+            assert set(map(str, ui.checks(asset).values())) == {"{202305: 'SUCCEEDED'}"}
+
+        found = ui.ended_backfill(ui.backfill(YEAR, [*FEED, "processed_data"]), seconds=180)
+
+        assert found["status"] == "COMPLETED_SUCCESS"
+        assert len(found["runs"]) == 1
+        for asset in (*FEED, "processed_data"):
+            assert ui.months(asset) == states(YEAR, "MATERIALIZED")
+            assert set(map(str, ui.checks(asset).values())) == {str(states(YEAR, "SUCCEEDED"))}
+
+        everything = ui.ended_backfill(ui.backfill(YEAR, job="full_refresh"), seconds=180)
+
+        assert everything["status"] == "COMPLETED_SUCCESS"
+        assert len(everything["runs"]) == 1
+        assert ui.months("processed_data") == states(YEAR, "MATERIALIZED")
+        assert set(map(str, ui.checks("refinery_audit").values())) == {"{0: 'SUCCEEDED'}"}
+
+
+def test_a_cancelled_run_keeps_the_months_it_reached_and_leaves_the_others_missing(fed: Platform) -> None:
+    months = all_months(fed)
+    with serving(fed.layout.root, **FLEET) as ui:
+        run = caught_half_way(ui, months)
+
+        began = time.monotonic()
+        ui.terminate(run)
+        assert ui.ended(run) == "CANCELED"
+        assert time.monotonic() - began < 60
+
+        reached = ui.materialized_in(run, "processed_data")
+        assert reached == months[: len(reached)]
+        assert 3 <= len(reached) < len(months)
+        assert ui.months("processed_data") == states(reached, "MATERIALIZED")
+        judged = {
+            name: [m for m, s in found.items() if s == "SUCCEEDED"]
+            for name, found in ui.checks("processed_data").items()
+        }
+        # The month that was just being judged may have some verdicts and lack others.
+        assert all(found[: len(reached) - 1] == reached[:-1] for found in judged.values())
+
+        rest = ui.materialize(["processed_data"], months[len(reached) :])
+        assert ui.ended(rest) == "SUCCESS"
+        assert ui.months("processed_data") == states(months, "MATERIALIZED")
+
+
+def test_a_killed_run_shows_what_it_reached_and_failed_and_missing_runs_just_the_rest(fed: Platform) -> None:
+    months = all_months(fed)
+    with serving(fed.layout.root, **FLEET) as ui:
+        run = caught_half_way(ui, months)
+
+        ui.run_process(run).send_signal(signal.SIGKILL)
+        assert ui.ended(run, seconds=90) == "FAILURE"
+
+        reached = ui.materialized_in(run, "processed_data")
+        rest = months[len(reached) :]
+        assert reached == months[: len(reached)]
+        assert rest
+        assert ui.months("processed_data") == {**states(reached, "MATERIALIZED"), **states(rest, "FAILED")}
+        for name, found in ui.checks("processed_data").items():
+            assert name in TABLE_CHECKS
+            assert [found[month] for month in reached[:-1]] == ["SUCCEEDED"] * (len(reached) - 1)
+            assert {found[month] for month in rest} == {"EXECUTION_FAILED"}
+
+        again = ui.ended_backfill(ui.backfill(rest, ["processed_data"]), seconds=180)
+
+        assert again["status"] == "COMPLETED_SUCCESS"
+        (second,) = again["runs"]
+        assert ui.materialized_in(second["runId"], "processed_data") == rest
+        assert ui.months("processed_data") == states(months, "MATERIALIZED")
+        for found in ui.checks("processed_data").values():
+            assert {month: found[month] for month in rest} == states(rest, "SUCCEEDED")
+
+
+def test_the_sensor_loads_a_users_months_as_their_files_arrive_go_and_return(tmp_path: Path) -> None:
+    exports = write_feed(tmp_path / "exports", [202405])
+    with serving(tmp_path / "work", config=OTHER_TOOL, feed_dir=exports) as ui:
+        ui.start_sensor("feed_sensor")
+        wait(lambda: ui.months("processed_data") == {202405: "MATERIALIZED"}, "May", SENSOR_SECONDS)
+
+        write_feed(exports, [202406])
+        both = states([202405, 202406], "MATERIALIZED")
+        wait(lambda: ui.months("processed_data") == both, "June", SENSOR_SECONDS)
+
+        content = file_of(exports, 202405).read_bytes()
+        file_of(exports, 202405).unlink()
+        wait(lambda: ui.months("processed_data") == {**both, 202405: "FAILED"}, "May without a file", SENSOR_SECONDS)
+        assert ui.checks("processed_data")["reconciliation"] == {202405: "FAILED", 202406: "SUCCEEDED"}
+
+        file_of(exports, 202405).write_bytes(content)
+        wait(lambda: ui.months("processed_data") == both, "May again", SENSOR_SECONDS)
+        assert ui.checks("processed_data")["reconciliation"] == states([202405, 202406], "SUCCEEDED")
+
+
+def test_a_run_of_a_terminal_that_is_killed_ends_as_failed_while_the_ui_is_open(fed: Platform) -> None:
+    root = fed.layout.root
+    with serving(root, **FLEET) as ui:
+        arguments = ["--data-dir", str(root), "--hosts", "60", "--start", "2023-01-01", "--end", "2025-12-31"]
+        terminal = subprocess.Popen(
+            [sys.executable, "-m", "capsim_dagster.cli", "run", *arguments], cwd=ROOT, stdout=subprocess.DEVNULL
+        )
+        wait(lambda: "STARTED" in ui.statuses(), "the run of the terminal")
+        terminal.kill()
+        terminal.wait()
+
+        wait(lambda: ui.statuses() == ["FAILURE"], "the end of the killed run", SENSOR_SECONDS)
+
+        # Its slot of the pool is free again.
+        assert ui.ended(ui.materialize(["processed_data"], YEAR)) == "SUCCESS"
