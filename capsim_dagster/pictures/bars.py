@@ -4,15 +4,13 @@ A bar is a thick line, two corners instead of a rectangle with a style of its ow
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from capsim_dagster.pictures.canvas import POINTS_PER_PIXEL
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 IntArray = NDArray[np.int64]
 
@@ -31,7 +29,7 @@ _HEADROOM: Final = 1.06
 """Top of the scale, in heights of the highest bar."""
 
 
-def draw_stack(axes: "Axes", layers: Mapping[str, IntArray], colours: Mapping[str, str]) -> None:
+def draw_stack(axes: Axes, layers: Mapping[str, IntArray], colours: Mapping[str, str]) -> None:
     """Draw stacked bars, one a place, places counted from 0; each layer is one shape that bears its name.
 
     Args:
@@ -49,7 +47,7 @@ def draw_stack(axes: "Axes", layers: Mapping[str, IntArray], colours: Mapping[st
 
 
 def draw_bars(  # noqa: PLR0913 what a bar is
-    axes: "Axes",
+    axes: Axes,
     places: IntArray,
     ends: tuple[IntArray, IntArray],
     width_points: float,
@@ -117,7 +115,7 @@ def _far_apart(places: Sequence[int], n_places: int) -> list[int]:
     return kept
 
 
-def _bar_points(axes: "Axes", n_places: int) -> float:
+def _bar_points(axes: Axes, n_places: int) -> float:
     """Return how thick a bar is [points]."""
     width_px = min(axes.get_window_extent().width / n_places * _FULL_SHARE, _WIDEST_PX)
     return float(width_px) * POINTS_PER_PIXEL

@@ -8,18 +8,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from capsim_dagster.pictures import canvas
 from capsim_dagster.pictures.canvas import ALARM, INK, MUTED, POINTS_PER_PIXEL, RESOURCE_COLOURS, Margins, PictureFormat
 from capsim_dagster.schemas import Resource
 from capsim_dagster.text import shortened
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MOST_EVALUATIONS: Final = 30
 """Evaluations of a check that are shown, the newest ones."""
@@ -119,7 +118,7 @@ def _summary(trends: Sequence[CheckTrend], note: str) -> str:
     return " · ".join(part for part in (f"now {stand}" if stand else "", note) if part)
 
 
-def _draw_rows(axes: "Axes", trends: Sequence[CheckTrend]) -> None:
+def _draw_rows(axes: Axes, trends: Sequence[CheckTrend]) -> None:
     """Draw the marks of all checks, with the name of each on the left and its newest evaluation on the right."""
     axes.grid(visible=False)
     for spine in axes.spines.values():
@@ -136,7 +135,7 @@ def _draw_rows(axes: "Axes", trends: Sequence[CheckTrend]) -> None:
     _name_rows(axes, trends)
 
 
-def _name_rows(axes: "Axes", trends: Sequence[CheckTrend]) -> None:
+def _name_rows(axes: Axes, trends: Sequence[CheckTrend]) -> None:
     labels = [shortened(f"{trend.asset}: {trend.check}", _LONGEST_LABEL) for trend in trends]
     axes.set_yticks(range(len(trends)), labels)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
@@ -148,7 +147,7 @@ def _name_rows(axes: "Axes", trends: Sequence[CheckTrend]) -> None:
         axes.text(MOST_EVALUATIONS + 0.5, row, text, va="center_baseline", color=colour)
 
 
-def _draw_passed(axes: "Axes", trends: Sequence[CheckTrend]) -> None:
+def _draw_passed(axes: Axes, trends: Sequence[CheckTrend]) -> None:
     """Draw each run of passed evaluations as one dashed line, a dash an evaluation: most of all marks are such."""
     runs: list[tuple[int, int, int]] = []
     for row, place in _marks(trends, Verdict.PASSED):
@@ -168,7 +167,7 @@ def _draw_passed(axes: "Axes", trends: Sequence[CheckTrend]) -> None:
     )
 
 
-def _draw_strokes(axes: "Axes", trends: Sequence[CheckTrend], verdict: Verdict) -> None:
+def _draw_strokes(axes: Axes, trends: Sequence[CheckTrend], verdict: Verdict) -> None:
     """Draw the marks of a verdict by strokes, all of them one shape."""
     marks = np.array(list(_marks(trends, verdict)), dtype=np.float64).reshape(-1, 1, 2)
     strokes = np.array(_STROKES_PX[verdict]) / (_SLOT_PX, _ROW_PX)
@@ -186,10 +185,8 @@ def _marks(trends: Sequence[CheckTrend], verdict: Verdict) -> Iterator[tuple[int
                 yield row, place
 
 
-def _explain(figure: "Figure") -> None:
+def _explain(figure: Figure) -> None:
     """Explain the marks above the rows."""
-    from matplotlib.lines import Line2D
-
     looks: dict[Verdict, dict[str, Any]] = {
         Verdict.PASSED: {"marker": "s", "markersize": _BLOCK_POINTS, "markeredgewidth": 0},
         Verdict.WARNED: {"marker": "^", "markersize": 7, "markeredgewidth": _STROKE_POINTS, "markerfacecolor": "none"},

@@ -1,17 +1,15 @@
 """The picture of what a fleet is made of: hosts and shares, one panel a way to divide it."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from capsim_dagster.pictures import canvas
 from capsim_dagster.pictures.bars import draw_bars
 from capsim_dagster.pictures.canvas import INK, Margins, PictureFormat
 from capsim_dagster.text import shortened
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 Parts = Sequence[tuple[str, int]]
 """Names and hosts of the parts of a fleet, in the order in which they are shown."""
@@ -66,7 +64,7 @@ def _folded(parts: Parts) -> Parts:
     return [*parts[: MOST_PARTS - 1], (f"{len(rest)} others", sum(hosts for _, hosts in rest))]
 
 
-def _draw_parts(axes: "Axes", parts: Parts, n_rows: int, longest_name: int) -> None:
+def _draw_parts(axes: Axes, parts: Parts, n_rows: int, longest_name: int) -> None:
     """Draw one bar a part, from the top down, each with its hosts and share behind it."""
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)

@@ -6,19 +6,17 @@ How panels are put together into a picture is in `series`.
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from capsim_dagster.pictures.canvas import ALARM, EVENT_COLOURS, GAP, INK, PALE
 from capsim_dagster.pictures.day_axis import DateArray, epoch
 from capsim_dagster.schemas import FULL_UTILIZATION, GAP_KINDS, EventKind, Resource, Variety
 from capsim_dagster.seeding import Float32Array
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 POINT_MARKERS: Final = {EventKind.BURST: "o", EventKind.SPIKE: "^", EventKind.DIP: "v"}
 """Kinds that last days: a marker on the day that differs most from the expectation."""
@@ -132,7 +130,7 @@ def event_spans(events: pl.DataFrame) -> EventSpans:
     return spans
 
 
-def draw_course(axes: "Axes", view: SeriesView, strokes: Strokes, *, is_labelled: bool = True) -> None:
+def draw_course(axes: Axes, view: SeriesView, strokes: Strokes, *, is_labelled: bool = True) -> None:
     """Draw observation, expectation, threshold, breach date and events of one series.
 
     Args:
@@ -196,7 +194,7 @@ def _hugs_expectation(view: SeriesView) -> bool:
     return bool(np.nanmedian(np.abs(view.observed - _line(view, view.expected))) < _HUGGING_PCT)
 
 
-def _set_scale(axes: "Axes", view: SeriesView, top: float | None, *, is_labelled: bool) -> None:
+def _set_scale(axes: Axes, view: SeriesView, top: float | None, *, is_labelled: bool) -> None:
     highest = 0.0 if view.expected is None else float(_line(view, view.expected).max(initial=0))
     top = top or min(max(_LEAST_TOP, highest * 1.04), _HIGHEST_TOP)
     if highest > FULL_UTILIZATION:
@@ -206,7 +204,7 @@ def _set_scale(axes: "Axes", view: SeriesView, top: float | None, *, is_labelled
     axes.tick_params(axis="y", left=is_labelled, labelleft=is_labelled)
 
 
-def _shade_stretches(axes: "Axes", view: SeriesView) -> None:
+def _shade_stretches(axes: Axes, view: SeriesView) -> None:
     """Shade level shifts, changes of variance and gaps over the whole height."""
     for kind in (*SPAN_KINDS, *GAP_KINDS):
         places = stretches(view, kind)
@@ -224,7 +222,7 @@ def _shade_stretches(axes: "Axes", view: SeriesView) -> None:
             )
 
 
-def _mark_points(axes: "Axes", view: SeriesView, expected: Float32Array, *, size: float) -> None:
+def _mark_points(axes: Axes, view: SeriesView, expected: Float32Array, *, size: float) -> None:
     """Mark each event of a few days on the day on which the series is farthest from its expectation."""
     distance = np.nan_to_num(np.abs(view.observed - expected), nan=-1)
     x = epoch(view.days)
@@ -239,7 +237,7 @@ def _mark_points(axes: "Axes", view: SeriesView, expected: Float32Array, *, size
             axes.scatter(x[places], view.observed[places], marker=marker, gid=kind.value, **style)
 
 
-def _draw_threshold(axes: "Axes", view: SeriesView, *, font_size: float) -> None:
+def _draw_threshold(axes: Axes, view: SeriesView, *, font_size: float) -> None:
     axes.axhline(view.threshold, color=ALARM, linewidth=1, linestyle=(0, (5, 3)), zorder=4)
     label = axes.annotate(
         f"threshold {view.threshold:g} %",
@@ -254,7 +252,7 @@ def _draw_threshold(axes: "Axes", view: SeriesView, *, font_size: float) -> None
         _draw_breach(axes, view, font_size=font_size)
 
 
-def _draw_breach(axes: "Axes", view: SeriesView, *, font_size: float) -> None:
+def _draw_breach(axes: Axes, view: SeriesView, *, font_size: float) -> None:
     """Mark the breach with a dotted line; its label is below the curve, which has risen by then."""
     place = int(epoch(np.array([view.breach_date], dtype="datetime64[D]"))[0])
     is_late = place > np.quantile(epoch(view.days), _LATE_SHARE)

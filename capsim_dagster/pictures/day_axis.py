@@ -3,13 +3,12 @@
 Days are counted since 1970-01-01, which is how matplotlib counts dates, so nothing is converted on the way.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 DateArray = NDArray[np.datetime64]
 
@@ -30,7 +29,7 @@ def epoch(days: DateArray) -> NDArray[np.int64]:
     return days.astype("datetime64[D]").astype(np.int64)
 
 
-def show_days(axes: "Axes", days: DateArray, *, are_labelled: bool) -> None:
+def show_days(axes: Axes, days: DateArray, *, are_labelled: bool) -> None:
     """Set the horizontal scale of a panel to some days, with a grid line at each tick.
 
     Args:
@@ -38,8 +37,6 @@ def show_days(axes: "Axes", days: DateArray, *, are_labelled: bool) -> None:
         days: The days, ascending; none leave the panel without a scale.
         are_labelled: Whether the ticks are named; only the lowest panels need to.
     """
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
     if not days.size:
         axes.set_xticks([])
         return

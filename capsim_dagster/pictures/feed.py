@@ -3,19 +3,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from capsim_dagster.pictures import canvas
 from capsim_dagster.pictures.bars import IntArray, draw_stack, period_ticks
 from capsim_dagster.pictures.canvas import ALARM, GROUP_COLOURS, INK, PALE, RESOURCE_COLOURS, Margins, PictureFormat
 from capsim_dagster.text import shortened
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.lines import Line2D
 
 BoolArray = NDArray[np.bool_]
 
@@ -105,7 +105,7 @@ def _picture(
     feed: FeedMonths,
     title: str,
     note: str,
-    draw: "Sequence[Callable[[Axes, FeedMonths], None]]",
+    draw: Sequence[Callable[[Axes, FeedMonths], None]],
     kind: PictureFormat,
 ) -> bytes:
     """Return a sheet with a panel for each way to draw, the months named below the lowest."""
@@ -123,10 +123,8 @@ def _picture(
         return canvas.rendered(figure, kind)
 
 
-def _draw_sizes(axes: "Axes", feed: FeedMonths) -> None:
+def _draw_sizes(axes: Axes, feed: FeedMonths) -> None:
     """Draw the sizes by resource, in the unit that suits the largest month."""
-    from matplotlib.ticker import FuncFormatter
-
     loaded = {name: sizes for name, sizes in feed.sizes.items() if sizes.any()}
     colours = _colours(loaded)
     _draw_layers(axes, feed, loaded, colours, otherwise="no file is loaded")
@@ -139,13 +137,13 @@ def _draw_sizes(axes: "Axes", feed: FeedMonths) -> None:
     _explain(axes, labels, colours, _draw_marks(axes, feed))
 
 
-def _draw_loaded(axes: "Axes", feed: FeedMonths) -> None:
+def _draw_loaded(axes: Axes, feed: FeedMonths) -> None:
     _draw_layers(axes, feed, {"loaded": feed.loaded}, {"loaded": PALE}, otherwise="no line is loaded")
     axes.set_title(f"loaded: {_part(int(feed.loaded.sum()), feed.n_lines)}", pad=_TITLE_PAD)
     _explain(axes, {}, {}, _draw_marks(axes, feed))
 
 
-def _draw_rejected(axes: "Axes", feed: FeedMonths) -> None:
+def _draw_rejected(axes: Axes, feed: FeedMonths) -> None:
     """Draw the rejected lines by reason; beside the loaded ones nobody would see them."""
     reasons = _folded(feed.rejected)
     total = sum(int(lines.sum()) for lines in reasons.values())
@@ -157,11 +155,9 @@ def _draw_rejected(axes: "Axes", feed: FeedMonths) -> None:
 
 
 def _draw_layers(
-    axes: "Axes", feed: FeedMonths, layers: Mapping[str, IntArray], colours: Mapping[str, str], *, otherwise: str
+    axes: Axes, feed: FeedMonths, layers: Mapping[str, IntArray], colours: Mapping[str, str], *, otherwise: str
 ) -> None:
     """Draw stacked bars by month, or by year where months are too many; without any amount say so."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
     _, starts = _periods(feed)
     stacked = {name: np.add.reduceat(amounts, starts) for name, amounts in layers.items()}
     if not any(amounts.any() for amounts in stacked.values()):
@@ -175,7 +171,7 @@ def _draw_layers(
     )
 
 
-def _name_periods(axes: "Axes", feed: FeedMonths, *, are_labelled: bool) -> None:
+def _name_periods(axes: Axes, feed: FeedMonths, *, are_labelled: bool) -> None:
     """Name the months or years below a panel, as many as have room; a panel above another needs no names."""
     periods, _ = _periods(feed)
     ticks = period_ticks(periods, are_years=_are_years(feed)) if are_labelled else []
@@ -184,10 +180,8 @@ def _name_periods(axes: "Axes", feed: FeedMonths, *, are_labelled: bool) -> None
     axes.grid(visible=False, axis="x")
 
 
-def _draw_marks(axes: "Axes", feed: FeedMonths) -> "list[Line2D]":
+def _draw_marks(axes: Axes, feed: FeedMonths) -> list[Line2D]:
     """Mark months with refused and missing files above the panel; return what explains the marks."""
-    from matplotlib.lines import Line2D
-
     periods, starts = _periods(feed)
     height_px = axes.get_window_extent().height
     size = 4 if len(periods) > _MANY_PERIODS else 6
@@ -203,10 +197,8 @@ def _draw_marks(axes: "Axes", feed: FeedMonths) -> "list[Line2D]":
     return handles
 
 
-def _explain(axes: "Axes", labels: Mapping[str, str], colours: Mapping[str, str], marks: "Sequence[Line2D]") -> None:
+def _explain(axes: Axes, labels: Mapping[str, str], colours: Mapping[str, str], marks: Sequence[Line2D]) -> None:
     """Explain beside a panel its marks and its layers, these from the top down, as they are stacked."""
-    from matplotlib.patches import Patch
-
     layers = [Patch(color=colours[name], label=label) for name, label in reversed([*labels.items()])]
     if marks or layers:
         axes.legend(handles=[*marks, *layers], loc="upper left", bbox_to_anchor=(1.0, 1.04))

@@ -1,17 +1,16 @@
 """Pictures of a whole fleet: the profile of its week, and what the end of a quarter does to its load."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from capsim_dagster.pictures import canvas
 from capsim_dagster.pictures.canvas import GROUP_COLOURS, MARKERS, MUTED, RESOURCE_COLOURS, Margins, PictureFormat
 from capsim_dagster.pictures.profiles import BUSINESS_DAYS_AFTER, BUSINESS_DAYS_BEFORE
 from capsim_dagster.schemas import Resource
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 SIZE_PX: Final = (1_200, 460)
 """Width and height of a picture [pixels]."""
@@ -77,7 +76,7 @@ def _picture(
     title: str,
     note: str,
     panels: Mapping[str, pl.DataFrame],
-    draw: "Callable[[Axes, pl.DataFrame], None]",
+    draw: Callable[[Axes, pl.DataFrame], None],
     *,
     footnote: str,
     kind: PictureFormat,
@@ -92,7 +91,7 @@ def _picture(
         return canvas.rendered(figure, kind)
 
 
-def _draw_week(axes: "Axes", profile: pl.DataFrame) -> None:
+def _draw_week(axes: Axes, profile: pl.DataFrame) -> None:
     if profile.is_empty():
         canvas.say_empty(axes, "this window holds no week\nof five ordinary working days")
         return
@@ -102,7 +101,7 @@ def _draw_week(axes: "Axes", profile: pl.DataFrame) -> None:
     axes.set_xlim(0.6, _WEEKEND[1])
 
 
-def _draw_quarter_end(axes: "Axes", effect: pl.DataFrame, window_days: int) -> None:
+def _draw_quarter_end(axes: Axes, effect: pl.DataFrame, window_days: int) -> None:
     if effect.is_empty():
         canvas.say_empty(axes, "no quarter ends in this window\nwith ordinary business days around it")
         return
@@ -116,7 +115,7 @@ def _draw_quarter_end(axes: "Axes", effect: pl.DataFrame, window_days: int) -> N
     axes.set_xlabel("business day before (-) or after (+) quarter end")
 
 
-def _draw_lines(axes: "Axes", numbers: pl.DataFrame, across: str) -> None:
+def _draw_lines(axes: Axes, numbers: pl.DataFrame, across: str) -> None:
     """Draw one line a group, with a marker a day, and name the groups beside the panel."""
     for index, (group, rows) in enumerate(_groups(numbers)):
         axes.plot(
@@ -142,10 +141,8 @@ def _groups(numbers: pl.DataFrame) -> Sequence[tuple[str, pl.DataFrame]]:
     )
 
 
-def _set_percent_scale(axes: "Axes", changes: pl.Series) -> None:
+def _set_percent_scale(axes: Axes, changes: pl.Series) -> None:
     """Set the vertical scale to changes in percent, with a line at no change."""
-    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
-
     values = changes.to_numpy()
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
     room = max((high - low) * _HEADROOM, (_LEAST_RANGE_PCT - (high - low)) / 2)

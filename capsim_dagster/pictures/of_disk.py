@@ -1,7 +1,7 @@
 """The pictures of the fleet and of single series, drawn from what is on disk.
 
 Pictures of the whole fleet are of its first hosts: reading stops after them, so they cost the same whatever the size
-of the fleet. Nothing here loads the plotting library before a picture is asked for.
+of the fleet.
 """
 
 import datetime as dt

@@ -1,10 +1,12 @@
 """Mean utilization of each region over a window: the numbers, and their picture."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from capsim_dagster.pictures import canvas
 from capsim_dagster.pictures.canvas import GROUP_COLOURS, MARKERS, Margins, PictureFormat
@@ -12,9 +14,6 @@ from capsim_dagster.pictures.day_axis import epoch, show_days
 from capsim_dagster.schemas import FULL_UTILIZATION, Resource
 from capsim_dagster.seeding import Float64Array
 from capsim_dagster.text import shortened
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 WIDTH_PX: Final = 1_120
 """Width of a picture [pixels]."""
@@ -102,7 +101,7 @@ def _means(loads: pl.DataFrame, every: str) -> pl.DataFrame:
     )
 
 
-def _draw_lines(axes: "Axes", means: pl.DataFrame) -> None:
+def _draw_lines(axes: Axes, means: pl.DataFrame) -> None:
     """Draw one line a region, with a few markers that lie apart from those of the other lines."""
     lines = means.partition_by("region", as_dict=True, maintain_order=True)
     for index, ((region,), rows) in enumerate(lines.items()):
@@ -122,10 +121,8 @@ def _draw_lines(axes: "Axes", means: pl.DataFrame) -> None:
     _set_scale(axes, means["mean"].to_numpy())
 
 
-def _set_scale(axes: "Axes", means: Float64Array) -> None:
+def _set_scale(axes: Axes, means: Float64Array) -> None:
     """Set a scale that shows differences between regions, in percent of capacity; it need not start at 0."""
-    from matplotlib.ticker import MaxNLocator
-
     reported = means[np.isfinite(means)]
     if not reported.size:
         canvas.say_empty(axes, "no host reported a value")

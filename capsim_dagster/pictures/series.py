@@ -4,7 +4,12 @@ What a panel shows is in `course`.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from capsim_dagster.pictures import canvas
 from capsim_dagster.pictures.canvas import EVENT_COLOURS, GAP, INK, MUTED, PALE, Margins, PictureFormat
@@ -22,10 +27,6 @@ from capsim_dagster.pictures.course import (
 )
 from capsim_dagster.pictures.day_axis import show_days
 from capsim_dagster.schemas import GAP_KINDS, EventKind
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 WIDTH_PX: Final = 1_120
 """Width of a picture: as wide as the dialog in which the UI shows one [pixels]."""
@@ -96,7 +97,7 @@ def _subtitle(view: SeriesView) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def _title_panel(axes: "Axes", view: SeriesView) -> None:
+def _title_panel(axes: Axes, view: SeriesView) -> None:
     axes.set_title(f"{view.variety}", pad=4)
     host = " · ".join(part for part in (view.host_id, view.resource, _later_breach(view)) if part)
     axes.set_title(host, loc="right", fontsize=9, color=MUTED, fontweight="normal", pad=4)
@@ -109,7 +110,7 @@ def _later_breach(view: SeriesView) -> str:
     return f"breach {view.breach_date} (not shown)"
 
 
-def _draw_lanes(axes: "Axes", view: SeriesView) -> None:
+def _draw_lanes(axes: Axes, view: SeriesView) -> None:
     """Draw one lane a kind of event, each event a bar of its duration, wide enough to be seen."""
     axes.spines["left"].set_visible(False)
     lanes = list(reversed(view.kinds))
@@ -126,7 +127,7 @@ def _draw_lanes(axes: "Axes", view: SeriesView) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def _explain(figure: "Figure", views: Sequence[SeriesView]) -> None:
+def _explain(figure: Figure, views: Sequence[SeriesView]) -> None:
     """Explain above the panels the lines, markers and shades that are there."""
     entries = [*_line_entries(views), *_event_entries({kind for view in views for kind in view.kinds})]
     height_px = figure.get_figheight() * canvas.DOTS_PER_INCH
@@ -140,8 +141,6 @@ def _explain(figure: "Figure", views: Sequence[SeriesView]) -> None:
 
 
 def _line_entries(views: Sequence[SeriesView]) -> list[Any]:
-    from matplotlib.lines import Line2D
-
     lines = {"observed": PALE}
     if any(view.expected is not None for view in views):
         mean = f", mean of {SMOOTHING_DAYS} days" if any(map(is_smoothed, views)) else ""
@@ -150,9 +149,6 @@ def _line_entries(views: Sequence[SeriesView]) -> list[Any]:
 
 
 def _event_entries(kinds: set[EventKind]) -> list[Any]:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
     markers = {kind: marker for kind, marker in POINT_MARKERS.items() if kind in kinds}
     shades = {_words(kind): EVENT_COLOURS[kind] for kind in SPAN_KINDS if kind in kinds}
     if kinds.intersection(GAP_KINDS):
