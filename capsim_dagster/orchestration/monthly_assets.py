@@ -16,7 +16,7 @@ from capsim_dagster.orchestration.keys import MASTER_PARQUET, MONTHLY_CSV, OWNER
 from capsim_dagster.orchestration.months import key_of, month_of
 from capsim_dagster.orchestration.partitioned import Asked, Made, Part, Partitioned, partitioned
 from capsim_dagster.pipeline import refine, stages
-from capsim_dagster.pipeline.month_checks import FeedMonths
+from capsim_dagster.pipeline.checks import FeedMonths
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.refinery.load import LoadedMonth
 from capsim_dagster.refinery.rules import READER_VERSION

@@ -17,7 +17,7 @@ from capsim_dagster.orchestration.partitioned import Asked, Made, Part, Partitio
 from capsim_dagster.orchestration.publication_metadata import archived_day, published_day, published_hour
 from capsim_dagster.pipeline import publication
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.pipeline.publication_checks import DAILY_CLAIMS, HOURLY_CLAIMS, Claims, reports_of
+from capsim_dagster.pipeline.publication import DAILY_CLAIMS, HOURLY_CLAIMS, Claims, reports_of
 from capsim_dagster.publication.dataset.export import Exported, now_utc
 from capsim_dagster.publication.dataset.manifest import AnyManifest
 from capsim_dagster.publication.hour_files import DayHour
