@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
+import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
 from capsim_dagster.errors import SettingsError
@@ -21,6 +25,8 @@ DOTS_PER_INCH: Final = 100
 """Pixels of a PNG per inch of matplotlib's sheet."""
 POINTS_PER_PIXEL: Final = 72 / DOTS_PER_INCH
 """Widths of lines are in points, of which an inch has 72."""
+WIDTH_PX: Final = 1_120
+"""Width of most pictures: the UI shows one [pixels]."""
 INK: Final = "#22303C"
 """Text, axes and what was expected."""
 MUTED: Final = "#5B6B7A"
@@ -98,6 +104,14 @@ _STYLE: Final[Mapping[str, Any]] = {
     "ytick.color": MUTED,
     "ytick.labelsize": 9,
 }
+DateArray = NDArray[np.datetime64]
+
+LEAST_TICKS: Final = 5
+"""Ticks that a window of enough days has at least."""
+MOST_TICKS: Final = 14
+"""Ticks that have room side by side."""
+_ROOM_SHARE: Final = 0.008
+"""Empty room at both ends, as a share of the window."""
 
 
 class PictureFormat(StrEnum):
@@ -160,13 +174,8 @@ def panels(
 ) -> tuple[Figure, list[Axes]]:
     """Return a sheet with a grid of empty panels, row by row; call it within `styled`.
 
-    Places are worked out here: measuring every text, as automatic layout does, doubles the cost of a picture.
-
-    Args:
-        size_px: Width and height of the sheet at 100 dots per inch [pixels].
-        shape: Rows and columns.
-        margins: Room around and between the panels.
-        height_ratios: Relative heights of the rows; None = all alike.
+    Places are worked out here: measuring every text, as automatic layout does, doubles the cost of a picture. The shape
+    is in rows and columns.
     """
     (width_px, height_px), (rows, columns) = size_px, shape
     panel_width = (width_px - margins.left - margins.right - margins.between_columns * (columns - 1)) / columns
@@ -196,6 +205,17 @@ def foot(figure: Figure, text: str) -> None:
     figure.text(_HEAD_LEFT, _FOOT_PX / (figure.get_figheight() * DOTS_PER_INCH), text, color=MUTED)
 
 
+def explain(figure: Figure, handles: Sequence[Artist], top_px: int) -> None:
+    """Explain side by side what is drawn, so far below the top of a sheet."""
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0.004, 1 - top_px / (figure.get_figheight() * DOTS_PER_INCH)),
+        ncols=len(handles),
+        columnspacing=1.6,
+    )
+
+
 def draw_grid(axes: Axes) -> None:
     """Draw the grid lines of a panel whose scales are set, as one shape: lines of their own take 300 bytes each."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
@@ -213,7 +233,7 @@ def say_empty(axes: Axes, reason: str) -> None:
     axes.text(0.5, 0.5, reason, ha="center", va="center", color=MUTED, transform=axes.transAxes)
 
 
-def rendered(figure: Figure, kind: PictureFormat) -> bytes:
+def rendered(figure: Figure, kind: PictureFormat = PictureFormat.SVG) -> bytes:
     """Return a sheet as the bytes of a file, the same each time; call it within `styled`."""
     stream = io.BytesIO()
     if kind is PictureFormat.SVG:
@@ -241,3 +261,34 @@ def _write_png(figure: Figure, stream: io.BytesIO) -> None:
     full = Image.frombytes("RGBA", figure.canvas.get_width_height(), pixels.getvalue()).convert("RGB")
     few = full.quantize(_PNG_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     few.save(stream, "png")
+
+
+def epoch(days: DateArray) -> NDArray[np.int64]:
+    """Return days since 1970-01-01.
+
+    >>> epoch(np.array(["1970-02-01"], dtype="datetime64[D]")).tolist()
+    [31]
+    """
+    return days.astype("datetime64[D]").astype(np.int64)
+
+
+def show_days(axes: Axes, days: DateArray, *, are_labelled: bool) -> None:
+    """Set the horizontal scale of a panel to some days, ascending, with a grid line at each tick.
+
+    No days leave the panel without a scale; only the lowest panels need names at their ticks.
+    """
+    if not days.size:
+        axes.set_xticks([])
+        return
+    x = epoch(days)
+    room = max(0.5, x.size * _ROOM_SHARE)
+    axes.set_xlim(x[0] - room, x[-1] + room)
+    if x.size == 1:
+        # Of a single day the locator would name the hour.
+        axes.set_xticks(x, [str(days[0].astype("datetime64[D]"))] if are_labelled else [""])
+        return
+    # Days are the finest that there is: of a window of three days it must not ask for hours.
+    locator = AutoDateLocator(minticks=min(LEAST_TICKS, x.size), maxticks=MOST_TICKS)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=are_labelled))  # type: ignore[no-untyped-call]
+    axes.tick_params(axis="x", labelbottom=are_labelled)

@@ -16,14 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from capsim_dagster.pictures import canvas
-from capsim_dagster.pictures.canvas import ALARM, INK, MUTED, POINTS_PER_PIXEL, RESOURCE_COLOURS, Margins, PictureFormat
+from capsim_dagster.pictures.canvas import ALARM, INK, MUTED, POINTS_PER_PIXEL, RESOURCE_COLOURS, WIDTH_PX, Margins
+from capsim_dagster.refinery.page.words import in_utc
 from capsim_dagster.schemas import Resource
 from capsim_dagster.text import shortened
 
 MOST_EVALUATIONS: Final = 30
 """Evaluations of a check that are shown, the newest ones."""
-WIDTH_PX: Final = 1_120
-"""Width of a picture [pixels]."""
 NEVER: Final = "never evaluated"
 """What a check without evaluations says."""
 _ROW_PX: Final = 20
@@ -72,13 +71,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class CheckTrend:
-    """The evaluations of one check.
-
-    Attributes:
-        asset: What is checked.
-        check: Name of the check.
-        evaluations: Its evaluations, in any order.
-    """
+    """The evaluations of one check of an asset, in any order."""
 
     asset: str
     check: str
@@ -87,17 +80,11 @@ class CheckTrend:
     @property
     def newest(self) -> Sequence[Evaluation]:
         """The evaluations that are shown, the newest last."""
-        return sorted(self.evaluations, key=lambda one: _in_utc(one.when))[-MOST_EVALUATIONS:]
+        return sorted(self.evaluations, key=lambda one: in_utc(one.when))[-MOST_EVALUATIONS:]
 
 
-def check_trends_picture(trends: Sequence[CheckTrend], note: str, kind: PictureFormat = PictureFormat.SVG) -> bytes:
-    """Return the picture of the last evaluations of checks, 1,120 pixels wide and 20 high a check.
-
-    Args:
-        trends: The checks, in the order of the rows.
-        note: Where they are from.
-        kind: SVG or PNG.
-    """
+def check_trends_picture(trends: Sequence[CheckTrend], note: str) -> bytes:
+    """Return the picture of the last evaluations of checks, 1,120 pixels wide and 20 high a check."""
     height_px = max(len(trends), 1) * _ROW_PX + _MARGINS.top + _MARGINS.bottom
     with canvas.styled():
         figure, (axes,) = canvas.panels((WIDTH_PX, height_px), (1, 1), _MARGINS)
@@ -107,7 +94,7 @@ def check_trends_picture(trends: Sequence[CheckTrend], note: str, kind: PictureF
             _explain(figure)
         else:
             canvas.say_empty(axes, "there is no check")
-        return canvas.rendered(figure, kind)
+        return canvas.rendered(figure)
 
 
 def _summary(trends: Sequence[CheckTrend], note: str) -> str:
@@ -142,7 +129,7 @@ def _name_rows(axes: Axes, trends: Sequence[CheckTrend]) -> None:
     axes.annotate("newest, UTC", (MOST_EVALUATIONS, -0.5), (6, 3), textcoords="offset points", color=MUTED)
     for row, trend in enumerate(trends):
         newest = trend.newest[-1] if trend.evaluations else None
-        text = f"{_in_utc(newest.when):%Y-%m-%d %H:%M} {newest.verdict}" if newest else NEVER
+        text = f"{in_utc(newest.when):%Y-%m-%d %H:%M} {newest.verdict}" if newest else NEVER
         colour = _WORD_COLOURS[newest.verdict] if newest else MUTED
         axes.text(MOST_EVALUATIONS + 0.5, row, text, va="center_baseline", color=colour)
 
@@ -196,16 +183,4 @@ def _explain(figure: Figure) -> None:
         Line2D([], [], color=_COLOURS[verdict], linestyle="none", label=verdict.value, **look)
         for verdict, look in looks.items()
     ]
-    height_px = figure.get_figheight() * canvas.DOTS_PER_INCH
-    figure.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(0.004, 1 - _LEGEND_TOP_PX / height_px),
-        ncols=3,
-        columnspacing=1.6,
-    )
-
-
-def _in_utc(moment: dt.datetime) -> dt.datetime:
-    """Return a time in UTC; a naive one is."""
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+    canvas.explain(figure, handles, _LEGEND_TOP_PX)
