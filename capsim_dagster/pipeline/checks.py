@@ -44,9 +44,8 @@ from capsim_dagster.legacy_feed.dialects import plain_dialect
 from capsim_dagster.legacy_feed.inspect import require_header
 from capsim_dagster.pipeline.dirt import defect_lists, defects_score, expected_content, undamaged_content
 from capsim_dagster.pipeline.entrance import calendar_days, require_hosts
-from capsim_dagster.pipeline.feed_cache import strays_of
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.pipeline.remote import own_master
+from capsim_dagster.pipeline.remote import own_master, strays_of
 from capsim_dagster.refinery.reconciliation import reconciliation
 from capsim_dagster.schemas import Resource, Scenario
 from capsim_dagster.schemas.months import first_day, month_end, yearmonth

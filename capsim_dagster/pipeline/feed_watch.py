@@ -20,9 +20,9 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from capsim_dagster.errors import FeedError, StorageError, WarehouseError, listed
 from capsim_dagster.legacy_feed.contract import FeedContract
 from capsim_dagster.pipeline.entrance import feed_origin
-from capsim_dagster.pipeline.feed_cache import refresh_feed
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.refine import feed_months
+from capsim_dagster.pipeline.remote import refresh_feed
 from capsim_dagster.refinery.accounts import loaded_files
 from capsim_dagster.schemas.feed import ORIGIN_FACT
 from capsim_dagster.storage import sha256

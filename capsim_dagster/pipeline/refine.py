@@ -21,9 +21,8 @@ from capsim_dagster.pipeline.entrance import (
     require_months,
     require_one_feed,
 )
-from capsim_dagster.pipeline.feed_cache import refresh_feed, strays_of
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.pipeline.remote import own_master
+from capsim_dagster.pipeline.remote import own_master, refresh_feed, strays_of
 from capsim_dagster.refinery.account import PieceState, RefineryAccount, Source, refinery_account
 from capsim_dagster.refinery.accounts import loaded_files, retire_months
 from capsim_dagster.refinery.load import Feed, LoadedMonth, load_month

@@ -1,6 +1,6 @@
 """The account of the refinery: what became of each file, line and variety, as the warehouse tells it.
 
-Tables in, frozen facts out, and whether they agree with each other. How a page shows them is decided in `pipeline`.
+Tables in, frozen facts out, and whether they agree with each other. How a page shows them is decided in `page`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -61,9 +61,8 @@ class ReadRules:
     def _hosts_digest(self) -> str | None:
         if self.hosts is None:
             return None
-        return hashlib.sha256(
-            "".join(f"{host}\n" for host in sorted(self.hosts)).encode("utf-8", "surrogatepass")
-        ).hexdigest()
+        lines = "".join(f"{host}\n" for host in sorted(self.hosts))
+        return hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class FileRefused(FeedError):  # noqa: N818 what happened to the file; the month's error is a FeedError

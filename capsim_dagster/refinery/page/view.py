@@ -1,6 +1,6 @@
 """What the audit page says: its verdict, and the rows of its tables, from the account of the refinery.
 
-Only what needs a decision is decided here; how numbers and foreign text are written is in `audit_format`.
+Only what needs a decision is decided here; how numbers and foreign text are written is in `words`.
 """
 
 import datetime as dt

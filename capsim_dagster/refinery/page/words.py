@@ -207,7 +207,7 @@ FILE_FAULTS: Final[Mapping[FileFault, str]] = {
     FileFault.TOO_LARGE: "The file unpacks to more text than refinery.max_text_mb, or as no telemetry does.",
     FileFault.CHANGED: "The file was replaced or written while it was read.",
 }
-"""Why a whole file was refused; what to do about it is in `refinery.refusal`."""
+"""Why a whole file was refused; what to do about it is in `refinery.rules`."""
 
 TRAITS: Final[Mapping[DialectTrait, str]] = {
     DialectTrait.BOM: "starts with a byte order mark",
