@@ -8,7 +8,7 @@ variety by a short list of thresholds, which are fixed here and lie between the 
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -17,13 +17,11 @@ from numpy.typing import NDArray
 from capsim_dagster.audits.report import Finding
 from capsim_dagster.audits.scan import MonthOfTelemetry
 from capsim_dagster.schemas import VARIETIES, Resource, Scenario, Variant, Variety
+from capsim_dagster.seeding import Float32Array, Float64Array
 from capsim_dagster.settings import DataGeneration
 from capsim_dagster.simulation.components import DAYS_PER_YEAR
 from capsim_dagster.simulation.scenarios import TYPICAL_MEAN
 from capsim_dagster.simulation.time_dimension import SATURDAY, epoch_days, weekdays
-
-Float32Array = NDArray[np.float32]
-Float64Array = NDArray[np.float64]
 
 MIN_DAYS: Final = 730
 """Shortest window in which growth and an annual season can be told apart [days]."""
@@ -74,15 +72,6 @@ _N_TERMS: Final = 4
 _RIDGE: Final = 1e-6
 """Keeps the fit of a series with too few months finite."""
 _NEVER: Final = int(np.iinfo(np.int64).max)
-_SHOWN_FEATURES: Final = (
-    "level",
-    "slope",
-    "annual_amplitude",
-    "weekend_ratio",
-    "noise",
-    "burst_days",
-    "burst_height",
-)
 _SHOWN_DECIMALS: Final = 3
 
 
@@ -109,6 +98,9 @@ class Features:
     burst_days: Float64Array
     burst_height: Float64Array
     crossing_day: NDArray[np.int64]
+
+
+_SHOWN_FEATURES: Final = [each.name for each in fields(Features) if each.name != "crossing_day"]
 
 
 class FeatureScan:
@@ -197,12 +189,9 @@ class FeatureScan:
 def behaves_as(features: Features, horizon_days: int) -> NDArray[np.int64]:
     """Return which variety each host's features show, as an index into `VARIETIES`, shape `(n_hosts,)`.
 
-    A host whose calm series is at the threshold for good has breached; otherwise days that stand out make it bursting,
-    a large annual swing seasonal, a slope growing, and what is left is idle.
-
-    Args:
-        features: Features of its four series.
-        horizon_days: The scenario horizon, of which a severe breach takes less than 0.7 [days].
+    A host whose calm series is at the threshold for good has breached, severely within 0.7 of the scenario horizon
+    [days]; otherwise days that stand out make it bursting, a large annual swing seasonal, a slope growing, and what is
+    left is idle.
     """
     breached = (features.crossing_day != _NEVER) & (features.noise < CALM_NOISE)
     crossing = np.where(breached, features.crossing_day, _NEVER).min(axis=0)

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from capsim_dagster.audits.report import Finding
 from capsim_dagster.audits.scan import MonthOfTelemetry
 from capsim_dagster.schemas import VARIETIES, Resource, Scenario, Variant
+from capsim_dagster.seeding import Float64Array
 from capsim_dagster.settings import Calendar, DataGeneration, Metric, ServerType
 from capsim_dagster.simulation.calendar_effects import weekend_factor
 from capsim_dagster.simulation.parameters import HostBlock
 from capsim_dagster.simulation.region_calendar import NOT_BUSINESS, RegionDays, region_days
 from capsim_dagster.simulation.time_dimension import SATURDAY, date_of
 
-Float64Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 TOLERANCE: Final = 0.02
@@ -42,14 +42,10 @@ _WEEKS: Final = (1, 2, 3)
 
 @dataclass(frozen=True)
 class Ratio:
-    """A measured ratio of load and the one that the settings ask for.
+    """A measured ratio of load of a region and a resource, or a metric, and the one that the settings ask for.
 
     Attributes:
-        region: The region.
-        resource: The resource, or the metric that shows it.
         occasion: weekend, holiday, quarter end or month end.
-        expected: The setting.
-        measured: What the telemetry shows.
         error: Its standard error.
         days: Days (or weekends) that were compared.
     """
@@ -82,10 +78,8 @@ class Ratio:
 def errors_by_chance(freedom: int) -> float:
     """Return how many standard errors a mean is off by in a share `CHANCE` of cases: a quantile of Student's t.
 
-    The standard error is itself estimated, from few days: where four would do for many, three times need 316.
-
-    Args:
-        freedom: Degrees of freedom, one less than the values that mean and standard error are made of, 1 and up.
+    The standard error is itself estimated, from few days: where four would do for many, three times need 316. The
+    degrees of freedom are one less than the values that mean and standard error are made of, 1 and up.
 
     >>> round(errors_by_chance(2)), round(errors_by_chance(11), 2), round(errors_by_chance(1_000), 2)
     (316, 7.65, 4.44)
@@ -125,12 +119,7 @@ class CalendarScan:
     """Collects the mean load of each workload in each region, a month at a time."""
 
     def __init__(self, generation: DataGeneration, groups: NDArray[np.int64]) -> None:
-        """Start with no month.
-
-        Args:
-            generation: The settings.
-            groups: The group of each host, as `calendar_groups` has it.
-        """
+        """Start with no month; the group of each host is as `calendar_groups` has it."""
         self._generation = generation
         n_groups = len(generation.metadata.regions) * len(generation.metadata.server_types)
         self._sizes = np.bincount(groups[groups >= 0], minlength=n_groups).astype(np.float64)
@@ -192,15 +181,7 @@ def ratios_of_loads(
 def _ratios_of_region(
     generation: DataGeneration, name: tuple[str, str], metric: Metric, load: Float64Array, days: RegionDays
 ) -> Iterable[Ratio]:
-    """Yield the ratios of one region and resource.
-
-    Args:
-        generation: The settings.
-        name: Region and resource.
-        metric: The settings of the resource.
-        load: Sum over the hosts of each server type, shape `(n_server_types, n_days)`.
-        days: The days in the region's calendar.
-    """
+    """Yield the ratios of one region and resource; the load is that of each server type, shape `(n_types, n_days)`."""
     calendar = generation.calendar
     occasions = _occasions(days, metric, calendar)
     is_ordinary = ~np.any([is_on for is_on, _ in occasions.values()], axis=0)

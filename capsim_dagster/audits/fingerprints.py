@@ -18,7 +18,9 @@ from capsim_dagster.errors import MasterError
 from capsim_dagster.schemas.months import first_day
 from capsim_dagster.storage.warehouse import statement
 
-Relation = Literal["master_rows", "table_rows", "table_month_rows", "expected_rows", "panel_rows", "rows_behind_panel"]
+Relation = Literal[
+    "master_rows", "table_rows", "table_month_rows", "expected_rows", "panel_rows", "rows_behind_panel", "frame_rows"
+]
 """Temporary views that the functions here make."""
 PieceKey = tuple[int, str]
 """Month as YYYYMM, and resource."""
@@ -77,14 +79,7 @@ class Fingerprint:
 class FeedFormat:
     """How the lines of clean feed files are written: day, host, utilization and, where it has one, capacity.
 
-    Attributes:
-        delimiter: Between fields.
-        decimal: Decimal sign.
-        date_format: strftime format of the day.
-        gap: Spelling of no value.
-        is_quoted: Whether fields stand in quotes; where they do not, quotes are plain characters, so that an unclosed
-            one costs its own line only.
-        has_capacity: Whether there is a capacity.
+    Where fields do not stand in quotes, quotes are plain characters, so that an unclosed one costs its own line only.
     """
 
     delimiter: str = ","
@@ -130,23 +125,13 @@ def view_table(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(_CREATE_VIEW.format(name="table_rows", query=_TABLE_QUERY))
 
 
-def view_table_month(connection: duckdb.DuckDBPyConnection, month: int) -> None:
-    """Make one month of `processed_data` visible as `table_month_rows`."""
-    connection.execute(_CREATE_VIEW.format(name="table_month_rows", query=_month_query(month)))
-
-
 def view_panel(
     connection: duckdb.DuckDBPyConnection, path: Path, master: Path, factors: pl.DataFrame, *, end: dt.date
 ) -> None:
     """Make a panel and the master behind it visible as `panel_rows` and `rows_behind_panel`, a row a metric.
 
-    Args:
-        connection: The connection.
-        path: The panel.
-        master: The master.
-        factors: `server_id`, `host_id`, `resource`, `metric` and `factor`: by what the utilization of a host is
-            multiplied in a metric; the metrics are column names.
-        end: Last day of the panel.
+    The factors are `server_id`, `host_id`, `resource`, `metric` and `factor`: by what the utilization of a host is
+    multiplied in a metric; the metrics are column names. The panel ends with a day that the master may go beyond.
     """
     connection.register("panel_factors", factors.to_arrow())
     queries = [
@@ -168,7 +153,7 @@ def frame_fingerprints(rows: pl.DataFrame) -> dict[PieceKey, Fingerprint]:
     """Return the fingerprints of a frame with `date`, `host_id`, `resource`, `util`, `capacity`."""
     with duckdb.connect() as connection:
         connection.register("frame_rows", rows.to_arrow())
-        return _as_fingerprints(rows_of(connection, statement(__package__, "fingerprint", relation="frame_rows")))
+        return fingerprints(connection, "frame_rows")
 
 
 def fingerprints(connection: duckdb.DuckDBPyConnection, relation: Relation) -> dict[PieceKey, Fingerprint]:
@@ -178,7 +163,9 @@ def fingerprints(connection: duckdb.DuckDBPyConnection, relation: Relation) -> d
 
 def table_month_fingerprints(connection: duckdb.DuckDBPyConnection, month: int) -> dict[PieceKey, Fingerprint]:
     """Return the fingerprints of one month of `processed_data`, as this transaction sees it."""
-    view_table_month(connection, month)
+    start = f"DATE '{first_day(month)}'"
+    query = f"{_TABLE_QUERY} WHERE ds >= {start} AND ds < {start} + INTERVAL 1 MONTH"
+    connection.execute(_CREATE_VIEW.format(name="table_month_rows", query=query))
     return _as_fingerprints(
         rows_of(connection, statement(__package__, "fingerprint_month", relation="table_month_rows"), {"month": month})
     )
@@ -200,12 +187,7 @@ def master_fingerprints(path: Path) -> dict[PieceKey, Fingerprint]:
 def feed_fingerprints(
     paths: Iterable[Path], form: FeedFormat = PLAIN_FORMAT
 ) -> tuple[dict[Path, Fingerprint], dict[Path, list[str]]]:
-    """Return the fingerprint of each feed file, and the lines that do not parse, as they lie on disk.
-
-    Args:
-        paths: Files whose headers were inspected.
-        form: How their lines are written.
-    """
+    """Return the fingerprint of each feed file of sound header, and the lines that do not parse, by file."""
     names = [str(path) for path in paths]
     try:
         return _read_feed(names, form) if names else ({}, {})
@@ -262,14 +244,10 @@ def _read_feed_one_by_one(names: list[str], form: FeedFormat) -> tuple[dict[Path
         try:
             alone, lines = _read_feed([name], form)
         except duckdb.Error as error:
-            alone, lines = {}, {Path(name): [_first_line(error)]}
+            alone, lines = {}, {Path(name): [str(error).splitlines()[0]]}
         found |= alone
         rejected |= lines
     return found, rejected
-
-
-def _first_line(error: duckdb.Error) -> str:
-    return str(error).splitlines()[0]
 
 
 @lru_cache(maxsize=4)
@@ -289,8 +267,3 @@ def _as_fingerprints(rows: list[tuple[Any, ...]]) -> dict[PieceKey, Fingerprint]
         (month, resource): Fingerprint(count, reported, int(key_checksum), int(checksum), low, high)
         for month, resource, count, reported, low, high, key_checksum, checksum in rows
     }
-
-
-def _month_query(month: int) -> str:
-    start = f"DATE '{first_day(month)}'"
-    return f"{_TABLE_QUERY} WHERE ds >= {start} AND ds < {start} + INTERVAL 1 MONTH"

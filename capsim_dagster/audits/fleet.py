@@ -14,12 +14,7 @@ from capsim_dagster.storage.warehouse import statement
 
 
 def behavioral_diversity(varieties: Iterable[tuple[str | None, str | None, int]], *, note: str = "") -> Finding:
-    """Report whether all ten varieties are there.
-
-    Args:
-        varieties: Scenario, variant and hosts of each variety found; a None scenario = hosts that nobody knows.
-        note: What could not be judged.
-    """
+    """Report whether all ten varieties are there, by scenario, variant, None = hosts that nobody knows, and hosts."""
     found = {(scenario, variant): hosts for scenario, variant, hosts in varieties}
     missing = [str(v) for v in VARIETIES if not found.get((v.scenario.value, v.variant.value))]
     known = {(v.scenario.value, v.variant.value) for v in VARIETIES}
@@ -40,10 +35,7 @@ def present_varieties(
     connection: duckdb.DuckDBPyConnection, relation: Relation
 ) -> list[tuple[str | None, str | None, int]]:
     """Return scenario, variant and hosts of each variety that has rows in a relation."""
-    return [
-        (scenario, variant, hosts)
-        for scenario, variant, hosts in rows_of(connection, statement(__package__, "varieties", relation=relation))
-    ]
+    return rows_of(connection, statement(__package__, "varieties", relation=relation))
 
 
 def fleet_size(hosts: int, distinct: int, expected: int) -> Finding:
@@ -61,13 +53,7 @@ def fleet_size(hosts: int, distinct: int, expected: int) -> Finding:
 
 
 def contiguous_calendar(days: list[dt.date], *, start: dt.date, end: dt.date) -> Finding:
-    """Report whether the calendar holds each day once, without a gap, from `start` to `end` or later.
-
-    Args:
-        days: The days, in ascending order.
-        start: First day it must hold, and hold nothing before.
-        end: Last day it must reach.
-    """
+    """Report whether the calendar holds each day from `start` on once, in order, without a gap, to `end` or later."""
     problems = []
     if not days or days[0] != start:
         problems.append(f"starts on {days[0] if days else 'no day'}, expected {start}")

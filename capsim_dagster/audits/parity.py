@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import duckdb
 
 from capsim_dagster.audits.fingerprints import Fingerprint, PieceKey, Relation, rows_of
-from capsim_dagster.audits.report import Finding
+from capsim_dagster.audits.report import Finding, Reports, by_claim
 from capsim_dagster.errors import listed
 from capsim_dagster.schemas import FULL_UTILIZATION, Resource
 from capsim_dagster.schemas.months import month_name
@@ -22,13 +22,9 @@ def expected_grid(connection: duckdb.DuckDBPyConnection) -> dict[PieceKey, Finge
 
 
 def grid_parity(grid: Mapping[PieceKey, Fingerprint], found: Mapping[PieceKey, Fingerprint]) -> Finding:
-    """Report whether a relation has exactly one row for each host x resource x day.
-
-    Args:
-        grid: What each month and resource must hold.
-        found: What it holds.
-    """
-    problems = _missing_and_strange(grid, found)
+    """Report whether a relation has exactly one row for each host x resource x day, as the grid has it."""
+    problems = [f"{named(piece)} is missing" for piece in sorted(grid.keys() - found.keys())]
+    problems += [f"{named(piece)} is not in the calendar" for piece in sorted(found.keys() - grid.keys())]
     for piece in sorted(grid.keys() & found.keys()):
         if found[piece].rows != grid[piece].rows:
             problems.append(f"{named(piece)} has {found[piece].rows:,} rows instead of {grid[piece].rows:,}")
@@ -69,11 +65,8 @@ def content_parity(
 ) -> Finding:
     """Report whether each expected month, and each that is there, holds just what its source holds.
 
-    Args:
-        source: Fingerprints of the source.
-        found: Fingerprints of the copy.
-        expected_months: Months that must be there; months of the source beyond them may still be missing.
-        resources: Resources, or what else stands in their place, to look at.
+    Months of the source beyond the expected ones may still be missing; only some resources, or what else stands in
+    their place, are looked at.
     """
     wanted = set(map(str, resources))
     present = {piece for piece in found if piece[1] in wanted}
@@ -107,12 +100,6 @@ def unique_keys(
 
     A month that matches the grid of all hosts and days, in rows and key checksum, holds each of them once; only
     where one does not are the keys counted, which costs four times as much.
-
-    Args:
-        connection: Connection that sees the relation.
-        relation: The telemetry.
-        found: Fingerprints of the relation.
-        grid: What each month and resource holds where no host and no day is missing.
     """
     is_whole = all(
         piece in grid and (f.rows, f.key_checksum) == (grid[piece].rows, grid[piece].key_checksum)
@@ -147,11 +134,31 @@ def months_named(months: Iterable[int]) -> str:
     return listed(map(month_name, sorted(months)))
 
 
-def _missing_and_strange(expected: Mapping[PieceKey, Fingerprint], found: Mapping[PieceKey, Fingerprint]) -> list[str]:
-    missing = [f"{named(piece)} is missing" for piece in sorted(expected.keys() - found.keys())]
-    strange = [f"{named(piece)} is not in the calendar" for piece in sorted(found.keys() - expected.keys())]
-    return missing + strange
-
-
 def _rows(fingerprints: Mapping[PieceKey, Fingerprint]) -> int:
     return sum(fingerprint.rows for fingerprint in fingerprints.values())
+
+
+def file_names(count: int, strange: Sequence[str], named_right: int, layout: str) -> Finding:
+    """Report whether every file of the feed bears a name of its layout, in its folder; of very many some are named."""
+    return Finding(
+        "file_names_follow_convention",
+        examples=[f"{path} is not in the layout {layout}" for path in strange],
+        counts={"files": named_right, "strange_files": count},
+    )
+
+
+def foreign_month(found: Mapping[PieceKey, Fingerprint]) -> Reports:
+    """Return what the audits of a month against the simulation say of a feed that capsim did not write."""
+    rows = sum(content.rows for content in found.values())
+    return by_claim(not_simulated("row_parity", rows), not_simulated("hosts_are_known", rows))
+
+
+def not_simulated(claim: str, rows: int) -> Finding:
+    """Return an audit against the simulation where there is none: nothing to compare with."""
+    note = "the feed is not capsim's own: there is no master or simulated inventory to compare with"
+    return Finding(claim, counts={"rows": rows}, note=note)
+
+
+def no_defects() -> Finding:
+    """Return the score of a feed into which nothing was put on purpose."""
+    return Finding("injected_defects_are_found", note="the feed is not capsim's own")

@@ -94,13 +94,7 @@ def by_claim(*findings: Finding) -> Reports:
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that was found on one dataset.
-
-    Attributes:
-        where: The dataset.
-        findings: Every claim that was judged, and one for what could not be.
-        rows: Rows that were looked at.
-    """
+    """Everything that was found on one dataset."""
 
     where: str
     findings: Sequence[Finding]

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from capsim_dagster.audits.fingerprints import Relation
 from capsim_dagster.schemas import Resource, host_id
 from capsim_dagster.schemas.months import month_end, months_between
+from capsim_dagster.seeding import Float32Array
 from capsim_dagster.simulation.time_dimension import epoch_days
 from capsim_dagster.storage.warehouse import statement
 
 Int64Array = NDArray[np.int64]
-Float32Array = NDArray[np.float32]
 
 _OF_THE_HOSTS: Final = "AND host_id IN (SELECT unnest($hosts))"
 
@@ -47,15 +47,10 @@ def months_of_telemetry(
     end: dt.date,
     is_sample: bool = False,
 ) -> Iterator[MonthOfTelemetry]:
-    """Yield the months of a relation, in order.
+    """Yield the months of a relation from first to last day, inclusive, in order.
 
-    Args:
-        connection: Connection that sees the relation.
-        relation: The telemetry.
-        numbers: Numbers of the hosts to look at, ascending, shape `(n_hosts,)`.
-        start: First day.
-        end: Last day, inclusive.
-        is_sample: Whether these are a few hosts of many, so that it pays to sort out the others' rows early.
+    The numbers of the hosts to look at are ascending, shape `(n_hosts,)`; where these are a sample, a few hosts of
+    many, it pays to sort out the others' rows early.
     """
     query = statement(__package__, "month_values", relation=relation, also=_OF_THE_HOSTS if is_sample else "")
     hosts = {"hosts": [host_id(number) for number in numbers.tolist()]} if is_sample else {}

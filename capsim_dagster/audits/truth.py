@@ -1,8 +1,8 @@
-"""Audits of the ground truth: does it say all that happened, and nothing that did not?"""
+"""Audits of the ground truth: does it say all that happened, and nothing that did not? Is what must happen there?"""
 
 import datetime as dt
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from capsim_dagster.audits.fingerprints import rows_of
+from capsim_dagster.audits.fingerprints import Relation, rows_of
 from capsim_dagster.audits.report import Finding
 from capsim_dagster.schemas import ANOMALY_KINDS, GAP_KINDS, EventKind, Resource, Scenario
 from capsim_dagster.settings import DataGeneration
@@ -21,32 +21,15 @@ SAMPLING_ERRORS: Final = 4.0
 """How many standard errors a measured rate may be off: one in 16,000 fails by chance."""
 UNSEEN_SHARE: Final = 0.01
 """Part of the anomalous days that may not show: spikes above the ceiling."""
+TOLERANCE_DAYS: Final = 7
+"""Least tolerance: noise of a quarter point over growth of 0.2 points a day crosses some days early or late."""
 
-
-@dataclass(frozen=True)
-class Rate:
-    """A measured share of days.
-
-    Attributes:
-        name: Of what.
-        expected: What the settings ask for.
-        measured: What was found.
-        tolerance: How far it may be off.
-    """
-
-    name: str
-    expected: float
-    measured: float
-    tolerance: float
+Series = tuple[str, str]
+"""Host and resource."""
 
 
 def gaps_are_labelled(connection: duckdb.DuckDBPyConnection, last: dt.date) -> Finding:
-    """Report whether the days without a value are exactly those that gap events cover.
-
-    Args:
-        connection: Connection that sees `master_rows` and `truth_event_days`.
-        last: Last day of the master.
-    """
+    """Report whether the days without a value, up to the master's last, are exactly those that gap events cover."""
     rows = rows_of(connection, statement(__package__, "unlabelled_gaps"), {"last": last, "gaps": _names(GAP_KINDS)})
     ((missing,),) = rows_of(connection, "SELECT count(*) FROM master_rows WHERE util IS NULL")
     return Finding(
@@ -68,36 +51,30 @@ def event_rates(
 ) -> Finding:
     """Report whether missing and anomalous days are as frequent as set, within sampling error.
 
-    Args:
-        connection: Connection that sees `master_rows` and `truth_event_days`.
-        generation: The settings.
-        last: Last day of the master.
-        anomalous_share: Share of the series that have anomalies at all, 0 to 1.
+    The connection sees `master_rows` and `truth_event_days`; the share, 0 to 1, is of the series that have anomalies at
+    all.
     """
     parameters = {"last": last, "anomalies": _names(ANOMALY_KINDS)}
     ((total, missing, anomalous),) = rows_of(connection, statement(__package__, "event_rates"), parameters)
     reported = total - missing
     expected_anomalous = generation.anomalies.rate * anomalous_share
-    rates = [
-        Rate("missing values", _missing_share(generation), missing / total, _missing_error(generation, total) / total),
-        Rate(
-            "anomalous days",
-            expected_anomalous,
-            anomalous / max(reported, 1),
-            _anomalous_error(generation, reported) / max(reported, 1) + UNSEEN_SHARE * expected_anomalous,
-        ),
-    ]
+    unseen = UNSEEN_SHARE * expected_anomalous
+    anomalous_error = _anomalous_error(generation, reported) / max(reported, 1)
+    rates = (
+        ("missing values", _missing_share(generation), missing / total, _missing_error(generation, total) / total),
+        ("anomalous days", expected_anomalous, anomalous / max(reported, 1), anomalous_error + unseen),
+    )
     return Finding(
         "event_rates_match_settings",
         examples=[
-            f"{rate.measured:.4%} {rate.name}, expected {rate.expected:.4%} within {rate.tolerance:.4%}"
-            for rate in rates
-            if abs(rate.measured - rate.expected) > rate.tolerance
+            f"{measured:.4%} {name}, expected {expected:.4%} within {tolerance:.4%}"
+            for name, expected, measured, tolerance in rates
+            if abs(measured - expected) > tolerance
         ],
         counts={"missing_values": missing, "anomalous_days": anomalous},
         table=[
-            {"of": r.name, "expected": r.expected, "measured": round(r.measured, 6), "tolerance": round(r.tolerance, 6)}
-            for r in rates
+            {"of": name, "expected": expected, "measured": round(measured, 6), "tolerance": round(tolerance, 6)}
+            for name, expected, measured, tolerance in rates
         ],
     )
 
@@ -107,11 +84,7 @@ def events_explain_differences(
 ) -> Finding:
     """Report whether each difference between the data and their twin without events has an event, and vice versa.
 
-    Args:
-        differs: Where the data differ from the twin or are missing, shape `(n_series, n_days)`.
-        events: The events of these series, of `schemas.fleet.TRUTH_EVENTS`.
-        series: Host and resource of each series.
-        start: The first of the days.
+    Where the data differ from the twin, or are missing, is of shape `(n_series, n_days)`; series are host and resource.
     """
     row_of = {name: row for row, name in enumerate(series)}
     last = start + dt.timedelta(differs.shape[1] - 1)
@@ -136,13 +109,7 @@ def events_explain_differences(
 
 
 def breach_dates(series: pl.DataFrame, hosts: pl.DataFrame, generation: DataGeneration) -> Finding:
-    """Report whether each breach host, and no other, has one breach date, within the horizon.
-
-    Args:
-        series: The series, of `schemas.fleet.TRUTH_SERIES`.
-        hosts: The inventory.
-        generation: Start and horizon.
-    """
+    """Report whether each breach host, and no other, has one breach date, within the horizon."""
     breaching = set(hosts.filter(pl.col("scenario") == Scenario.CAPACITY_BREACH.value)["host_id"])
     dated = series.filter(pl.col("breach_date").is_not_null())
     counts = dict(dated.group_by("host_id").len().iter_rows())
@@ -194,3 +161,56 @@ def _mean_square(days: tuple[int, int]) -> float:
 
 def _names(kinds: Sequence[EventKind]) -> list[str]:
     return [kind.value for kind in kinds]
+
+
+@dataclass(frozen=True)
+class Breach:
+    """When a series must reach the threshold, in days since the start of the window, and how far off it may be."""
+
+    day: int
+    tolerance_days: int = TOLERANCE_DAYS
+
+
+def breaches_on_date(
+    connection: duckdb.DuckDBPyConnection,
+    relation: Relation,
+    expected: Mapping[Series, Breach],
+    *,
+    start: dt.date,
+    end: dt.date,
+    threshold: float,
+) -> Finding:
+    """Report whether each series first reaches the threshold [%] on its breach date, but for its tolerance.
+
+    Series whose date lies within their tolerance of the last day of the telemetry, or later, are not judged.
+    """
+    last_day = (end - start).days
+    due = {series: breach for series, breach in expected.items() if breach.day + breach.tolerance_days <= last_day}
+    crossed = _first_crossings(connection, relation, due, start, threshold)
+    problems = []
+    for (host, resource), breach in sorted(due.items(), key=lambda item: item[0]):
+        first = crossed.get((host, resource))
+        if first is None:
+            date = start + dt.timedelta(breach.day)
+            problems.append(f"{host} {resource} never reaches {threshold:g} %, due on {date}")
+        elif abs(first - breach.day) > breach.tolerance_days:
+            off = f"{first - breach.day:+d} days from its date, more than {breach.tolerance_days}"
+            problems.append(f"{host} {resource} reaches {threshold:g} % {off}")
+    return Finding(
+        "breach_hosts_reach_threshold_on_date",
+        examples=problems,
+        counts={"breach_hosts": len(expected), "judged": len(due), "on_date": len(due) - len(problems)},
+        note="" if due else f"no breach date falls inside the window, which ends on {end}",
+    )
+
+
+def _first_crossings(
+    connection: duckdb.DuckDBPyConnection,
+    relation: Relation,
+    due: Iterable[Series],
+    start: dt.date,
+    threshold: float,
+) -> dict[Series, int]:
+    parameters = {"start": start, "threshold": threshold, "hosts": sorted({host for host, _ in due})}
+    rows = rows_of(connection, statement(__package__, "first_crossings", relation=relation), parameters)
+    return {(host, resource): day for host, resource, day in rows}

@@ -191,7 +191,7 @@ def _print_months(terminal: Console, asked: Iterable[int], loaded: "Iterable[Loa
 
 def _print_strays(terminal: Console, platform: "Platform") -> None:
     """Name the files of a user's feed that are in no month because of their names."""
-    from capsim_dagster.pipeline.feed_cache import strays_of
+    from capsim_dagster.pipeline.remote import strays_of
 
     strays = strays_of(platform)
     if strays.total:

@@ -22,10 +22,10 @@ from capsim_dagster.orchestration.progress import Progress, clear_failure
 from capsim_dagster.orchestration.status import is_of_other_fleet
 from capsim_dagster.pictures import of_disk as pictures
 from capsim_dagster.pictures.checks import check_trends_picture
-from capsim_dagster.pictures.of_feed import audit_pictures
-from capsim_dagster.pictures.of_fleet import inventory_pictures
+from capsim_dagster.pictures.composition import inventory_pictures
+from capsim_dagster.pictures.feed import audit_pictures
 from capsim_dagster.pipeline import refine, stages
-from capsim_dagster.pipeline.month_checks import FeedMonths
+from capsim_dagster.pipeline.checks import FeedMonths
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.refinery.load import LoadedMonth
 from capsim_dagster.refinery.rules import READER_VERSION

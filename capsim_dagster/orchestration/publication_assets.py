@@ -20,8 +20,14 @@ from capsim_dagster.orchestration.partitioned import Asked, Made, Part, Partitio
 from capsim_dagster.orchestration.progress import clear_failure
 from capsim_dagster.pipeline import publication
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.pipeline.publication import ArchivedDay, Published
-from capsim_dagster.pipeline.publication_checks import DAILY_CLAIMS, HOURLY_CLAIMS, Claims, reports_of
+from capsim_dagster.pipeline.publication import (
+    DAILY_CLAIMS,
+    HOURLY_CLAIMS,
+    ArchivedDay,
+    Claims,
+    Published,
+    reports_of,
+)
 from capsim_dagster.publication.dataset.export import Exported, now_utc
 from capsim_dagster.publication.dataset.manifest import AnyManifest
 from capsim_dagster.publication.hour_files import DayHour, hour_path

@@ -4,15 +4,13 @@ A bar is a thick line, two corners instead of a rectangle with a style of its ow
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from capsim_dagster.pictures.canvas import POINTS_PER_PIXEL
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 IntArray = NDArray[np.int64]
 
@@ -31,13 +29,10 @@ _HEADROOM: Final = 1.06
 """Top of the scale, in heights of the highest bar."""
 
 
-def draw_stack(axes: "Axes", layers: Mapping[str, IntArray], colours: Mapping[str, str]) -> None:
+def draw_stack(axes: Axes, layers: Mapping[str, IntArray], colours: Mapping[str, str]) -> None:
     """Draw stacked bars, one a place, places counted from 0; each layer is one shape that bears its name.
 
-    Args:
-        axes: A panel.
-        layers: Amounts by name, the lowest layer first, each of shape `(n_places,)`; at least one.
-        colours: The colour of each layer.
+    Layers are of shape `(n_places,)`, the lowest first; there is at least one.
     """
     n_places = next(iter(layers.values())).size
     width = _bar_points(axes, n_places)
@@ -49,7 +44,7 @@ def draw_stack(axes: "Axes", layers: Mapping[str, IntArray], colours: Mapping[st
 
 
 def draw_bars(  # noqa: PLR0913 what a bar is
-    axes: "Axes",
+    axes: Axes,
     places: IntArray,
     ends: tuple[IntArray, IntArray],
     width_points: float,
@@ -58,17 +53,7 @@ def draw_bars(  # noqa: PLR0913 what a bar is
     gid: str,
     is_lying: bool = False,
 ) -> None:
-    """Draw bars of one colour as one shape.
-
-    Args:
-        axes: A panel.
-        places: Which places have a bar.
-        ends: Lower and upper end at every place, each of shape `(n_places,)`.
-        width_points: How thick a bar is [points].
-        colour: Its colour.
-        gid: The id of the shape.
-        is_lying: Whether bars go from left to right.
-    """
+    """Draw bars of one colour as one shape, between the lower and the upper end of each of the places that have one."""
     low, high = ends
     # NaN lifts the pen between two bars.
     along = np.stack([low[places], high[places], np.full(places.size, np.nan)], axis=1).ravel()
@@ -80,9 +65,7 @@ def draw_bars(  # noqa: PLR0913 what a bar is
 def period_ticks(periods: Sequence[int], *, are_years: bool = False) -> list[tuple[int, str]]:
     r"""Return the places that are named, and their names; the year is said where it changes.
 
-    Args:
-        periods: Months as YYYYMM or years, ascending; some may be left out.
-        are_years: Which of them.
+    Periods are months as YYYYMM or years, ascending; some may be left out.
 
     >>> period_ticks([202312, 202401, 202402])
     [(0, 'Dec\n2023'), (1, 'Jan\n2024'), (2, 'Feb')]
@@ -117,7 +100,7 @@ def _far_apart(places: Sequence[int], n_places: int) -> list[int]:
     return kept
 
 
-def _bar_points(axes: "Axes", n_places: int) -> float:
+def _bar_points(axes: Axes, n_places: int) -> float:
     """Return how thick a bar is [points]."""
     width_px = min(axes.get_window_extent().width / n_places * _FULL_SHARE, _WIDEST_PX)
     return float(width_px) * POINTS_PER_PIXEL

@@ -1,8 +1,4 @@
-"""The sheet that every picture is drawn on: its style, its colours, and how it becomes SVG or PNG.
-
-matplotlib is loaded by the first picture, not by importing this: it costs half a second and 30 MB, and most commands
-draw nothing.
-"""
+"""The sheet that every picture is drawn on: its style, its colours, its dates, and how it becomes SVG or PNG."""
 
 import io
 import re
@@ -11,19 +7,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
 
 from capsim_dagster.errors import SettingsError
 from capsim_dagster.schemas import EventKind, Resource
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 DOTS_PER_INCH: Final = 100
 """Pixels of a PNG per inch of matplotlib's sheet."""
 POINTS_PER_PIXEL: Final = 72 / DOTS_PER_INCH
 """Widths of lines are in points, of which an inch has 72."""
+WIDTH_PX: Final = 1_120
+"""Width of most pictures: the UI shows one [pixels]."""
 INK: Final = "#22303C"
 """Text, axes and what was expected."""
 MUTED: Final = "#5B6B7A"
@@ -101,6 +104,14 @@ _STYLE: Final[Mapping[str, Any]] = {
     "ytick.color": MUTED,
     "ytick.labelsize": 9,
 }
+DateArray = NDArray[np.datetime64]
+
+LEAST_TICKS: Final = 5
+"""Ticks that a window of enough days has at least."""
+MOST_TICKS: Final = 14
+"""Ticks that have room side by side."""
+_ROOM_SHARE: Final = 0.008
+"""Empty room at both ends, as a share of the window."""
 
 
 class PictureFormat(StrEnum):
@@ -136,8 +147,6 @@ def picture_format(path: Path | None) -> PictureFormat:
 @contextmanager
 def styled() -> Iterator[None]:
     """Draw in the style of capsim, whatever style the user's own files or program have set."""
-    import matplotlib as mpl
-
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)  # type: ignore[arg-type]
@@ -162,19 +171,12 @@ def panels(
     margins: Margins,
     *,
     height_ratios: Sequence[float] | None = None,
-) -> "tuple[Figure, list[Axes]]":
+) -> tuple[Figure, list[Axes]]:
     """Return a sheet with a grid of empty panels, row by row; call it within `styled`.
 
-    Places are worked out here: measuring every text, as automatic layout does, doubles the cost of a picture.
-
-    Args:
-        size_px: Width and height of the sheet at 100 dots per inch [pixels].
-        shape: Rows and columns.
-        margins: Room around and between the panels.
-        height_ratios: Relative heights of the rows; None = all alike.
+    Places are worked out here: measuring every text, as automatic layout does, doubles the cost of a picture. The shape
+    is in rows and columns.
     """
-    from matplotlib.figure import Figure
-
     (width_px, height_px), (rows, columns) = size_px, shape
     panel_width = (width_px - margins.left - margins.right - margins.between_columns * (columns - 1)) / columns
     panel_height = (height_px - margins.top - margins.bottom - margins.between_rows * (rows - 1)) / rows
@@ -191,19 +193,30 @@ def panels(
     return figure, list(grid.flat)
 
 
-def head(figure: "Figure", title: str, subtitle: str) -> None:
+def head(figure: Figure, title: str, subtitle: str) -> None:
     """Write title and subtitle at the top left of a sheet."""
     height_px = figure.get_figheight() * DOTS_PER_INCH
     figure.text(_HEAD_LEFT, 1 - _TITLE_TOP_PX / height_px, title, fontsize=13, fontweight="bold", va="top")
     figure.text(_HEAD_LEFT, 1 - _SUBTITLE_TOP_PX / height_px, subtitle, fontsize=9.5, color=MUTED, va="top")
 
 
-def foot(figure: "Figure", text: str) -> None:
+def foot(figure: Figure, text: str) -> None:
     """Write a footnote at the bottom left of a sheet."""
     figure.text(_HEAD_LEFT, _FOOT_PX / (figure.get_figheight() * DOTS_PER_INCH), text, color=MUTED)
 
 
-def draw_grid(axes: "Axes") -> None:
+def explain(figure: Figure, handles: Sequence[Artist], top_px: int) -> None:
+    """Explain side by side what is drawn, so far below the top of a sheet."""
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0.004, 1 - top_px / (figure.get_figheight() * DOTS_PER_INCH)),
+        ncols=len(handles),
+        columnspacing=1.6,
+    )
+
+
+def draw_grid(axes: Axes) -> None:
     """Draw the grid lines of a panel whose scales are set, as one shape: lines of their own take 300 bytes each."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     x = [place for tick in axes.get_xticks() if left <= tick <= right for place in (tick, tick, float("nan"))]
@@ -214,13 +227,13 @@ def draw_grid(axes: "Axes") -> None:
     axes.set(xlim=(left, right), ylim=(low, high))
 
 
-def say_empty(axes: "Axes", reason: str) -> None:
+def say_empty(axes: Axes, reason: str) -> None:
     """Say in the middle of a panel why it shows nothing."""
     axes.set(xticks=[], yticks=[])
     axes.text(0.5, 0.5, reason, ha="center", va="center", color=MUTED, transform=axes.transAxes)
 
 
-def rendered(figure: "Figure", kind: PictureFormat) -> bytes:
+def rendered(figure: Figure, kind: PictureFormat = PictureFormat.SVG) -> bytes:
     """Return a sheet as the bytes of a file, the same each time; call it within `styled`."""
     stream = io.BytesIO()
     if kind is PictureFormat.SVG:
@@ -241,12 +254,41 @@ def _compact_shape(shape: re.Match[bytes]) -> bytes:
     return corners if _CURVE.search(corners) else corners.replace(b" \nL ", b" ")
 
 
-def _write_png(figure: "Figure", stream: io.BytesIO) -> None:
+def _write_png(figure: Figure, stream: io.BytesIO) -> None:
     """Write a PNG of 128 colours: a quarter of the bytes of the full palette, and no eye sees the difference."""
-    from PIL import Image
-
     pixels = io.BytesIO()
     figure.savefig(pixels, format="raw")
     full = Image.frombytes("RGBA", figure.canvas.get_width_height(), pixels.getvalue()).convert("RGB")
     few = full.quantize(_PNG_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     few.save(stream, "png")
+
+
+def epoch(days: DateArray) -> NDArray[np.int64]:
+    """Return days since 1970-01-01.
+
+    >>> epoch(np.array(["1970-02-01"], dtype="datetime64[D]")).tolist()
+    [31]
+    """
+    return days.astype("datetime64[D]").astype(np.int64)
+
+
+def show_days(axes: Axes, days: DateArray, *, are_labelled: bool) -> None:
+    """Set the horizontal scale of a panel to some days, ascending, with a grid line at each tick.
+
+    No days leave the panel without a scale; only the lowest panels need names at their ticks.
+    """
+    if not days.size:
+        axes.set_xticks([])
+        return
+    x = epoch(days)
+    room = max(0.5, x.size * _ROOM_SHARE)
+    axes.set_xlim(x[0] - room, x[-1] + room)
+    if x.size == 1:
+        # Of a single day the locator would name the hour.
+        axes.set_xticks(x, [str(days[0].astype("datetime64[D]"))] if are_labelled else [""])
+        return
+    # Days are the finest that there is: of a window of three days it must not ask for hours.
+    locator = AutoDateLocator(minticks=min(LEAST_TICKS, x.size), maxticks=MOST_TICKS)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=are_labelled))  # type: ignore[no-untyped-call]
+    axes.tick_params(axis="x", labelbottom=are_labelled)

@@ -8,23 +8,21 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from capsim_dagster.pictures import canvas
-from capsim_dagster.pictures.canvas import ALARM, INK, MUTED, POINTS_PER_PIXEL, RESOURCE_COLOURS, Margins, PictureFormat
+from capsim_dagster.pictures.canvas import ALARM, INK, MUTED, POINTS_PER_PIXEL, RESOURCE_COLOURS, WIDTH_PX, Margins
+from capsim_dagster.refinery.page.words import in_utc
 from capsim_dagster.schemas import Resource
 from capsim_dagster.text import shortened
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 MOST_EVALUATIONS: Final = 30
 """Evaluations of a check that are shown, the newest ones."""
-WIDTH_PX: Final = 1_120
-"""Width of a picture [pixels]."""
 NEVER: Final = "never evaluated"
 """What a check without evaluations says."""
 _ROW_PX: Final = 20
@@ -73,13 +71,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class CheckTrend:
-    """The evaluations of one check.
-
-    Attributes:
-        asset: What is checked.
-        check: Name of the check.
-        evaluations: Its evaluations, in any order.
-    """
+    """The evaluations of one check of an asset, in any order."""
 
     asset: str
     check: str
@@ -88,17 +80,11 @@ class CheckTrend:
     @property
     def newest(self) -> Sequence[Evaluation]:
         """The evaluations that are shown, the newest last."""
-        return sorted(self.evaluations, key=lambda one: _in_utc(one.when))[-MOST_EVALUATIONS:]
+        return sorted(self.evaluations, key=lambda one: in_utc(one.when))[-MOST_EVALUATIONS:]
 
 
-def check_trends_picture(trends: Sequence[CheckTrend], note: str, kind: PictureFormat = PictureFormat.SVG) -> bytes:
-    """Return the picture of the last evaluations of checks, 1,120 pixels wide and 20 high a check.
-
-    Args:
-        trends: The checks, in the order of the rows.
-        note: Where they are from.
-        kind: SVG or PNG.
-    """
+def check_trends_picture(trends: Sequence[CheckTrend], note: str) -> bytes:
+    """Return the picture of the last evaluations of checks, 1,120 pixels wide and 20 high a check."""
     height_px = max(len(trends), 1) * _ROW_PX + _MARGINS.top + _MARGINS.bottom
     with canvas.styled():
         figure, (axes,) = canvas.panels((WIDTH_PX, height_px), (1, 1), _MARGINS)
@@ -108,7 +94,7 @@ def check_trends_picture(trends: Sequence[CheckTrend], note: str, kind: PictureF
             _explain(figure)
         else:
             canvas.say_empty(axes, "there is no check")
-        return canvas.rendered(figure, kind)
+        return canvas.rendered(figure)
 
 
 def _summary(trends: Sequence[CheckTrend], note: str) -> str:
@@ -119,7 +105,7 @@ def _summary(trends: Sequence[CheckTrend], note: str) -> str:
     return " · ".join(part for part in (f"now {stand}" if stand else "", note) if part)
 
 
-def _draw_rows(axes: "Axes", trends: Sequence[CheckTrend]) -> None:
+def _draw_rows(axes: Axes, trends: Sequence[CheckTrend]) -> None:
     """Draw the marks of all checks, with the name of each on the left and its newest evaluation on the right."""
     axes.grid(visible=False)
     for spine in axes.spines.values():
@@ -136,19 +122,19 @@ def _draw_rows(axes: "Axes", trends: Sequence[CheckTrend]) -> None:
     _name_rows(axes, trends)
 
 
-def _name_rows(axes: "Axes", trends: Sequence[CheckTrend]) -> None:
+def _name_rows(axes: Axes, trends: Sequence[CheckTrend]) -> None:
     labels = [shortened(f"{trend.asset}: {trend.check}", _LONGEST_LABEL) for trend in trends]
     axes.set_yticks(range(len(trends)), labels)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.annotate("newest, UTC", (MOST_EVALUATIONS, -0.5), (6, 3), textcoords="offset points", color=MUTED)
     for row, trend in enumerate(trends):
         newest = trend.newest[-1] if trend.evaluations else None
-        text = f"{_in_utc(newest.when):%Y-%m-%d %H:%M} {newest.verdict}" if newest else NEVER
+        text = f"{in_utc(newest.when):%Y-%m-%d %H:%M} {newest.verdict}" if newest else NEVER
         colour = _WORD_COLOURS[newest.verdict] if newest else MUTED
         axes.text(MOST_EVALUATIONS + 0.5, row, text, va="center_baseline", color=colour)
 
 
-def _draw_passed(axes: "Axes", trends: Sequence[CheckTrend]) -> None:
+def _draw_passed(axes: Axes, trends: Sequence[CheckTrend]) -> None:
     """Draw each run of passed evaluations as one dashed line, a dash an evaluation: most of all marks are such."""
     runs: list[tuple[int, int, int]] = []
     for row, place in _marks(trends, Verdict.PASSED):
@@ -168,7 +154,7 @@ def _draw_passed(axes: "Axes", trends: Sequence[CheckTrend]) -> None:
     )
 
 
-def _draw_strokes(axes: "Axes", trends: Sequence[CheckTrend], verdict: Verdict) -> None:
+def _draw_strokes(axes: Axes, trends: Sequence[CheckTrend], verdict: Verdict) -> None:
     """Draw the marks of a verdict by strokes, all of them one shape."""
     marks = np.array(list(_marks(trends, verdict)), dtype=np.float64).reshape(-1, 1, 2)
     strokes = np.array(_STROKES_PX[verdict]) / (_SLOT_PX, _ROW_PX)
@@ -186,10 +172,8 @@ def _marks(trends: Sequence[CheckTrend], verdict: Verdict) -> Iterator[tuple[int
                 yield row, place
 
 
-def _explain(figure: "Figure") -> None:
+def _explain(figure: Figure) -> None:
     """Explain the marks above the rows."""
-    from matplotlib.lines import Line2D
-
     looks: dict[Verdict, dict[str, Any]] = {
         Verdict.PASSED: {"marker": "s", "markersize": _BLOCK_POINTS, "markeredgewidth": 0},
         Verdict.WARNED: {"marker": "^", "markersize": 7, "markeredgewidth": _STROKE_POINTS, "markerfacecolor": "none"},
@@ -199,16 +183,4 @@ def _explain(figure: "Figure") -> None:
         Line2D([], [], color=_COLOURS[verdict], linestyle="none", label=verdict.value, **look)
         for verdict, look in looks.items()
     ]
-    height_px = figure.get_figheight() * canvas.DOTS_PER_INCH
-    figure.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(0.004, 1 - _LEGEND_TOP_PX / height_px),
-        ncols=3,
-        columnspacing=1.6,
-    )
-
-
-def _in_utc(moment: dt.datetime) -> dt.datetime:
-    """Return a time in UTC; a naive one is."""
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+    canvas.explain(figure, handles, _LEGEND_TOP_PX)

@@ -1,23 +1,23 @@
 """The picture of what a fleet is made of: hosts and shares, one panel a way to divide it."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
 
 from capsim_dagster.pictures import canvas
 from capsim_dagster.pictures.bars import draw_bars
-from capsim_dagster.pictures.canvas import INK, Margins, PictureFormat
+from capsim_dagster.pictures.canvas import INK, WIDTH_PX, Margins
+from capsim_dagster.schemas import VARIETIES
 from capsim_dagster.text import shortened
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 Parts = Sequence[tuple[str, int]]
 """Names and hosts of the parts of a fleet, in the order in which they are shown."""
+_DIVIDED_BY: Final = ("department", "server_type", "region", "criticality", "classification")
+"""Columns of the inventory that the fleet is divided by, in the order of the panels."""
 
-WIDTH_PX: Final = 1_120
-"""Width of a picture [pixels]."""
 COLUMNS: Final = 3
 """Panels side by side."""
 MOST_PARTS: Final = 14
@@ -34,14 +34,8 @@ _LEAST_SHARE: Final = 0.001
 """Shares below this are not told apart."""
 
 
-def composition_picture(panels: Mapping[str, Parts], note: str, kind: PictureFormat = PictureFormat.SVG) -> bytes:
-    """Return the picture of the composition of a fleet, 1,120 pixels wide.
-
-    Args:
-        panels: Parts by title of the panel; the parts of a panel make the whole fleet.
-        note: Which fleet.
-        kind: SVG or PNG.
-    """
+def composition_picture(panels: Mapping[str, Parts], note: str) -> bytes:
+    """Return the picture of a fleet, a panel a way to divide it into parts that together are all of it."""
     shown = {title: _folded(parts) for title, parts in panels.items()}
     sizes = [max(len(parts), 1) for parts in shown.values()]
     rows = [max(sizes[first : first + COLUMNS]) for first in range(0, len(sizes), COLUMNS)]
@@ -55,7 +49,7 @@ def composition_picture(panels: Mapping[str, Parts], note: str, kind: PictureFor
             panel.set_title(title, pad=6)
             panel.set_gid(title)
             _draw_parts(panel, parts, rows[index // COLUMNS], _LONGEST_NAMES[index % COLUMNS])
-        return canvas.rendered(figure, kind)
+        return canvas.rendered(figure)
 
 
 def _folded(parts: Parts) -> Parts:
@@ -66,7 +60,7 @@ def _folded(parts: Parts) -> Parts:
     return [*parts[: MOST_PARTS - 1], (f"{len(rest)} others", sum(hosts for _, hosts in rest))]
 
 
-def _draw_parts(axes: "Axes", parts: Parts, n_rows: int, longest_name: int) -> None:
+def _draw_parts(axes: Axes, parts: Parts, n_rows: int, longest_name: int) -> None:
     """Draw one bar a part, from the top down, each with its hosts and share behind it."""
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)
@@ -103,3 +97,31 @@ def number_and_share(count: int, total: int) -> str:
     part = count / total
     share = "< 0.1" if 0 < part < _LEAST_SHARE else f"{part * 100:.1f}"
     return f"{count:,} · {share} %"
+
+
+def inventory_pictures(hosts: pl.DataFrame) -> dict[str, bytes]:
+    """Return what an inventory shows of the fleet, by name of the picture.
+
+    `fleet_composition` is an SVG: hosts and shares by variety, department, server type, region, criticality and
+    classification. The columns are those of `schemas.fleet.HOSTS`.
+    """
+    panels = {
+        "by variety": _varieties(hosts),
+        **{f"by {column.replace('_', ' ')}": _parts(hosts, column) for column in _DIVIDED_BY},
+    }
+    note = f"{hosts.height:,} hosts in the inventory"
+    return {"fleet_composition": composition_picture(panels, note)}
+
+
+def _varieties(hosts: pl.DataFrame) -> Parts:
+    """Return the hosts of each of the ten varieties, those without a host too."""
+    counts = {
+        (scenario, variant): n for scenario, variant, n in hosts.group_by("scenario", "variant").len().iter_rows()
+    }
+    return [(str(variety), counts.get((variety.scenario, variety.variant), 0)) for variety in VARIETIES]
+
+
+def _parts(hosts: pl.DataFrame, column: str) -> Parts:
+    """Return the hosts of each value of a column, the most frequent first."""
+    counts = hosts.group_by(pl.col(column).cast(pl.String)).len().sort(-pl.col("len").cast(pl.Int64), column)
+    return [(name, int(count)) for name, count in counts.iter_rows()]

@@ -1,16 +1,15 @@
 """The pictures of the fleet and of single series, drawn from what is on disk.
 
 Pictures of the whole fleet are of its first hosts: reading stops after them, so they cost the same whatever the size
-of the fleet. Nothing here loads the plotting library before a picture is asked for.
+of the fleet.
 """
 
 import datetime as dt
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -21,8 +20,8 @@ from capsim_dagster.errors import CapsimError, MasterError, SettingsError, Truth
 from capsim_dagster.pictures import profiles
 from capsim_dagster.pictures import series as plots
 from capsim_dagster.pictures.canvas import PictureFormat
-from capsim_dagster.pictures.course import SeriesView, event_spans
-from capsim_dagster.pictures.of_fleet import load_pictures
+from capsim_dagster.pictures.fleet import load_pictures
+from capsim_dagster.pictures.series import SeriesView, event_spans
 from capsim_dagster.pipeline.entrance import require_calendar, require_hosts
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master
@@ -45,14 +44,7 @@ Series = tuple[str, Resource]
 
 @dataclass(frozen=True)
 class SeriesPicture:
-    """The picture of one series.
-
-    Attributes:
-        host_id: The host.
-        resource: The resource.
-        content: Bytes of the file.
-        caption: What it shows, in a line.
-    """
+    """The picture of one series as the bytes of a file, and what it shows, in a line."""
 
     host_id: str
     resource: Resource
@@ -72,13 +64,7 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Piece:
-    """The values of the first hosts in one month of one resource.
-
-    Attributes:
-        resource: The resource.
-        days: The days, shape `(n_days,)`.
-        values: Values [%], NaN = none, shape `(n_hosts, n_days)`.
-    """
+    """The values [%] of the first hosts in one month of one resource, NaN = none, shape `(n_hosts, n_days)`."""
 
     resource: Resource
     days: NDArray[np.datetime64]
@@ -151,9 +137,7 @@ def series_picture(
 
     Raises:
         SettingsError: If there is no such host.
-        MasterError: If the master is missing, torn or made with other settings.
-        TruthError: If the ground truth is, or if it does not end with the master.
-        WarehouseError: If the inventory is missing or made with other settings.
+        MasterError, TruthError, WarehouseError: As for `truth_pictures`.
     """
     _common_footer(platform)
     hosts = _inventory(platform)
@@ -201,11 +185,7 @@ def _calendar(platform: Platform) -> pl.DataFrame:
 
 
 def _known_host(text: str, hosts: pl.DataFrame) -> str:
-    """Return the id of a host that is named by id or number.
-
-    Raises:
-        SettingsError: If there is none.
-    """
+    """Return the id of a host that is named by id or number."""
     found = _HOST.fullmatch(text.strip())
     name = host_id(int(found[1])) if found else text
     if not found or name not in hosts["host_id"]:
@@ -236,11 +216,6 @@ def _telling_series(platform: Platform, hosts: pl.DataFrame) -> list[Series]:
 
 def _first_hosts(source: _Source, hosts: pl.DataFrame, resources: Sequence[Resource]) -> Iterator[_Piece]:
     """Yield the values of the first hosts of the fleet by month and resource, reading no further than these.
-
-    Args:
-        source: The file.
-        hosts: The hosts, from the first on.
-        resources: Which resources.
 
     Raises:
         CapsimError: Of the source's kind, if the file cannot be read or its rows are not those of the hosts.
@@ -275,20 +250,6 @@ def _first_values(file: pq.ParquetFile, row_group: int, source: _Source, names: 
     return rows[source.column].to_numpy().reshape(names.len(), n_days)
 
 
-def _values_of(source: _Source, series: Series) -> tuple[NDArray[np.datetime64], Float32Array]:
-    """Return the days and values of one series, wherever it stands in the file; NaN = none."""
-    name, resource = series
-    with _scanned(source):
-        rows = (
-            pl.scan_parquet(source.path)
-            .filter(pl.col("host_id") == name, pl.col("resource") == resource.value)
-            .select("date", source.column)
-            .sort("date")
-            .collect()
-        )
-    return rows["date"].to_numpy(), rows[source.column].to_numpy()
-
-
 def _course(
     pieces: Sequence[_Piece], hosts: pl.DataFrame, series: Series
 ) -> tuple[NDArray[np.datetime64], Float32Array]:
@@ -304,6 +265,7 @@ def _view(
 ) -> SeriesView:
     name, resource = series
     host = hosts.row(by_predicate=pl.col("host_id") == name, named=True)
+    capacity = f"{host[CAPACITY_COLUMNS[resource]]:,} {CAPACITY_UNITS[resource]}"
     return SeriesView(
         host_id=name,
         variety=Variety(Scenario(host["scenario"]), Variant(host["variant"])),
@@ -311,37 +273,32 @@ def _view(
         days=days,
         observed=observed,
         threshold=platform.generation.breach_threshold,
-        about=_about(host, resource),
+        about=f"{capacity} · {host['server_type']}, {host['department']}, {host['region']}",
     )
-
-
-def _about(host: dict[str, Any], resource: Resource) -> str:
-    """Return capacity and place of a host in words."""
-    capacity = f"{host[CAPACITY_COLUMNS[resource]]:,} {CAPACITY_UNITS[resource]}"
-    return f"{capacity} · {host['server_type']}, {host['department']}, {host['region']}"
 
 
 def _with_truth(platform: Platform, view: SeriesView, expected: Float32Array) -> SeriesView:
     """Return a view with what the ground truth knows of its series."""
     files = TruthFiles(platform.layout.truth)
-    is_series = (pl.col("host_id") == view.host_id) & (pl.col("resource") == view.resource.value)
     events, drawn = (
-        _rows(_Source(path, "", TruthError, _expected(platform).remedy), is_series)
+        _rows(replace(_expected(platform), path=path), (view.host_id, view.resource))
         for path in (files.events, files.series)
     )
     return replace(view, expected=expected, events=event_spans(events), breach_date=drawn["breach_date"][0])
 
 
-def _rows(source: _Source, condition: pl.Expr) -> pl.DataFrame:
-    with _scanned(source):
-        return pl.scan_parquet(source.path).filter(condition).collect()
+def _values_of(source: _Source, series: Series) -> tuple[NDArray[np.datetime64], Float32Array]:
+    """Return the days and values of one series, wherever it stands in the file; NaN = none."""
+    rows = _rows(source, series, "date", source.column).sort("date")
+    return rows["date"].to_numpy(), rows[source.column].to_numpy()
 
 
-@contextmanager
-def _scanned(source: _Source) -> Iterator[None]:
-    """Say what to do about a file that polars cannot read."""
+def _rows(source: _Source, series: Series, *columns: str) -> pl.DataFrame:
+    """Return what a file says of one series: some columns, or all."""
+    name, resource = series
+    is_series = (pl.col("host_id") == name) & (pl.col("resource") == resource.value)
     try:
-        yield
+        return pl.scan_parquet(source.path).filter(is_series).select(columns or pl.all()).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise source.error(f"{source.path} cannot be read: {error}", remedy=source.remedy) from None
 

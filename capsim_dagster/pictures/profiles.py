@@ -36,11 +36,7 @@ class Loads:
     """The load of a fleet, summed by region and server type as its pieces come in."""
 
     def __init__(self, hosts: pl.DataFrame) -> None:
-        """Start without a piece.
-
-        Args:
-            hosts: Columns `region` and `server_type`, one row a host.
-        """
+        """Start without a piece; a row a host, with `region` and `server_type`."""
         self._groups = (
             hosts.select("region", "server_type").unique().sort("region", "server_type").with_row_index("group")
         )
@@ -49,13 +45,7 @@ class Loads:
         self._pieces: list[tuple[Resource, NDArray[np.datetime64], Float64Array, Float64Array]] = []
 
     def add(self, resource: Resource, days: NDArray[np.datetime64], values: Float32Array) -> None:
-        """Add a piece.
-
-        Args:
-            resource: The resource.
-            days: The days, shape `(n_days,)`.
-            values: Utilization [%], NaN = none, shape `(n_hosts, n_days)`, in the order of the hosts.
-        """
+        """Add utilization [%], NaN = none, of some days, shape `(n_hosts, n_days)`, in the order of the hosts."""
         reported = np.isfinite(values)
         total = self._membership @ np.where(reported, values, 0)
         self._pieces.append((resource, days, total, self._membership @ reported))
@@ -115,11 +105,7 @@ def quarter_end_effect(loads: pl.DataFrame, calendar: pl.DataFrame) -> pl.DataFr
 
     Loads are divided by the weekly profile first, or the few quarter ends of a window would show their weekdays.
     Business days are those of the host's region. Bank holidays are none, and days beside a holiday that lie outside
-    the quarter-end window are left out.
-
-    Args:
-        loads: As for `weekly_profile`.
-        calendar: Columns of `schemas.fleet.REGION_CALENDAR`, whole quarters or parts.
+    the quarter-end window are left out. Loads and calendar are as for `weekly_profile`, in whole quarters or parts.
 
     Returns:
         Columns `group`, `business_day` (-1 = last of the old quarter, 1 = first of the new one) and `ratio`, ordered

@@ -1,13 +1,15 @@
-"""The audits of each stage's whole output as it lies on disk: name of the check -> report.
+"""The audits of each stage's output as it lies on disk: name of the check -> report.
 
-Those of single months of feed and table are in `month_checks`. The stages hold hard invariants before they publish;
-these look again, later and on their own, at what was published. The two that users ask for by name, `row_parity` and
-`behavioral_diversity`, are called so wherever they apply.
+The stages hold hard invariants before they publish; these look again, later and on their own, at what was published:
+at the whole, and at each month of feed and table, so that it has a verdict of its own. The two that users ask for by
+name, `row_parity` and `behavioral_diversity`, are called so wherever they apply.
 """
 
 import datetime as dt
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import duckdb
@@ -17,27 +19,33 @@ import polars as pl
 from capsim_dagster.audits import behaviour, parity
 from capsim_dagster.audits import fleet as fleet_audits
 from capsim_dagster.audits import truth as truth_audits
-from capsim_dagster.audits.breaches import TOLERANCE_DAYS, Breach, Series, breaches_on_date
 from capsim_dagster.audits.calendar import CalendarScan, calendar_effects, calendar_groups
-from capsim_dagster.audits.feed import file_names, no_defects, not_simulated
 from capsim_dagster.audits.fingerprints import (
+    FeedFormat,
     Fingerprint,
     PieceKey,
     Relation,
+    feed_fingerprints,
     fingerprints,
     master_fingerprints,
     rows_of,
+    table_month_fingerprints,
     view_master,
     view_table,
     view_truth,
 )
+from capsim_dagster.audits.parity import file_names, foreign_month, no_defects, not_simulated
 from capsim_dagster.audits.report import Finding, Reports, by_claim
 from capsim_dagster.audits.scan import months_of_telemetry
-from capsim_dagster.pipeline.dirt import defects_score, expected_content
+from capsim_dagster.audits.truth import TOLERANCE_DAYS, Breach, Series, breaches_on_date
+from capsim_dagster.errors import FeedError
+from capsim_dagster.legacy_feed.contract import FeedPiece
+from capsim_dagster.legacy_feed.dialects import plain_dialect
+from capsim_dagster.legacy_feed.inspect import require_header
+from capsim_dagster.pipeline.dirt import defect_lists, defects_score, expected_content, undamaged_content
 from capsim_dagster.pipeline.entrance import calendar_days, require_hosts
-from capsim_dagster.pipeline.feed_cache import strays_of
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.pipeline.remote import own_master
+from capsim_dagster.pipeline.remote import own_master, strays_of
 from capsim_dagster.refinery.reconciliation import reconciliation
 from capsim_dagster.schemas import Resource, Scenario
 from capsim_dagster.schemas.months import first_day, month_end, yearmonth
@@ -54,7 +62,7 @@ def host_inventory(platform: Platform) -> Reports:
         ((hosts, distinct),) = rows_of(connection, "SELECT count(*), count(DISTINCT host_id) FROM hosts")
         varieties = rows_of(connection, "SELECT scenario, variant, count(*) FROM hosts GROUP BY ALL")
     return by_claim(
-        fleet_audits.behavioral_diversity(_triples(varieties)),
+        fleet_audits.behavioral_diversity(varieties),
         fleet_audits.fleet_size(hosts, distinct, platform.generation.num_servers),
     )
 
@@ -127,9 +135,7 @@ def ground_truth(platform: Platform) -> Reports:
 def refinery_audit(platform: Platform, expected_months: Iterable[int]) -> Reports:
     """Audit all months of the table against its files and, for capsim's own feed, against the simulation.
 
-    Args:
-        platform: Settings and paths.
-        expected_months: Months that the table must hold, as YYYYMM.
+    The months expected, as YYYYMM, are those that the table must hold.
     """
     contract = platform.refined
     names = file_names(*strays_of(platform), len(contract.pieces()), contract.settings.layout)
@@ -251,5 +257,112 @@ def _last_day(found: Mapping[PieceKey, Fingerprint], start: dt.date) -> dt.date:
     return month_end(first_day(last))
 
 
-def _triples(rows: Iterable[tuple[str, str, int]]) -> list[tuple[str | None, str | None, int]]:
-    return [(scenario, variant, hosts) for scenario, variant, hosts in rows]
+class FeedMonths:
+    """Audits the feed files of single months against the master."""
+
+    def __init__(self, platform: Platform) -> None:
+        """Fingerprint the master, which every month is compared with.
+
+        Raises:
+            MasterError: If it is missing, torn or made with other settings.
+        """
+        own_master(platform)
+        self._platform = platform
+        self._source = undamaged_content(platform)
+
+    def audit(self, month: int, resources: Iterable[Resource]) -> Mapping[Resource, Reports]:
+        """Audit the files of a month."""
+        chosen = list(resources)
+        source = {key: content for key, content in self._source.items() if key[0] == month}
+        found, unreadable = self._on_disk(month, chosen)
+        reports: dict[Resource, Reports] = {}
+        for resource in chosen:
+            content = parity.content_parity(
+                source,
+                found,
+                expected_months=[month],
+                resources=[resource],
+            )
+            reports[resource] = by_claim(_of_a_month(content).with_problems(unreadable.get(resource, [])))
+        return reports
+
+    def _on_disk(
+        self, month: int, resources: Iterable[Resource]
+    ) -> tuple[dict[PieceKey, Fingerprint], dict[Resource, list[str]]]:
+        """Return fingerprints of the readable files, and by resource what cannot be read.
+
+        A file that is as it was written with defects counts for what it was made of: its list says what is wrong with
+        it, and what the refinery makes of it shows whether the list is true.
+        """
+        contract = self._platform.contract
+        listed = {piece.resource for piece in defect_lists(self._platform, [month])}
+        found: dict[PieceKey, Fingerprint] = {}
+        unreadable: dict[Resource, list[str]] = {}
+        files: dict[FeedFormat, dict[PieceKey, Path]] = {}
+        for resource in resources:
+            piece, key = FeedPiece(month, resource), (month, resource.value)
+            if resource in listed and key in self._source:
+                found[key] = self._source[key]
+                continue
+            for path in contract.found(piece)[:1]:
+                try:
+                    require_header(contract, piece, path)
+                    files.setdefault(_format_of(self._platform, resource), {})[key] = path
+                except FeedError as error:
+                    unreadable[resource] = [error.found]
+        for form, alike in files.items():
+            keys = {path: key for key, path in alike.items()}
+            read, rejected = feed_fingerprints(keys, form)
+            found |= {keys[path]: fingerprint for path, fingerprint in read.items()}
+            for path, lines in rejected.items():
+                unreadable[Resource(keys[path][1])] = [f"{path.name}: {line}" for line in lines]
+        return found, unreadable
+
+
+class TableMonths:
+    """Audits single months of `processed_data` against its files and, for capsim's own feed, against the master."""
+
+    def __init__(
+        self, platform: Platform, connection: duckdb.DuckDBPyConnection, expected: Mapping[PieceKey, Fingerprint] | None
+    ) -> None:
+        """Read what the refinery must make of each month and resource; None = it is somebody else's feed."""
+        self._platform, self._connection, self._expected = platform, connection, expected
+        self._grid = parity.expected_grid(connection)
+
+    def audit(self, month: int) -> Reports:
+        """Audit a month of the table."""
+        connection = self._connection
+        found = table_month_fingerprints(connection, month)
+        of_any = by_claim(
+            reconciliation(connection, found, self._platform.refined.root, month),
+            parity.unique_keys(connection, "table_month_rows", found, self._grid),
+        )
+        return of_any | (foreign_month(found) if self._expected is None else self._against_simulation(month, found))
+
+    def _against_simulation(self, month: int, found: Mapping[PieceKey, Fingerprint]) -> Reports:
+        """Audit a month of capsim's own feed against master and inventory."""
+        content = parity.content_parity(
+            {key: content for key, content in (self._expected or {}).items() if key[0] == month},
+            found,
+            expected_months=[month],
+            resources=self._platform.settings.refinery.resources,
+        )
+        return by_claim(_of_a_month(content), parity.known_hosts(self._connection, "table_month_rows"))
+
+
+def _of_a_month(report: Finding) -> Finding:
+    """Return a report without the numbers of months, which say nothing of one."""
+    return replace(report, counts={name: count for name, count in report.counts.items() if "months" not in name})
+
+
+def _format_of(platform: Platform, resource: Resource) -> FeedFormat:
+    """Return how capsim writes the lines of a resource."""
+    dialect = plain_dialect(platform.settings.legacy_feed, resource)
+    return FeedFormat(
+        delimiter=dialect.delimiter,
+        decimal=dialect.decimal,
+        date_format=dialect.date_format,
+        gap=dialect.gap,
+        is_quoted=dialect.is_quoted,
+        has_capacity=platform.settings.legacy_feed.resources[resource].capacity_column is not None,
+    )

@@ -14,7 +14,7 @@ import yaml
 
 from capsim_dagster.errors import SettingsError, StorageError
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.refinery.account import ORIGIN_FACT, OWN_FEED
+from capsim_dagster.schemas.feed import ORIGIN_FACT, OWN_FEED
 from capsim_dagster.settings import RECORD_NAME, Chosen, Kind, chosen_alone, read_record, record_content, record_of
 from capsim_dagster.simulated.footer import read_footer
 from capsim_dagster.storage import atomic_path

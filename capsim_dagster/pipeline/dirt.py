@@ -49,9 +49,7 @@ _LOADED: Final = "SELECT path, sha256, dialect FROM feed_files"
 def defect_lists(platform: Platform, months: Collection[int] | None = None) -> dict[FeedPiece, DefectList]:
     """Return the lists of defects of the feed files that are on disk as they were written, by piece.
 
-    Args:
-        platform: Settings and paths.
-        months: Which months, as YYYYMM; None = all.
+    The months are YYYYMM; None = all.
     """
     contract = platform.contract
     lists = {}

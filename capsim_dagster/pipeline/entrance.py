@@ -14,7 +14,7 @@ import polars as pl
 from capsim_dagster.audits.parity import months_named
 from capsim_dagster.errors import FeedError, PartitionError, WarehouseError
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.refinery.account import ORIGIN_FACT, OWN_FEED
+from capsim_dagster.schemas.feed import ORIGIN_FACT, OWN_FEED
 from capsim_dagster.schemas.months import yearmonth
 from capsim_dagster.settings import leaves_of, read_record
 from capsim_dagster.simulation.telemetry import fleet_hash
@@ -44,10 +44,9 @@ def require_hosts(platform: Platform, connection: duckdb.DuckDBPyConnection) -> 
     if hosts.is_empty():
         raise WarehouseError("the inventory is empty", remedy="materialize host_inventory first: capsim run")
     if fact(connection, INVENTORY_HASH) != fleet_hash(platform.generation):
+        fleet = f"{platform.generation.num_servers:,} hosts, seed {platform.generation.random_seed}"
         raise WarehouseError(
-            f"the inventory ({hosts.height:,} hosts) was made with other settings than "
-            f"{platform.generation.num_servers:,} hosts, seed {platform.generation.random_seed}"
-            + _replaced_by(platform),
+            f"the inventory ({hosts.height:,} hosts) was made with other settings than {fleet}{_replaced_by(platform)}",
             remedy="materialize host_inventory again (capsim run), or name another --data-dir",
         )
     apps = read_table(connection, "business_hierarchy", order_by="host_id").select("host_id", "app_code")
@@ -111,23 +110,20 @@ def require_one_feed(platform: Platform, connection: duckdb.DuckDBPyConnection) 
     Raises:
         WarehouseError: If it does.
     """
-    origin = feed_origin(platform)
-    found = fact(connection, ORIGIN_FACT)
-    is_loaded = connection.execute("SELECT count(*) FROM feed_files").fetchall()[0][0] > 0
-    if is_loaded and found != origin and _is_moved(platform, connection, found):
-        with transaction(connection):
-            set_fact(connection, ORIGIN_FACT, origin)
+    origin, found = feed_origin(platform), fact(connection, ORIGIN_FACT)
+    if found == origin:
         return
-    if is_loaded and found != origin:
+    is_loaded = connection.execute("SELECT count(*) FROM feed_files").fetchall()[0][0] > 0
+    if is_loaded and not _is_moved(platform, connection, found):
         raise WarehouseError(
             f"processed_data in {platform.layout.warehouse} holds the feed of {found}, not of {origin}",
             remedy="name another --data-dir for this feed: one table holds one feed",
         )
-    if found != origin:
-        with transaction(connection):
+    with transaction(connection):
+        if not is_loaded:
             # What was refused of a feed that never gave a row tells nothing about this one.
             connection.execute("DELETE FROM refused_files")
-            set_fact(connection, ORIGIN_FACT, origin)
+        set_fact(connection, ORIGIN_FACT, origin)
 
 
 def _is_moved(platform: Platform, connection: duckdb.DuckDBPyConnection, found: str | None) -> bool:
@@ -147,10 +143,7 @@ def _is_moved(platform: Platform, connection: duckdb.DuckDBPyConnection, found: 
 def known_hosts(inventory: Path, labels: Sequence[str], delimiters: Sequence[str]) -> frozenset[str]:
     """Read the hosts of an inventory file: a CSV with a host column; what else stands in it is not looked at.
 
-    Args:
-        inventory: The file.
-        labels: Labels that the host column may have.
-        delimiters: Candidates, before comma, semicolon and tab.
+    The delimiters given are tried before comma, semicolon and tab.
 
     Raises:
         FeedError: If there is no such file, no host column, or no host.
@@ -164,7 +157,10 @@ def known_hosts(inventory: Path, labels: Sequence[str], delimiters: Sequence[str
             most = max(most, len(header))
             column = next((index for index, label in enumerate(header) if label in wanted), None)
             if column is not None:
-                return _hosts_of(inventory, [row[column].strip() for row in rows if len(row) > column])
+                hosts = frozenset(row[column].strip() for row in rows if len(row) > column) - {""}
+                if not hosts:
+                    raise FeedError(f"the inventory {inventory} holds no host", remedy="fetch it again")
+                return hosts
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FeedError(
             f"the inventory {inventory} cannot be read: {error}", remedy="name a CSV file in UTF-8"
@@ -177,12 +173,7 @@ def known_hosts(inventory: Path, labels: Sequence[str], delimiters: Sequence[str
 
 
 def _inventory_text(inventory: Path) -> str:
-    """Return the text of an inventory file; a device or a pipe would never end.
-
-    Raises:
-        FeedError: If it is no regular file, or far longer than any inventory.
-        OSError: If it cannot be read.
-    """
+    """Return the text of an inventory file, no longer than any inventory; a device or a pipe would never end."""
     status = inventory.stat()
     if not stat.S_ISREG(status.st_mode) or status.st_size > _LONGEST_INVENTORY:
         kind = f"of {status.st_size:,} bytes" if stat.S_ISREG(status.st_mode) else "no regular file"
@@ -191,13 +182,6 @@ def _inventory_text(inventory: Path) -> str:
             remedy="name the CSV file with the hosts",
         )
     return inventory.read_text(encoding="utf-8-sig")
-
-
-def _hosts_of(inventory: Path, column: Iterable[str]) -> frozenset[str]:
-    hosts = frozenset(column) - {""}
-    if not hosts:
-        raise FeedError(f"the inventory {inventory} holds no host", remedy="fetch it again")
-    return hosts
 
 
 def calendar_days(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:

@@ -12,24 +12,26 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal, NamedTuple
+from typing import Annotated, ClassVar, Final, Literal, NamedTuple, TypeVar
 
 import duckdb
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from capsim_dagster.errors import FeedError, StorageError, WarehouseError, listed
+from capsim_dagster.legacy_feed.contract import FeedContract
 from capsim_dagster.pipeline.entrance import feed_origin
-from capsim_dagster.pipeline.feed_cache import refresh_feed
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.refine import feed_months
-from capsim_dagster.refinery.account import ORIGIN_FACT
+from capsim_dagster.pipeline.remote import refresh_feed
 from capsim_dagster.refinery.accounts import loaded_files
+from capsim_dagster.schemas.feed import ORIGIN_FACT
 from capsim_dagster.storage import sha256
 from capsim_dagster.storage.warehouse import fact, open_for_reading
 
 MAX_BYTES_A_LOOK: Final = 2 << 30
 """Content that one look reads, unless a single month has more: 20 s at 100 MB/s, and Dagster gives a tick 60 s."""
 
+_Fact = TypeVar("_Fact")
 Content = Mapping[str, str]
 """SHA-256 of the files of a month, by path under the feed."""
 
@@ -64,7 +66,6 @@ class Snapshot:
         changes: How many looks found changed months: tells a file's return from its first coming.
         files: The files that their months were last asked for with.
         moving: The files that differ from those, as the last look saw them; None = gone.
-        version: Of this form.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -129,15 +130,10 @@ def read_snapshot(text: str) -> Snapshot | None:
 
 
 def look(platform: Platform, before: Snapshot, *, may_ask: Callable[[int], bool]) -> Look:
-    """Look at the feed and return which months to ask for.
+    """Look at the feed and return which months, as YYYYMM, to ask for.
 
     A file counts once two looks in a row saw it with the same size and time, or saw that it is gone; until then its
     month waits, so that no half-copied file is loaded. Another time alone is no change.
-
-    Args:
-        platform: Settings and paths.
-        before: What the looks before have seen.
-        may_ask: Whether a month, as YYYYMM, may be asked for.
 
     Raises:
         FeedError: If the folder is missing, or holds no file of the layout.
@@ -194,14 +190,9 @@ def loaded_months(platform: Platform, months: Mapping[int, Content]) -> set[int]
 
 @dataclass(frozen=True)
 class _Month:
-    """A month of the feed, as it was asked for and as it is now.
+    """A month of the feed, as YYYYMM: the files that it was asked for with, and those that are there now.
 
-    Attributes:
-        number: The month as YYYYMM.
-        root: Root of the feed.
-        asked: Files that it was asked for with.
-        present: Files that are there now.
-        seen: Files that differed at the last look, as it saw them; None = gone.
+    `seen` are those that differed at the last look, as it saw them; None = gone.
     """
 
     number: int
@@ -231,11 +222,7 @@ class _Month:
         return f"{listed(restless)}: new, changed or gone since the last look" if restless else ""
 
     def read(self) -> dict[str, FileMark]:
-        """Return the files that are there, with their content.
-
-        Raises:
-            OSError: If a file cannot be read, or is written at this moment.
-        """
+        """Return the files that are there, with their content; fail on one that is written at this moment."""
         known = {path: mark for path, mark in self.asked.items() if self.present.get(path) == mark.stamp}
         return known | {path: self._mark(path, stamp) for path, stamp in self.moving.items() if stamp}
 
@@ -250,22 +237,24 @@ def _months(platform: Platform, before: Snapshot) -> list[_Month]:
     """Return the months of which there are files, or were when they were asked for."""
     contract = platform.refined
     present = _present_files(platform)
-    asked: dict[int, dict[str, FileMark]] = {}
-    for path, mark in before.files.items():
-        piece = contract.piece(contract.root / path)
-        if piece is not None:
-            asked.setdefault(piece.month, {})[path] = mark
-            if path not in present.get(piece.month, {}):
-                _require_gone(contract.root / path)
-    seen: dict[int, dict[str, Stamp | None]] = {}
-    for path, stamp in before.moving.items():
-        piece = contract.piece(contract.root / path)
-        if piece is not None:
-            seen.setdefault(piece.month, {})[path] = stamp
+    asked, seen = _by_month(contract, before.files), _by_month(contract, before.moving)
+    for month, marks in asked.items():
+        for path in marks.keys() - present.get(month, {}).keys():
+            _require_gone(contract.root / path)
     return [
         _Month(number, contract.root, asked.get(number, {}), present.get(number, {}), seen.get(number, {}))
         for number in sorted({*asked, *present})
     ]
+
+
+def _by_month(contract: FeedContract, files: Mapping[str, _Fact]) -> dict[int, dict[str, _Fact]]:
+    """Return what is said of files by their month; what is no file of the feed any more is left out."""
+    months: dict[int, dict[str, _Fact]] = {}
+    for path, fact_of_it in files.items():
+        piece = contract.piece(contract.root / path)
+        if piece is not None:
+            months.setdefault(piece.month, {})[path] = fact_of_it
+    return months
 
 
 def _present_files(platform: Platform) -> dict[int, dict[str, Stamp]]:
@@ -273,7 +262,6 @@ def _present_files(platform: Platform) -> dict[int, dict[str, Stamp]]:
 
     Raises:
         FeedError: If the folder is missing, holds no file of the layout, or lies in a bucket that cannot be read.
-        OSError: If a folder cannot be read.
     """
     try:
         refresh_feed(platform)
@@ -302,11 +290,7 @@ def _let_pass(_error: OSError) -> None:
 
 
 def _require_gone(path: Path) -> None:
-    """Make sure that a file that was not listed is not merely out of reach.
-
-    Raises:
-        OSError: If it is.
-    """
+    """Fail on a file that was not listed and is not gone, but merely out of reach."""
     with suppress(FileNotFoundError, NotADirectoryError):
         path.lstat()
 

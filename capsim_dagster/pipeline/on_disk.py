@@ -13,11 +13,10 @@ from typing import Final
 import duckdb
 
 from capsim_dagster.legacy_feed.contract import FeedContract
+from capsim_dagster.schemas.feed import ORIGIN_FACT, OWN_FEED
 from capsim_dagster.settings import Retention, Settings
 from capsim_dagster.storage.layout import DataLayout
 
-OWN_FEED: Final = "capsim"
-"""The origin of capsim's own feed, as `audits.refinery` has it."""
 _HEADERS_BYTES: Final = 3 * 4_096
 """What a DuckDB file holds before its blocks."""
 _IN_USE: Final = "Could not set lock on file"
@@ -28,9 +27,9 @@ _HOUR: Final = re.compile(r"\d{2}")
 _MANIFEST: Final = "manifest.json"
 _TABLES: Final = ("host_inventory", "time_dimension", "processed_data")
 _NOT_MEASURED: Final = ("refinery_audit", "server_metrics", "validated_server_metrics")
-_COUNTS: Final = """
+_COUNTS: Final = f"""
 SELECT (SELECT count(*) FROM hosts), (SELECT count(*) FROM time_periods), (SELECT count(*) FROM processed_data),
-    (SELECT value FROM warehouse_info WHERE name = 'feed.origin')"""
+    (SELECT value FROM warehouse_info WHERE name = '{ORIGIN_FACT}')"""
 _OTHER_TABLES: Final = """
 SELECT NULL FROM business_hierarchy, region_calendar, bank_holidays, rejected_lines, refused_files LIMIT 0"""
 _PROMISED: Final = "SELECT yearmonth, sum(loaded)::BIGINT FROM feed_files GROUP BY yearmonth ORDER BY yearmonth"
@@ -42,7 +41,6 @@ class WarehouseFacts:
     """What the warehouse tells without being read through.
 
     Attributes:
-        is_there: Whether there is a file.
         problem: Why it cannot be used; empty = it can, or it is not there.
         is_in_use: Whether another process writes to it: nothing else is known then.
         hosts: Hosts of the inventory.
@@ -107,12 +105,7 @@ class OnDisk:
 
 
 def look_at_disk(settings: Settings, today: dt.date) -> OnDisk:
-    """Return what lies in the data directory of some settings.
-
-    Args:
-        settings: The settings.
-        today: Today's date, in UTC: what is kept depends on it.
-    """
+    """Return what lies in the data directory of some settings; what is kept depends on the day, in UTC."""
     layout, storage = DataLayout(settings.data_dir.absolute()), settings.storage
     paths = {
         "master_parquet": [layout.master],

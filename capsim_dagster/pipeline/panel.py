@@ -51,10 +51,9 @@ def server_metrics_checks(platform: Platform) -> Reports:
         StorageError: If there is none, or the store cannot be reached.
     """
     generation, panel, master = platform.generation, platform.settings.panel, own_master(platform)
-    hosts, end = fleet_of(generation), master.footer.end
     with _own_panel(platform, master) as path:
-        reports = audit_panel(path, generation, panel, hosts, end=end)
-        return reports | by_claim(master_parity(path, master.path, generation, panel, hosts, end=end))
+        reports = audit_panel(path, generation, panel, fleet_of(generation), end=master.footer.end)
+        return reports | _parity(platform, master, path)
 
 
 def parity_with_master(platform: Platform) -> Reports:
@@ -64,16 +63,19 @@ def parity_with_master(platform: Platform) -> Reports:
         PanelError: If the panel cannot be read.
         StorageError: If there is none, or the store cannot be reached.
     """
-    generation, panel = platform.generation, platform.settings.panel
     try:
         master = own_master(platform)
     except MasterError:
         return {}
-    if master.footer.end != generation.end_date:
+    if master.footer.end != platform.generation.end_date:
         return {}
-    hosts, end = fleet_of(generation), master.footer.end
     with _own_panel(platform, master) as path:
-        return by_claim(master_parity(path, master.path, generation, panel, hosts, end=end))
+        return _parity(platform, master, path)
+
+
+def _parity(platform: Platform, master: MasterFile, path: Path) -> Reports:
+    generation, panel, end = platform.generation, platform.settings.panel, master.footer.end
+    return by_claim(master_parity(path, master.path, generation, panel, fleet_of(generation), end=end))
 
 
 def validated_server_metrics(platform: Platform, *, advance: Advance = lambda _rows: None) -> LoadOutcome:
@@ -97,11 +99,7 @@ def panel_rows(platform: Platform) -> int:
 
 
 def _require_these_settings(platform: Platform, found: FoundPanel) -> None:
-    """Refuse a panel of another fleet: judged by its own footer it would pass, and be taken for that of this fleet.
-
-    Raises:
-        PanelError: If it is one.
-    """
+    """Refuse a panel of another fleet: judged by its own footer it would pass, and be taken for that of this fleet."""
     with found.store.reading(found.key) as path:
         says = _footer(path)
     expected = panel_facts(platform.generation, platform.settings.panel, end=platform.generation.end_date)

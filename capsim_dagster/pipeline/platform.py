@@ -24,11 +24,7 @@ class FeedAddress(NamedTuple):
 
 @dataclass(frozen=True)
 class Platform:
-    """Settings with the paths and connections that follow from them.
-
-    Attributes:
-        settings: The settings.
-    """
+    """Settings with the paths and connections that follow from them."""
 
     settings: Settings
 

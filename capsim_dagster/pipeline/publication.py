@@ -1,19 +1,19 @@
 """The stages of publication as plain functions from settings to files under the data directory, and their audits.
 
 Each day is made, looked at as it lies on disk, and only then goes to the bucket. Hours and days are compared, whichever
-of the two is made last.
+of the two is made last. The findings of the verifier are shown in the UI a few to a check.
 """
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Generic
 
 import polars as pl
 
-from capsim_dagster.audits.report import Finding, Findings
+from capsim_dagster.audits.report import Finding, Findings, Reports, Severity, by_claim
 from capsim_dagster.errors import MasterError, PublicationError
 from capsim_dagster.pipeline.directory import ensure_record
 from capsim_dagster.pipeline.platform import Platform
@@ -25,10 +25,12 @@ from capsim_dagster.publication.dataset.manifest import AnyManifest
 from capsim_dagster.publication.dataset.upload import Uploaded, destination_of, upload
 from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.hours import inspect_day, look_whole
+from capsim_dagster.publication.tier2 import verify as tier2
 from capsim_dagster.publication.tier2.agree import agreement
 from capsim_dagster.publication.tier2.export import export_hour, pending_hours
 from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier2.verify import hour_folders, verify_hour
+from capsim_dagster.publication.tier3 import verify as tier3
 from capsim_dagster.publication.tier3.export import export_day
 from capsim_dagster.publication.tier3.manifest import DayManifest
 from capsim_dagster.publication.tier3.parity import master_p95
@@ -41,16 +43,47 @@ from capsim_dagster.simulation.samples import HOURS_PER_DAY
 Advance = Callable[[int], None]
 """Called with the number of lines just written."""
 _VALUES_AGREE: Final = "hours_are_what_the_samples_of_the_day_come_to"
+Claims = Mapping[str, Sequence[str]]
+"""The claims of a verifier by the check that shows them."""
+
+_COUNTED: Final = (
+    "data_are_readable",
+    "columns_are_those_of_the_dataset",
+    "footer_agrees_with_the_manifest",
+    "counts_are_those_of_the_manifest",
+    "columns_are_described_as_they_are",
+)
+DAILY_CLAIMS: Final[Claims] = {
+    "manifest_is_sound": (
+        "manifest_follows_its_schema",
+        "manifest_is_as_it_was_written",
+        "manifest_is_of_this_dataset",
+        "manifest_agrees_with_itself",
+    ),
+    "bytes_are_those_of_the_manifest": ("files_are_there", "data_has_its_size", "data_has_its_sha256"),
+    "rows_are_those_of_the_manifest": (
+        *_COUNTED,
+        "hours_are_those_of_the_manifest",
+        "each_host_has_every_interval",
+        "the_day_is_complete",
+    ),
+    "rows_are_samples": tier3.ROW_CLAIMS,
+    "null_ratios_are_within_bounds": ("null_ratios_are_within_bounds",),
+    "p95_is_that_of_the_master": ("p95_is_that_of_the_master",),
+}
+"""Of `tier3_daily`."""
+HOURLY_CLAIMS: Final[Claims] = {
+    "manifest_is_sound": DAILY_CLAIMS["manifest_is_sound"],
+    "bytes_are_those_of_the_manifest": DAILY_CLAIMS["bytes_are_those_of_the_manifest"],
+    "rows_are_those_of_the_manifest": _COUNTED,
+    "rows_are_aggregates": tier2.ROW_CLAIMS,
+}
+"""Of `tier2_hourly`."""
 
 
 @dataclass(frozen=True)
 class ArchivedDay:
-    """A day of the archive.
-
-    Attributes:
-        day: The day.
-        files: Its 24 files.
-    """
+    """A day of the archive with its 24 files."""
 
     day: dt.date
     files: Sequence[HourFile]
@@ -74,13 +107,7 @@ class ArchivedDay:
 def hourly_archive(
     platform: Platform, day: dt.date, *, today: dt.date, advance: Advance = lambda _lines: None
 ) -> ArchivedDay:
-    """Write the archive of a day that is over; hours that hold the same already are not touched.
-
-    Args:
-        platform: Settings and paths.
-        day: The day.
-        today: Today's date, in UTC.
-        advance: Called with the lines of each hour.
+    """Write the archive of a day that is over, in UTC; hours that hold the same already are not touched.
 
     Raises:
         PublicationError: If the day lies before the window, or is not over yet.
@@ -133,12 +160,7 @@ def require_day(platform: Platform, day: dt.date, *, today: dt.date) -> None:
 
 
 def archive_parity(platform: Platform, archived: ArchivedDay) -> Finding:
-    """Return whether the hour files of a day are whole on disk, with one line for each host and interval.
-
-    Args:
-        platform: Settings and paths.
-        archived: The day as it was written.
-    """
+    """Return whether the hour files of a day are whole on disk as written, with one line for each host and interval."""
     a_file = platform.generation.num_servers * platform.settings.archive.samples_per_hour
     found = inspect_day(platform.layout.archive, archived.day)
     problems = [f"{hour.path.name} is {hour.state}" for hour in found if not hour.is_whole]
@@ -165,12 +187,7 @@ def archive_parity(platform: Platform, archived: ArchivedDay) -> Finding:
 
 @dataclass(frozen=True)
 class ExpectedP95:
-    """The P95 that the samples of a day must have.
-
-    Attributes:
-        frame: host_id and a column a resource [%]; null = a gap.
-        source: Where it is from, in words.
-    """
+    """The P95 [%] that the samples of a day must have, by host and resource, null = a gap, and where it is from."""
 
     frame: pl.DataFrame
     source: str
@@ -198,11 +215,9 @@ def expected_p95(platform: Platform, day: dt.date) -> ExpectedP95:
 
 @dataclass(frozen=True)
 class Published(Generic[AnyManifest]):
-    """A dataset that was published.
+    """A dataset that was published, and what was found when it was read again.
 
     Attributes:
-        exported: What was written.
-        verification: What was found when it was read again.
         agreement: Whether the other tier agrees with it.
         source: With what its P95 was compared; empty = it has none.
         uploaded: What became of it in the bucket; None = there is no bucket, or it did not pass.
@@ -227,11 +242,6 @@ def _uploaded(platform: Platform, made: Published[AnyManifest]) -> Published[Any
 def tier3_daily(platform: Platform, day: dt.date, *, today: dt.date) -> Published[DayManifest]:
     """Publish a day of the archive, verify it as a consumer would, and put it into the bucket if there is one.
 
-    Args:
-        platform: Settings and paths.
-        day: The day.
-        today: Today's date, in UTC.
-
     Raises:
         PublicationError: If the day may not be published, or its P95 is not the master's; nothing was written then.
         MasterError: If the master is torn or made with other settings.
@@ -247,10 +257,7 @@ def verified_day(
 ) -> Published[DayManifest]:
     """Verify a published day as a consumer would, its P95 by the master included, and compare it with its hours.
 
-    Args:
-        platform: Settings and paths.
-        exported: The day.
-        expected: The P95 that it must have; None = as `expected_p95` has it, if a master that cannot be used permits.
+    What is expected is as `expected_p95` has it, where it is not given, if a master that cannot be used permits.
     """
     settings, day, source = platform.settings, exported.manifest.day, "nothing"
     if expected is None:
@@ -268,9 +275,7 @@ def verified_day(
 def late_hours(platform: Platform, *, now: dt.datetime) -> list[DayHour]:
     """Return the hours that are whole in the archive and not published, or published from another file.
 
-    Args:
-        platform: Settings and paths; `automation.late_hours_days` says how far back is looked.
-        now: The time, with its zone.
+    `automation.late_hours_days` says how far back is looked; the time has its zone.
     """
     today = now.astimezone(dt.UTC).date()
     days = [today - dt.timedelta(days=back) for back in range(platform.settings.automation.late_hours_days)]
@@ -279,11 +284,6 @@ def late_hours(platform: Platform, *, now: dt.datetime) -> list[DayHour]:
 
 def tier2_hourly(platform: Platform, hour: DayHour, *, now: dt.datetime) -> Published[HourManifest]:
     """Publish an hour of the archive, verify it as a consumer would, and put it into the bucket if there is one.
-
-    Args:
-        platform: Settings and paths.
-        hour: The hour.
-        now: The time, with its zone.
 
     Raises:
         PublicationError: If the hour may not be published; nothing was written then.
@@ -301,13 +301,7 @@ def verified_hour(platform: Platform, exported: Exported[HourManifest]) -> Publi
 
 
 def tiers_agree(daily_folder: Path, folders: Sequence[Path], *, claim: str) -> Finding:
-    """Return whether hours agree with a published day; those that were made of other files are not compared.
-
-    Args:
-        daily_folder: Folder of the day in the daily dataset.
-        folders: Folders of hours of that day.
-        claim: Name of the check.
-    """
+    """Return whether hours agree with a published day; those that were made of other files are not compared."""
     day = read_published(daily_folder, DayManifest)
     compared = [folder for folder in folders if day is not None and _is_of_same_file(folder, day)]
     others = len(folders) - len(compared)
@@ -329,3 +323,31 @@ def _reason(*, has_day: bool, others: int) -> str:
 def _is_of_same_file(folder: Path, day: DayManifest) -> bool:
     manifest = read_published(folder, HourManifest)
     return manifest is not None and manifest.source.hash in {source.hash for source in day.sources}
+
+
+def reports_of(found: Findings, claims: Claims) -> Reports:
+    """Return what a verification found as a finding a check; a claim that could not be judged does not hold."""
+    judged = by_claim(*found.findings)
+    return by_claim(*(_together(check, {name: judged.get(name) for name in names}) for check, names in claims.items()))
+
+
+def _together(check: str, judged: Mapping[str, Finding | None]) -> Finding:
+    problems: list[str] = []
+    notes: list[str] = []
+    for name, finding in judged.items():
+        if finding is None:
+            problems.append(f"{name}: not judged, see the other checks")
+        elif finding.fails(strict=False):
+            problems += [f"{name}: {example}" for example in finding.examples or [finding.message]]
+        elif not finding.passed or (finding.severity is Severity.INFO and finding.message):
+            notes.append(f"{name}: {finding.message}")
+    return Finding(
+        check,
+        examples=problems,
+        counts={
+            "claims": len(judged),
+            "claims_that_hold": sum(finding is not None and finding.passed for finding in judged.values()),
+            "found_against_them": sum(finding.total for finding in judged.values() if finding is not None),
+        },
+        note="; ".join(notes),
+    )

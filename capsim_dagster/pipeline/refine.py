@@ -4,13 +4,13 @@ import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import duckdb
 
 from capsim_dagster.audits.report import Reports
 from capsim_dagster.errors import CapsimError, FeedError, GateError, SettingsError, listed
 from capsim_dagster.legacy_feed.contract import FeedPiece
+from capsim_dagster.pipeline.checks import TableMonths
 from capsim_dagster.pipeline.directory import ensure_record
 from capsim_dagster.pipeline.dirt import expected_content
 from capsim_dagster.pipeline.entrance import (
@@ -21,18 +21,15 @@ from capsim_dagster.pipeline.entrance import (
     require_months,
     require_one_feed,
 )
-from capsim_dagster.pipeline.feed_cache import refresh_feed, strays_of
-from capsim_dagster.pipeline.month_checks import TableMonths
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.pipeline.remote import own_master
-from capsim_dagster.refinery.account import ORIGIN_FACT, OWN_FEED, PieceState, RefineryAccount, Source, refinery_account
+from capsim_dagster.pipeline.remote import own_master, refresh_feed, strays_of
+from capsim_dagster.refinery.account import PieceState, RefineryAccount, Source, refinery_account
 from capsim_dagster.refinery.accounts import loaded_files, retire_months
-from capsim_dagster.refinery.hosts import HostTable
 from capsim_dagster.refinery.load import Feed, LoadedMonth, load_month
-from capsim_dagster.refinery.page.page import rendered
-from capsim_dagster.refinery.page.summary import audit_summary
-from capsim_dagster.refinery.page.view import Level, page_view
-from capsim_dagster.refinery.rules import ReadRules
+from capsim_dagster.refinery.page.page import audit_summary, rendered
+from capsim_dagster.refinery.page.view import Level, PageView
+from capsim_dagster.refinery.rules import HostTable, ReadRules
+from capsim_dagster.schemas.feed import ORIGIN_FACT, OWN_FEED
 from capsim_dagster.schemas.months import month_span
 from capsim_dagster.settings import Kind
 from capsim_dagster.storage import atomic_path
@@ -41,12 +38,10 @@ from capsim_dagster.storage.warehouse import fact
 
 @dataclass(frozen=True)
 class RefinedMonth:
-    """What became of one month that was asked for.
+    """What became of one month, as YYYYMM, that was asked for.
 
-    Attributes:
-        month: The month as YYYYMM.
-        loaded: What was loaded; None = it was refused, and keeps its previous rows.
-        reports: Audits of the month as the table now holds it, by name; empty = it holds nothing of it.
+    Nothing was loaded where it was refused, and keeps its previous rows; there are no reports, by name, where the table
+    holds nothing of it.
     """
 
     month: int
@@ -56,15 +51,10 @@ class RefinedMonth:
 
 @dataclass(frozen=True)
 class AuditPage:
-    """An audit page that was written.
+    """An audit page that was written: whether to trust the table, in one sentence, its totals, a summary in Markdown.
 
-    Attributes:
-        path: Where it is.
-        verdict: Whether to trust the table, in one sentence.
-        has_problems: Whether something needs attention: nothing loaded, a contradiction, a refused or missing file, one
-            that changed or went since it was loaded, a month beyond the limit of rejected lines.
-        counts: The totals that it shows, by name.
-        summary: What it says first, as Markdown.
+    It has problems if something needs attention: nothing loaded, a contradiction, a refused or missing file, one that
+    changed or went since it was loaded, a month beyond the limit of rejected lines.
     """
 
     path: Path
@@ -80,11 +70,6 @@ def processed_data(platform: Platform, months: Sequence[int], *, run: str) -> It
     A month that cannot be loaded keeps its previous rows and does not stop the others; what was wrong is raised when
     all have been tried.
 
-    Args:
-        platform: Settings and paths.
-        months: Months as YYYYMM.
-        run: Name of the run, for the accounts.
-
     Raises:
         SettingsError: If an inventory file is named for capsim's own feed, which has its inventory in the warehouse.
         WarehouseError: If the table holds another feed, or inventory or calendar are missing or of other settings.
@@ -94,9 +79,9 @@ def processed_data(platform: Platform, months: Sequence[int], *, run: str) -> It
         GateError: If a claim about a month does not hold.
         StorageError: If the master lies in the bucket alone and cannot be fetched.
     """
-    for _, loaded, _ in _load_months(platform, months, run, {}):
-        if loaded is not None:
-            yield loaded
+    for month in _load_months(platform, months, run, {}, is_audited=False):
+        if month.loaded is not None:
+            yield month.loaded
 
 
 def refined_months(
@@ -104,20 +89,12 @@ def refined_months(
 ) -> Iterator[RefinedMonth]:
     """Load months as `processed_data` does, and audit and yield each, those too that are refused.
 
-    Args:
-        platform: Settings and paths.
-        months: Months as YYYYMM.
-        run: Name of the run, for the accounts.
-        barred: Months that may not be loaded, and why; raised with what else was wrong.
+    Months that are barred are not loaded; why is raised with what else was wrong.
 
     Raises:
         CapsimError: As `processed_data`.
     """
-    audits: TableMonths | None = None
-    for opened, loaded, month in _load_months(platform, months, run, barred):
-        audits = audits or TableMonths(platform, opened.connection, opened.feed.source)
-        is_in_table = loaded is not None or bool(loaded_files(opened.connection, month))
-        yield RefinedMonth(month, loaded, audits.audit(month) if is_in_table else {})
+    return _load_months(platform, months, run, barred, is_audited=True)
 
 
 def foreign_hosts(platform: Platform) -> frozenset[str] | None:
@@ -189,12 +166,7 @@ def loaded_months(platform: Platform) -> list[int]:
 
 
 def _require_folder(platform: Platform) -> None:
-    """Make sure that the root of the feed is a folder; that of a feed in a bucket is brought up to date.
-
-    Raises:
-        FeedError: If it is not.
-        StorageError: If the bucket cannot be reached or read.
-    """
+    """Make sure that the root of the feed is a folder; that of a feed in a bucket is brought up to date."""
     refresh_feed(platform)
     if not platform.refined.root.is_dir():
         own = "write the feed first: capsim run; or " if platform.refines_own_feed else ""
@@ -203,32 +175,27 @@ def _require_folder(platform: Platform) -> None:
         )
 
 
-class _Opened(NamedTuple):
-    """A feed and the connection that it is loaded through."""
-
-    connection: duckdb.DuckDBPyConnection
-    feed: Feed
-
-
 def _load_months(
-    platform: Platform, months: Sequence[int], run: str, barred: Mapping[int, GateError]
-) -> Iterator[tuple[_Opened, LoadedMonth | None, int]]:
-    """Load and yield each month, or None where it is refused; raise what was wrong when all have been tried."""
+    platform: Platform, months: Sequence[int], run: str, barred: Mapping[int, GateError], *, is_audited: bool
+) -> Iterator[RefinedMonth]:
+    """Load and yield each month; raise what was wrong when all have been tried."""
     failures: list[CapsimError] = []
     hosts = foreign_hosts(platform)
     with platform.writing() as connection:
         # A month is small: one thread costs half the CPU seconds of two, which mostly wait for each other.
         connection.execute("SET threads = 1")
-        opened = _Opened(connection, _open_feed(platform, connection, months, hosts, run))
+        feed = _open_feed(platform, connection, months, hosts, run)
+        audits = TableMonths(platform, connection, feed.source) if is_audited else None
         for month in months:
             loaded = None
             try:
                 if month in barred:
                     raise barred[month]
-                loaded = load_month(connection, opened.feed, month)
+                loaded = load_month(connection, feed, month)
             except (FeedError, GateError) as error:
                 failures.append(error)
-            yield opened, loaded, month
+            is_in_table = loaded is not None or bool(loaded_files(connection, month))
+            yield RefinedMonth(month, loaded, audits.audit(month) if audits and is_in_table else {})
     if failures:
         raise _all_of(failures)
 
@@ -268,12 +235,7 @@ def _all_of(failures: Sequence[CapsimError]) -> CapsimError:
 
 
 def write_audit_page(platform: Platform, output: Path | None = None, *, now: dt.datetime | None = None) -> AuditPage:
-    """Write the audit page of the warehouse, whole or not at all.
-
-    Args:
-        platform: Settings and paths.
-        output: The file to write; None = the usual place under the data directory.
-        now: When the page is made; None = now.
+    """Write the audit page of the warehouse, whole or not at all, by default to its place under the data directory.
 
     Raises:
         WarehouseError: If the warehouse is missing, locked or of an older schema.
@@ -282,11 +244,11 @@ def write_audit_page(platform: Platform, output: Path | None = None, *, now: dt.
     refinery = platform.settings.refinery
     with platform.reading() as connection:
         account = refinery_account(connection, refinery.resources, _feed_root(platform, connection))
-    view = page_view(account, refinery.max_rejected_share, now or dt.datetime.now(dt.UTC))
+    view = PageView(account, refinery.max_rejected_share, now or dt.datetime.now(dt.UTC))
     path = output or platform.layout.audit
     _publish(path, rendered(view, platform.layout.warehouse))
-    has_problems = view.verdict.level is not Level.GOOD
-    return AuditPage(path, view.verdict.sentence, has_problems, _counts(account), audit_summary(view))
+    is_good = view.verdict.level is Level.GOOD
+    return AuditPage(path, view.verdict.sentence, not is_good, _counts(account), audit_summary(view))
 
 
 def _feed_root(platform: Platform, connection: duckdb.DuckDBPyConnection) -> Path | None:

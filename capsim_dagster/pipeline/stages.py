@@ -26,7 +26,7 @@ from capsim_dagster.pipeline.entrance import (
     require_months,
 )
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.pipeline.remote import Remote, RemoteFeed, own_master
+from capsim_dagster.pipeline.remote import Remote, own_master
 from capsim_dagster.schemas import Resource
 from capsim_dagster.schemas.months import first_day, month_end, yearmonth
 from capsim_dagster.settings import Kind
@@ -40,12 +40,7 @@ from capsim_dagster.storage.warehouse import fact, replace_tables
 
 @dataclass(frozen=True)
 class Inventory:
-    """The inventory that was written.
-
-    Attributes:
-        hosts: One row a host.
-        varieties: Hosts by variety.
-    """
+    """The inventory that was written, one row a host, and its hosts by variety."""
 
     hosts: pl.DataFrame
     varieties: Finding
@@ -53,14 +48,7 @@ class Inventory:
 
 @dataclass(frozen=True)
 class Calendar:
-    """The calendar that was written.
-
-    Attributes:
-        start: First day.
-        end: Last day.
-        days: Number of days.
-        bank_holidays: Number of bank holidays, over all regions.
-    """
+    """The calendar that was written: first and last day, their number, and bank holidays over all regions."""
 
     start: dt.date
     end: dt.date
@@ -92,12 +80,8 @@ def host_inventory(platform: Platform) -> Inventory:
 def time_calendar(platform: Platform, *, through: int | None = None) -> Calendar:
     """Write the tables `time_periods`, `region_calendar` and `bank_holidays`.
 
-    The calendar holds the configured window, the month asked for, and every month that it already held with the same
-    settings: it never shrinks while the fleet lives on.
-
-    Args:
-        platform: Settings and paths.
-        through: Month to reach, as YYYYMM; None = the configured window.
+    The calendar holds the configured window, the month asked for, as YYYYMM, and every month that it already held with
+    the same settings: it never shrinks while the fleet lives on.
 
     Raises:
         GateError: If the calendar has a gap; the old tables stay.
@@ -188,20 +172,15 @@ def monthly_csv(
     remote = Remote(platform)
     master = own_master(platform)
     contract, defects = platform.contract, platform.layout.defects
-    remote_feed = RemoteFeed(remote, contract)
     retire_strays(contract, master.footer.months, defects)
-    remote_feed.retire(master.footer.months)
+    remote.retire_feed(master.footer.months)
     for piece in (FeedPiece(month, resource) for month in months for resource in resources):
         written = export_piece(master, contract, piece, defects)
-        remote_feed.publish(piece)
+        remote.publish_piece(piece)
         yield written
 
 
 def _hold(asset: str, finding: Finding) -> None:
-    """Stop before publishing if a claim does not hold.
-
-    Raises:
-        GateError: If it does not.
-    """
+    """Stop before publishing if a claim does not hold."""
     if not finding.passed:
         raise GateError(told(asset, finding), remedy="nothing was published; the previous version is untouched")

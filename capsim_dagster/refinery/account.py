@@ -1,31 +1,31 @@
 """The account of the refinery: what became of each file, line and variety, as the warehouse tells it.
 
-Tables in, frozen facts out, and whether they agree with each other. How a page shows them is decided in `pipeline`.
+Tables in, frozen facts out, and whether they agree with each other. How a page shows them is decided in `page`.
 """
 
-import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 
-from capsim_dagster.audits.fingerprints import PieceKey, rows_of, view_table
+from capsim_dagster.audits.fingerprints import NOTHING, Fingerprint, PieceKey, fingerprints, rows_of, view_table
 from capsim_dagster.errors import MAX_EXAMPLES
+from capsim_dagster.legacy_feed.contract import FeedPiece
+from capsim_dagster.refinery.accounts import LoadedFile, RefusedFile
 from capsim_dagster.schemas import VARIETIES, FileFault, LineFault, Resource, Variety
+from capsim_dagster.schemas.feed import ORIGIN_FACT, OWN_FEED
 from capsim_dagster.schemas.months import month_span
 from capsim_dagster.storage import sha256, warehouse
 from capsim_dagster.storage.warehouse import statement
 
-ORIGIN_FACT: Final = "feed.origin"
-"""What the warehouse calls the place that its feed came from."""
-OWN_FEED: Final = "capsim"
-"""The origin of capsim's own feed; another's is the path of its root."""
-_SOURCES: Final = "SELECT yearmonth, resource, path, sha256 FROM feed_files WHERE coalesce($month = yearmonth, true)"
+_N_REFUSAL: Final = 4
+"""Facts of a refused file; they end a row of `account_pieces`."""
+_NOT_RECORDED: Final = (0, *[None] * 14)
 RAW_CHARACTERS: Final = 160
 """How much of a rejected line is fetched as an example, and one more that tells that there was more."""
 
@@ -73,36 +73,6 @@ class Source(StrEnum):
 
 
 @dataclass(frozen=True)
-class AccountedFile:
-    """A file whose lines are in the table, as `feed_files` tells it; sizes in bytes, times in UTC."""
-
-    path: str
-    bytes: int
-    lines: int
-    loaded: int
-    rejected: int
-    dialect: str
-    loaded_at: dt.datetime
-    sha256: str = ""
-    checksum: str = "0"
-
-    @property
-    def rejected_share(self) -> float:
-        """Share of its lines that were rejected, 0 to 1."""
-        return self.rejected / self.lines if self.lines else 0.0
-
-
-@dataclass(frozen=True)
-class AccountedRefusal:
-    """A file that was refused as a whole, as `refused_files` tells it; times in UTC."""
-
-    path: str
-    reason: FileFault
-    detail: str
-    refused_at: dt.datetime
-
-
-@dataclass(frozen=True)
 class Disagreement:
     """A claim that does not hold: what one table promises, and what another holds."""
 
@@ -115,24 +85,16 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class Piece:
-    """One month of one resource.
+    """One month of one resource: the file whose lines the table holds, the one that was refused since, and their rows.
 
-    Attributes:
-        month: Month as YYYYMM.
-        resource: The resource.
-        file: The file whose lines the table holds.
-        refused: The file that was refused since.
-        table_rows: Rows in `processed_data`.
-        rejected_rows: Rows in `rejected_lines`.
-        is_held_back: Whether another file of the month was refused while this one is not loaded.
-        table_checksum: Checksum over the content of those rows.
-        source: What became of its file since it was loaded.
+    `rejected_rows` are those in `rejected_lines`; `table_checksum` is over the content of the rows in `processed_data`;
+    `is_held_back` says whether another file of the month was refused while this one is not loaded.
     """
 
     month: int
     resource: str
-    file: AccountedFile | None = None
-    refused: AccountedRefusal | None = None
+    file: LoadedFile | None = None
+    refused: RefusedFile | None = None
     table_rows: int = 0
     rejected_rows: int = 0
     is_held_back: bool = False
@@ -143,7 +105,7 @@ class Piece:
     def state(self) -> PieceState:
         """What the table holds of it."""
         if self.refused:
-            absent = PieceState.MISSING if self.refused.reason is FileFault.MISSING else PieceState.REFUSED
+            absent = PieceState.MISSING if self.refused.fault is FileFault.MISSING else PieceState.REFUSED
             return PieceState.REFUSED_KEPT if self.table_rows else absent
         if self.file:
             return PieceState.PARTLY if self.file.rejected else PieceState.LOADED
@@ -280,65 +242,81 @@ def refinery_account(
         resources: Resources that each month must have.
         feed: Root of the feed that the table holds: each file there is read; None = files are not looked at.
     """
-    sources = source_states(connection, feed) if feed is not None and feed.is_dir() else {}
-    seen = {
-        (piece.month, piece.resource): replace(piece, source=sources.get((piece.month, piece.resource), Source.SAME))
-        for piece in _pieces(connection)
-    }
+    view_table(connection)
+    is_compared = feed is None or feed.is_dir()
+    seen = pieces_of(connection, fingerprints(connection, "table_rows"), feed if is_compared else None)
     expected = _expected_months(connection, seen.values())
     due = {(month, resource.value) for month in expected for resource in resources}
     dragged = {piece.month for piece in seen.values() if piece.refused}
     pieces = {
         key: seen.get(key) or Piece(*key, is_held_back=key[0] in dragged)
-        for key in sorted(due | seen.keys(), key=_order)
+        for key in sorted(due | seen.keys(), key=lambda key: (key[0], rank(key[1])))
     }
     return RefineryAccount(
         origin=warehouse.fact(connection, ORIGIN_FACT),
         months=sorted({month for month, _ in pieces}),
-        resources=sorted({resource for _, resource in pieces}, key=_rank),
+        resources=sorted({resource for _, resource in pieces}, key=rank),
         pieces=pieces,
         reasons=_reasons(connection),
         varieties=_varieties(connection),
-        is_compared=feed is None or feed.is_dir(),
+        is_compared=is_compared,
     )
 
 
-def source_states(
-    connection: duckdb.DuckDBPyConnection, feed: Path, month: int | None = None
-) -> dict[PieceKey, Source]:
-    """Return what became of each loaded file since.
+def pieces_of(
+    connection: duckdb.DuckDBPyConnection,
+    found: Mapping[PieceKey, Fingerprint],
+    feed: Path | None,
+    month: int | None = None,
+) -> dict[PieceKey, Piece]:
+    """Return each month and resource that a file, a refusal, a rejected line or the table knows of.
 
     Args:
         connection: An open warehouse.
-        feed: Root of the feed that the table holds.
+        found: Fingerprints of the table, or of its month.
+        feed: Root of the feed that the table holds: each file there is read; None = files are not looked at.
         month: The month to look at, as YYYYMM; None = all.
     """
+    rows = rows_of(connection, statement(__package__, "account_pieces"), {"month": month})
+    recorded = {(month, resource): facts for month, resource, *facts in rows}
+    pieces = {
+        key: _piece(key, found.get(key, NOTHING), recorded.get(key, _NOT_RECORDED))
+        for key in sorted(recorded.keys() | found.keys())
+    }
+    return pieces if feed is None else _with_sources(connection, pieces, feed)
+
+
+def _piece(key: PieceKey, held: Fingerprint, recorded: Sequence[Any]) -> Piece:
+    rejected_rows, loaded, refused = recorded[0], recorded[1:-_N_REFUSAL], recorded[-_N_REFUSAL:]
+    name = FeedPiece(*key)  # type: ignore[arg-type] # resources that nobody knows are shown as well
+    return Piece(
+        *key,
+        file=LoadedFile(name, *loaded) if loaded[0] is not None else None,
+        refused=RefusedFile(name, refused[0], FileFault(refused[1]), *refused[2:]) if refused[0] is not None else None,
+        table_rows=held.rows,
+        rejected_rows=rejected_rows,
+        table_checksum=held.checksum,
+    )
+
+
+def _with_sources(
+    connection: duckdb.DuckDBPyConnection, pieces: Mapping[PieceKey, Piece], feed: Path
+) -> dict[PieceKey, Piece]:
+    """Return pieces with what became of each loaded file since."""
     is_own = warehouse.fact(connection, ORIGIN_FACT) in (None, OWN_FEED)
-    files = sorted(rows_of(connection, _SOURCES, {"month": month}))
-    there = {month for month, _, path, _ in files if (feed / path).is_file()}
+    there = {month for (month, _), piece in pieces.items() if piece.file and (feed / piece.file.path).is_file()}
     return {
-        (month, resource): _source(feed / path, digest, is_expected=is_own or month in there)
-        for month, resource, path, digest in files
+        key: replace(piece, source=_source(feed, piece.file, is_expected=is_own or key[0] in there))
+        for key, piece in pieces.items()
     }
 
 
-def _source(path: Path, digest: str, *, is_expected: bool) -> Source:
-    if not path.is_file():
+def _source(feed: Path, file: LoadedFile | None, *, is_expected: bool) -> Source:
+    if file is None:
+        return Source.SAME
+    if not (feed / file.path).is_file():
         return Source.LOST if is_expected else Source.ROTATED
-    return Source.SAME if sha256(path) == digest else Source.CHANGED
-
-
-def _pieces(connection: duckdb.DuckDBPyConnection) -> Iterator[Piece]:
-    view_table(connection)
-    pieces = statement(
-        __package__,
-        "account_pieces",
-        fingerprints=statement("capsim_dagster.audits", "fingerprint", relation="table_rows"),
-    )
-    for month, resource, table_rows, rejected_rows, checksum, *facts in rows_of(connection, pieces):
-        file = AccountedFile(*facts[:9]) if facts[0] is not None else None
-        refused = AccountedRefusal(facts[9], FileFault(facts[10]), *facts[11:]) if facts[9] is not None else None
-        yield Piece(month, resource, file, refused, table_rows, rejected_rows, table_checksum=int(checksum))
+    return Source.SAME if sha256(feed / file.path) == file.sha256 else Source.CHANGED
 
 
 def _expected_months(connection: duckdb.DuckDBPyConnection, seen: Iterable[Piece]) -> list[int]:
@@ -349,11 +327,7 @@ def _expected_months(connection: duckdb.DuckDBPyConnection, seen: Iterable[Piece
     return month_span(piece.month for piece in seen if piece.file or piece.refused)
 
 
-def _order(key: PieceKey) -> tuple[int, tuple[int, str]]:
-    return key[0], _rank(key[1])
-
-
-def _rank(resource: str) -> tuple[int, str]:
+def rank(resource: str) -> tuple[int, str]:
     """Order resources as everywhere, those that nobody knows at the end."""
     known = [r.value for r in Resource]
     return (known.index(resource) if resource in known else len(known)), resource

@@ -31,19 +31,13 @@ _REASONS: Final = """
 
 @dataclass(frozen=True)
 class LoadedFile:
-    """A feed file whose lines are in the table: `lines = loaded + rejected`.
+    """A feed file whose lines are in the table: `lines = loaded + rejected`; its path is relative to the feed.
 
     Attributes:
-        piece: Which month and resource it holds.
-        path: File, relative to the feed.
-        bytes: Its size.
-        sha256: Hex digest of its content.
-        lines: Physical data lines.
-        loaded: Rows in the table.
-        rejected: Lines in `rejected_lines`.
         checksum: Order-independent checksum over the rows, in hexadecimal digits.
         dialect: How it is written, as JSON.
         rules: Hash of what it was read by.
+        loaded_at: When, in UTC; None = just now.
         reasons: Rejected lines by reason, most first.
         is_unchanged: Whether it was loaded already, so that nothing was done.
     """
@@ -58,8 +52,14 @@ class LoadedFile:
     checksum: str
     dialect: str
     rules: str
+    loaded_at: dt.datetime | None = None
     reasons: Mapping[str, int] = field(default_factory=dict)
     is_unchanged: bool = False
+
+    @property
+    def rejected_share(self) -> float:
+        """Share of its lines that were rejected, 0 to 1."""
+        return self.rejected / self.lines if self.lines else 0.0
 
     def holds(self, found: Fingerprint | None) -> bool:
         """Return whether rows of the table are those of this file."""
@@ -68,19 +68,13 @@ class LoadedFile:
 
 @dataclass(frozen=True)
 class RefusedFile:
-    """A feed file that was refused as a whole.
-
-    Attributes:
-        piece: Which month and resource it should hold.
-        path: File, relative to the feed.
-        fault: What is wrong with it.
-        detail: What was found.
-    """
+    """A feed file that was refused as a whole, at a time in UTC, None = just now; its path is relative to the feed."""
 
     piece: FeedPiece
     path: str
     fault: FileFault
     detail: str
+    refused_at: dt.datetime | None = None
 
     def __str__(self) -> str:
         """Return path, fault and detail in one line."""
@@ -115,11 +109,8 @@ def record_files(
 ) -> None:
     """Record which files of one month are loaded and which of their lines are not, in place of what was said before.
 
-    Args:
-        connection: Connection within the transaction that loads them.
-        files: The files; what is known of the unchanged ones stays.
-        rejected: Rejected lines of the others, with `path`, `yearmonth` and `resource`.
-        run: Name of the run.
+    What is known of unchanged files stays; rejected lines, of the others, have `path`, `yearmonth` and `resource`.
+    The connection is within the transaction that loads them.
     """
     if not files:
         return

@@ -23,16 +23,9 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f]")
 
 @dataclass(frozen=True)
 class Header:
-    """The first line of a file, understood.
+    """The first line of a file, understood: labels without quotes and padding, and the indices of the columns needed.
 
-    Attributes:
-        labels: Labels as they stand, without quotes and padding.
-        delimiter: One character.
-        date: Index of the day's column.
-        host: Index of the host's column.
-        value: Index of the utilization's column.
-        capacity: Index of the capacity's column; None = the feed has none.
-        traits: How it differs from the header that capsim writes.
+    `capacity` is None where the feed has none; `traits` say how it differs from the header that capsim writes.
     """
 
     labels: tuple[str, ...]
@@ -57,15 +50,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a whole file is written.
-
-    Attributes:
-        header: Its header.
-        decimal: Decimal sign.
-        date_format: strptime format of its days.
-        encoding: Encoding of the text.
-        traits: How it differs from the plain feed.
-    """
+    """How a whole file is written; days by a strptime format, traits as it differs from the plain feed."""
 
     header: Header
     decimal: str
@@ -86,12 +71,7 @@ class Dialect:
 
 
 def read_header(line: bytes, feed: LegacyFeed, resource: Resource) -> Header:
-    """Find the delimiter that yields the columns of a resource, and where they are.
-
-    Args:
-        line: The first line that is not blank.
-        feed: Candidates and labels.
-        resource: Whose file it is.
+    """Find the delimiter that yields the columns of a resource, and where they are, in the first line of text.
 
     Raises:
         FileRefused: If the line is no text, or no candidate yields the columns, each once.
@@ -134,14 +114,10 @@ def choose_decimal(values: Sequence[str], candidates: Sequence[str]) -> str:
 
 
 def choose_date_format(dates: Sequence[str], month: int, formats: Sequence[str]) -> str:
-    """Return the format by which most of some dates lie in a month; if none does, by which most are dates at all.
+    """Return the format by which most of some dates lie in a month, as YYYYMM; if none does, by which most are dates.
 
-    So `01/02/2024` is the second of January in January's file and the first of February in February's.
-
-    Args:
-        dates: Dates as written.
-        month: Month of the file as YYYYMM.
-        formats: Candidates; of equals the first wins.
+    So `01/02/2024` is the second of January in January's file and the first of February in February's. Of equals the
+    first of the candidates wins.
     """
     hits = {text: sum(date in days_of_month(month, text) for date in dates) for text in formats}
     best = max(formats, key=lambda text: hits[text])
@@ -217,11 +193,7 @@ def _merit(dates: Iterable[str], month: int, date_format: str) -> tuple[bool, in
 
 
 def _text(line: bytes) -> str:
-    """Return the header as text.
-
-    Raises:
-        FileRefused: If it is none.
-    """
+    """Return the header as text."""
     text = line[:MAX_HEADER_BYTES].decode("utf-8", "replace").rstrip("\r")
     if len(line) > MAX_HEADER_BYTES or _CONTROL.search(text) or text.count("�") * 10 > len(text):
         raise FileRefused(FileFault.NOT_CSV, f"it starts with {line[:16]!r}, which is no line of text")
@@ -234,11 +206,7 @@ def _text(line: bytes) -> str:
 def _understood(
     labels: tuple[str, ...], parts: Sequence[str], delimiter: str, feed: LegacyFeed, resource: Resource
 ) -> Header:
-    """Return the header, if its labels hold all that is needed.
-
-    Raises:
-        LookupError: If a column is missing or stands twice, in words.
-    """
+    """Return the header, if its labels hold all that is needed; else a LookupError says in words what they lack."""
     columns = feed.resources[resource]
     wanted = [feed.date_columns, feed.host_columns, (columns.value_column,)]
     wanted += [(columns.capacity_column,)] if columns.capacity_column is not None else []
@@ -260,11 +228,7 @@ def _understood(
 
 
 def _index(labels: Sequence[str], names: Sequence[str]) -> int:
-    """Return where the first of some names stands.
-
-    Raises:
-        LookupError: If none does, or one stands twice.
-    """
+    """Return where the first of some names stands, once."""
     for name in names:
         found = labels.count(name.strip().casefold())
         if found == 1:

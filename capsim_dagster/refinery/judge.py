@@ -17,8 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from capsim_dagster.refinery.dialect import Dialect, cut_fields, days_of_month, parse_date
-from capsim_dagster.refinery.hosts import HostTable
-from capsim_dagster.refinery.rules import ReadRules
+from capsim_dagster.refinery.rules import HostTable, ReadRules
 from capsim_dagster.schemas import LineFault, Resource
 
 Policy = Literal["reject", "first", "last"]
@@ -33,14 +32,7 @@ _NOT_FINITE: Final = re.compile(r"[+-]?(?:nan|inf|infinity)")
 
 @dataclass(frozen=True)
 class Row:
-    """What a sound line says.
-
-    Attributes:
-        day: Day of the month.
-        host: Host, without padding.
-        util: Utilization [%]; None = gap.
-        capacity: Capacity; None = the feed has none.
-    """
+    """What a sound line says: day of the month, host without padding, utilization [%], None = gap, and capacity."""
 
     day: int
     host: str
@@ -50,12 +42,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a line is not sound.
-
-    Attributes:
-        reason: The first fault, in the order of `LineFault`.
-        column: Label of the column at fault; None = the whole line.
-    """
+    """Why a line is not sound: the first fault, in the order of `LineFault`, and the column, None = the whole line."""
 
     reason: LineFault
     column: str | None = None
@@ -68,14 +55,7 @@ class _AtFault(Exception):  # noqa: N818 control flow within one line
 
 @dataclass(frozen=True)
 class Judge:
-    """Judges the lines of one file.
-
-    Attributes:
-        hosts: Hosts that may occur, and the rules that the feed is read by.
-        dialect: How the file is written.
-        month: Its month as YYYYMM.
-        resource: Its resource.
-    """
+    """Judges the lines of one file, of a month as YYYYMM."""
 
     hosts: HostTable
     dialect: Dialect
@@ -182,11 +162,8 @@ def duplicate_lines(rows: pl.DataFrame, policy: Policy) -> Mapping[int, LineFaul
     """Return the lines that are not to be loaded because another line says the same host and day.
 
     Lines that all say the same keep the first of them. Of lines that differ, the policy keeps none, the first or the
-    last; a further line that says just what the kept one says is an exact duplicate of it.
-
-    Args:
-        rows: Sound lines: `line`, `day`, `host` (a code), `util`, `capacity`.
-        policy: Which of several different lines is kept.
+    last; a further line that says just what the kept one says is an exact duplicate of it. The rows are sound lines:
+    `line`, `day`, `host` (a code), `util`, `capacity`.
     """
     key = _keys(rows)
     count = np.bincount(key, minlength=1)

@@ -14,12 +14,7 @@ from typing import Final
 import duckdb
 import polars as pl
 
-from capsim_dagster.audits.fingerprints import (
-    Fingerprint,
-    PieceKey,
-    frame_fingerprint,
-    table_month_fingerprints,
-)
+from capsim_dagster.audits.fingerprints import Fingerprint, PieceKey, frame_fingerprint, table_month_fingerprints
 from capsim_dagster.errors import CapsimError, FeedError, GateError, WarehouseError, listed
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
 from capsim_dagster.legacy_feed.inspect import look_alikes
@@ -31,9 +26,8 @@ from capsim_dagster.refinery.accounts import (
     record_refusals,
     replace_rows,
 )
-from capsim_dagster.refinery.hosts import HostTable
 from capsim_dagster.refinery.read import ReadFile, has_usable_header, read_feed_file
-from capsim_dagster.refinery.rules import REMEDIES, FileRefused
+from capsim_dagster.refinery.rules import REMEDIES, FileRefused, HostTable
 from capsim_dagster.refinery.source import FeedSource
 from capsim_dagster.schemas import FileFault, Resource
 from capsim_dagster.schemas.months import first_day, month_name
@@ -46,13 +40,9 @@ _EXAMPLES: Final = 3
 
 @dataclass(frozen=True)
 class Feed:
-    """A feed that is being loaded.
+    """A feed that is being loaded: where its files lie, the hosts and rules that they are read by, the name of the run.
 
-    Attributes:
-        contract: Where its files lie.
-        hosts: Hosts that may occur, and the rules that lines are read by.
-        run: Name of the run, for the accounts.
-        source: What each month and resource must hold, where capsim wrote the feed; None = it is somebody else's.
+    `source` is what each month and resource must hold, where capsim wrote the feed; None = it is somebody else's.
     """
 
     contract: FeedContract
@@ -63,13 +53,9 @@ class Feed:
 
 @dataclass(frozen=True)
 class LoadedMonth:
-    """One month that is in the table.
+    """One month, as YYYYMM, that is in the table.
 
-    Attributes:
-        month: The month as YYYYMM.
-        files: The files whose lines are in the table.
-        refused: Files that were refused, where a partial month was allowed.
-        is_too_dirty: Whether more lines were rejected than `refinery.max_rejected_share`.
+    Files are refused, or more lines rejected than `refinery.max_rejected_share`, only where a partial month is allowed.
     """
 
     month: int
@@ -116,11 +102,6 @@ class _MonthRefused(Exception):  # noqa: N818 control flow: leaves the transacti
 def load_month(connection: duckdb.DuckDBPyConnection, feed: Feed, month: int) -> LoadedMonth:
     """Replace one month of `processed_data` by what its feed files hold.
 
-    Args:
-        connection: An open read-write connection to the warehouse.
-        feed: The feed.
-        month: The month as YYYYMM.
-
     Raises:
         FeedError: If a file cannot be used, and partial months are not allowed.
         GateError: If too many lines are rejected, or the files are not what capsim wrote.
@@ -144,11 +125,7 @@ def load_month(connection: duckdb.DuckDBPyConnection, feed: Feed, month: int) ->
 
 
 def _load(connection: duckdb.DuckDBPyConnection, feed: Feed, month: int) -> LoadedMonth:
-    """Do the work of `load_month` within its transaction.
-
-    Raises:
-        _MonthRefused: If a gate does not hold.
-    """
+    """Do the work of `load_month` within its transaction; a gate that does not hold raises _MonthRefused."""
     files: list[LoadedFile] = []
     rejected: list[pl.DataFrame] = []
     sources, refused = _sources(feed, month)
@@ -193,11 +170,7 @@ def _sources(feed: Feed, month: int) -> tuple[dict[Resource, FeedSource], list[R
 
 
 def _source(feed: Feed, piece: FeedPiece) -> FeedSource:
-    """Open the one file of a piece.
-
-    Raises:
-        FileRefused: If there is none, or two, or it cannot be read.
-    """
+    """Open the one file of a piece; refuse it if there is none, or two, or it cannot be read."""
     found = feed.contract.found(piece)
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
@@ -291,11 +264,7 @@ def _rows(read: ReadFile, hosts: HostTable) -> pl.DataFrame:
 
 
 def _require_as_written(feed: Feed, piece: FeedPiece, found: Fingerprint, read: ReadFile | None = None) -> None:
-    """Make sure that the rows of a file that capsim wrote are what it wrote.
-
-    Raises:
-        FileRefused: If they are not.
-    """
+    """Refuse a file that capsim wrote if its rows are not what it wrote."""
     if feed.source is None:
         return
     expected = feed.source.get((piece.month, piece.resource.value))
@@ -306,11 +275,7 @@ def _require_as_written(feed: Feed, piece: FeedPiece, found: Fingerprint, read: 
 
 
 def _gated(feed: Feed, loaded: LoadedMonth) -> LoadedMonth:
-    """Return the month if its gates hold, or a partial one is allowed.
-
-    Raises:
-        _MonthRefused: If not.
-    """
+    """Return the month if its gates hold, or a partial one is allowed; else raise _MonthRefused."""
     refinery = feed.hosts.rules.refinery
     is_too_dirty = loaded.rejected > refinery.max_rejected_share * loaded.lines
     if loaded.files and refinery.allow_partial:
@@ -334,11 +299,7 @@ def _too_dirty(file: LoadedFile, allowed: float) -> RefusedFile:
 
 
 def _require_in_table(connection: duckdb.DuckDBPyConnection, loaded: LoadedMonth) -> None:
-    """Make sure that the table holds just the rows of the files.
-
-    Raises:
-        GateError: If it does not.
-    """
+    """Make sure that the table holds just the rows of the files."""
     found = table_month_fingerprints(connection, loaded.month)
     for file in loaded.files:
         rows = found.get((file.piece.month, file.piece.resource.value))

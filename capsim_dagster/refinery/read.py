@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 import numpy as np
 import polars as pl
 
 from capsim_dagster.legacy_feed.contract import FeedPiece
-from capsim_dagster.refinery.columns import parse_columns
+from capsim_dagster.refinery.columns import Lines, line_ends, parse_columns, scan_lines
 from capsim_dagster.refinery.dialect import (
     Dialect,
     Header,
@@ -20,10 +21,8 @@ from capsim_dagster.refinery.dialect import (
     read_header,
     traits_of,
 )
-from capsim_dagster.refinery.hosts import HostTable
 from capsim_dagster.refinery.judge import Fault, Judge, Row, count_repeated, duplicate_lines
-from capsim_dagster.refinery.lines import Lines, line_ends, scan_lines
-from capsim_dagster.refinery.rules import FileRefused, ReadRules
+from capsim_dagster.refinery.rules import FileRefused, HostTable, ReadRules
 from capsim_dagster.refinery.source import Block, FeedSource
 from capsim_dagster.schemas import DialectTrait, FileFault, LineFault
 from capsim_dagster.schemas.months import month_name
@@ -45,9 +44,6 @@ class ReadFile:
     """The content of a feed file: `lines = rows + rejected`.
 
     Attributes:
-        source: The file.
-        piece: Which month and resource it holds.
-        dialect: How it is written.
         lines: Physical data lines: after the header, without trailing blank ones.
         rows: Sound lines: `line`, `day` of the month, `host` (its number in the table), `util` [%], `capacity`.
         rejected: The other lines: `line`, `reason`, `column_name`, `raw`.
@@ -107,13 +103,9 @@ class _Harvest:
             self.require_bounds(max(self.blank_lines - MAX_BLANK_LINES, 0))
 
     def require_bounds(self, blank_lines: int) -> None:
-        """Make sure that what is rejected can be held, and is worth keeping.
+        """Refuse a file of which more is rejected than can be held, or is worth keeping.
 
-        Args:
-            blank_lines: How many of the blank ones count: those at the end of the file are dropped in the end.
-
-        Raises:
-            FileRefused: If it is not.
+        Of blank lines only some count: those at the end of the file are dropped in the end.
         """
         rejected = len(self.rejected) - self.blank_lines + blank_lines
         if rejected > self.judge.rules.refinery.max_rejected_lines or self.rejected_text > MAX_REJECTED_TEXT:
@@ -146,11 +138,6 @@ class _Harvest:
 def read_feed_file(source: FeedSource, piece: FeedPiece, hosts: HostTable) -> ReadFile:
     """Read a feed file: each data line becomes a row or a rejected line.
 
-    Args:
-        source: The file.
-        piece: Which month and resource it must hold.
-        hosts: Hosts that may occur, and the rules that the feed is read by.
-
     Raises:
         FileRefused: If the file as a whole cannot be used.
     """
@@ -159,7 +146,7 @@ def read_feed_file(source: FeedSource, piece: FeedPiece, hosts: HostTable) -> Re
     header_line, header, first = _header(blocks, piece, rules)
     judge = Judge(hosts, _dialect(source, header, first, piece, rules), piece.month, piece.resource)
     harvest = _Harvest(judge)
-    for block in _and_then(first, blocks):
+    for block in chain([first] if first else [], blocks):
         harvest.add(scan_lines(block, header.delimiter, header.width))
     harvest.drop_trailing_blanks()
     harvest.require_bounds(harvest.blank_lines)
@@ -209,12 +196,6 @@ def _header(blocks: Iterator[Block], piece: FeedPiece, rules: ReadRules) -> tupl
     raise FileRefused(FileFault.EMPTY, "the file holds blank lines only")
 
 
-def _and_then(first: Block | None, blocks: Iterator[Block]) -> Iterator[Block]:
-    if first is not None:
-        yield first
-    yield from blocks
-
-
 def _dialect(source: FeedSource, header: Header, first: Block | None, piece: FeedPiece, rules: ReadRules) -> Dialect:
     """Find out decimal sign and date format from a sample of lines."""
     sample = list(_sample(first, header)) if first is not None else []
@@ -252,11 +233,7 @@ def _too_many_rejected(harvest: _Harvest, reasons: Counter[str]) -> FileRefused:
 
 
 def _require_its_month(harvest: _Harvest, lines: int) -> None:
-    """Make sure that the file holds lines, and that most of them are of its month.
-
-    Raises:
-        FileRefused: If it does not.
-    """
+    """Refuse a file without a line, or most of whose lines are of another month."""
     if not lines:
         raise FileRefused(FileFault.EMPTY, "the file has a header and no data line")
     if sum(reason == LineFault.OUTSIDE_MONTH for _, reason, *_ in harvest.rejected) * 2 > lines:

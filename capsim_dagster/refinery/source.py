@@ -39,12 +39,10 @@ _HALF_A_CHARACTER: Final = b"\xff"
 
 @dataclass(frozen=True)
 class Block:
-    """Some consecutive lines of a file.
+    """Some consecutive lines of a file, in UTF-8, each with a line feed; bytes that are no text stand as they are.
 
-    Attributes:
-        text: Lines in UTF-8, each with a line feed; bytes that are no text stand as they are.
-        first_line: Number of the first of them; the first line of a file is 1.
-        is_terminated: Whether the last line has its own end; False only at the end of a file.
+    `first_line` is the number of the first of them, 1 for the first line of a file; `is_terminated` says whether the
+    last line has its own end: it has, but at the end of a file.
     """
 
     text: bytes
@@ -69,19 +67,13 @@ class FeedSource:
     """A feed file that is read from start to end, as often as needed, and always the same bytes.
 
     Attributes:
-        path: The file.
-        bytes: Its size.
         sha256: Hex digest of the file as it lies on disk.
         traits: How it is packed; complete once the first block was read.
         encoding: `utf-8`, `utf-16-le` or `utf-16-be`; as for `traits`.
     """
 
     def __init__(self, path: Path, *, max_text_mb: float = math.inf) -> None:
-        """Read size and digest.
-
-        Args:
-            path: The file.
-            max_text_mb: Text that it may hold [MiB].
+        """Read size and digest of a file, whose text may have so many MiB.
 
         Raises:
             FileRefused: If the file cannot be read or is empty.
@@ -188,11 +180,7 @@ class FeedSource:
             raise _unreadable(error) from None
 
     def _within_bounds(self, chunks: Iterable[bytes], *, is_gzip: bool) -> Iterator[bytes]:
-        """Yield the content as long as it is not more than such a file may hold.
-
-        Raises:
-            FileRefused: If it is.
-        """
+        """Yield the content as long as it is not more than such a file may hold."""
         total = 0
         for chunk in chunks:
             total += len(chunk)

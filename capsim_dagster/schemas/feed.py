@@ -7,6 +7,10 @@ from capsim_dagster.schemas.column import ANY_TEXT, Column, Type, percentage
 from capsim_dagster.schemas.faults import FileFault, LineFault
 from capsim_dagster.schemas.fleet import CAPACITY, HOST_KEY, RESOURCE_KEY
 
+ORIGIN_FACT: Final = "feed.origin"
+"""What the warehouse calls the place that its feed came from."""
+OWN_FEED: Final = "capsim"
+"""The origin of capsim's own feed; another's is the path of its root."""
 _PATH: Final = Column("path", Type.TEXT, "File, relative to the feed directory.", pattern=ANY_TEXT)
 _MONTH: Final = Column("yearmonth", Type.INT32, "Month as YYYYMM.", is_key=True)
 

@@ -1,6 +1,7 @@
-"""The audit page as HTML: needs nothing but itself, no script, no font, no style from elsewhere.
+"""The audit page as HTML, which needs nothing but itself: no script, no font, no style from elsewhere.
 
-So it can be mailed, archived and opened without a network. What it says is decided in `view`.
+So it can be mailed, archived and opened without a network. What it says is decided in `view`. Where there is no room
+for it, a summary says in a few lines of Markdown its verdict, balance and concerns.
 """
 
 from collections.abc import Mapping
@@ -10,11 +11,12 @@ from typing import Final
 
 import jinja2
 
+from capsim_dagster.errors import MAX_EXAMPLES, listed
 from capsim_dagster.refinery.account import RAW_CHARACTERS, PieceState, Source
-from capsim_dagster.refinery.page import terms, view, words
-from capsim_dagster.refinery.page.view import PageView
+from capsim_dagster.refinery.page import view, words
+from capsim_dagster.refinery.page.view import Concern, PageView
 from capsim_dagster.schemas.months import month_name
-from capsim_dagster.text import shortened, visible
+from capsim_dagster.text import markdown, shortened, visible
 
 _TEMPLATE: Final = "page.html.j2"
 _FOREIGN_CHARACTERS: Final = 300
@@ -34,21 +36,17 @@ _SOURCES: Final[Mapping[Source, str]] = {
     Source.LOST: "≠ the file is gone since",
     Source.ROTATED: "no longer in the feed",
 }
+_SUMMARY_CHARACTERS: Final = 120
 
 
 def rendered(shown: PageView, warehouse: Path) -> str:
-    """Return the page as HTML.
-
-    Args:
-        shown: What it shows.
-        warehouse: The file that the facts are from.
-    """
+    """Return the page as HTML, with the warehouse that its facts are from."""
     template = _environment().get_template(_TEMPLATE)
     return template.render(
         view=shown,
         account=shown.account,
         warehouse=str(warehouse),
-        terms=terms,
+        terms=words,
         states=_STATES,
         sources=_SOURCES,
         raw_characters=RAW_CHARACTERS,
@@ -65,7 +63,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "number": words.number,
+        "number": "{:,}".format,
         "share": words.share,
         "size": words.size,
         "month": month_name,
@@ -85,3 +83,29 @@ def _source(name: str) -> str:
 
 def _foreign(text: str, characters: int = _FOREIGN_CHARACTERS) -> str:
     return visible(shortened(text, characters))
+
+
+def audit_summary(page: PageView) -> str:
+    """Return what the page says first."""
+    rows = [
+        f"| {_in_markdown(name)} | {t.files:,} | {t.lines:,} | {t.loaded:,} | {t.rejected:,} |"
+        for name, t in page.balance
+    ]
+    head = ["| | files | lines | loaded | rejected |", "|---|--:|--:|--:|--:|"]
+    table = [] if page.account.is_empty else [*head, *rows, ""]
+    details = [_in_markdown(detail, 10 * _SUMMARY_CHARACTERS) for detail in page.verdict.details]
+    found = [_line(concern) for kind in page.concerns.values() for concern in kind]
+    more = [f"- and {len(found) - MAX_EXAMPLES:,} more"] if len(found) > MAX_EXAMPLES else []
+    return "\n".join(
+        [f"**{_in_markdown(page.verdict.sentence)}**", "", *details, "", *table, *found[:MAX_EXAMPLES], *more]
+    )
+
+
+def _line(concern: Concern) -> str:
+    where = f"{month_name(concern.month)} {listed(concern.resources)}"
+    return f"- {_in_markdown(where)}: {_in_markdown(concern.what)}"
+
+
+def _in_markdown(text: str, characters: int = _SUMMARY_CHARACTERS) -> str:
+    """Return text that others wrote as Markdown shows it, sign for sign, and not too long."""
+    return markdown(shortened(text, characters))

@@ -1,6 +1,6 @@
 """What the audit page says: its verdict, and the rows of its tables, from the account of the refinery.
 
-Only what needs a decision is decided here; how numbers and foreign text are written is in `audit_format`.
+Only what needs a decision is decided here; how numbers and foreign text are written is in `words`.
 """
 
 import datetime as dt
@@ -8,13 +8,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
 from capsim_dagster.errors import listed, plural
 from capsim_dagster.refinery.account import (
-    AccountedFile,
     Claim,
     Disagreement,
     Piece,
@@ -24,8 +24,8 @@ from capsim_dagster.refinery.account import (
     Totals,
     VarietyCount,
 )
-from capsim_dagster.refinery.page.terms import TRAITS, file_remedy
-from capsim_dagster.refinery.page.words import dialect_traits, number, round_share, share, words
+from capsim_dagster.refinery.accounts import LoadedFile
+from capsim_dagster.refinery.page.words import TRAITS, dialect_traits, file_remedy, round_share, share, words
 from capsim_dagster.schemas import DialectTrait
 from capsim_dagster.schemas.months import month_name
 
@@ -68,30 +68,13 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Concern:
-    """Something to look after: where it is, what it is, and what to do.
-
-    Attributes:
-        month: Month as YYYYMM.
-        resources: The resources concerned.
-        what: What is the matter.
-        remedy: What to do.
-        is_broken: Whether tables contradict each other.
-    """
+    """Something to look after: where it is, what it is, what to do, and whether tables contradict each other."""
 
     month: int
     resources: Sequence[str]
     what: str
     remedy: str
     is_broken: bool = False
-
-
-@dataclass(frozen=True)
-class MapRow:
-    """One resource in one year: a piece or None for each of the twelve months."""
-
-    year: int
-    resource: str
-    pieces: Sequence[Piece | None]
 
 
 @dataclass(frozen=True)
@@ -106,19 +89,16 @@ class TraitCount:
 
 @dataclass(frozen=True)
 class PageView:
-    """All that the page shows.
-
-    Attributes:
-        account: The facts.
-        verdict: Whether to trust the table.
-        made_at: When the facts were read.
-        max_rejected_share: The limit that is set for a month.
-    """
+    """All that the page shows: an account as it was at a moment, by the limit of rejected lines that is set."""
 
     account: RefineryAccount
-    verdict: Verdict
-    made_at: dt.datetime
     max_rejected_share: float
+    made_at: dt.datetime
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether the table is to be trusted: nothing there, contradictions, gaps, or all accounted for."""
+        return _verdict(self.account, self.max_rejected_share)
 
     @property
     def totals(self) -> Totals:
@@ -133,13 +113,42 @@ class PageView:
 
     @property
     def concerns(self) -> Mapping[str, Sequence[Concern]]:
-        """What to look after, by kind."""
-        return concerns(self.account, self.max_rejected_share)
+        """What to look after by kind: contradictions, refused and missing files, months beyond the limit."""
+        account, limit = self.account, self.max_rejected_share
+        return {
+            "The account does not balance": [_contradiction(one) for one in account.disagreements],
+            "Refused files": [_refusals(account, key, pieces) for key, pieces in _by_month(account.refused).items()],
+            "Missing files": [
+                Concern(key, _resources(pieces), "no file of it was ever read", LOAD_IT)
+                for key, pieces in _by_month(_never_seen(account)).items()
+            ],
+            "Files that are not what was loaded": [
+                Concern(key, _resources(pieces), _SOURCES[source], LOAD_AGAIN)
+                for source in (Source.CHANGED, Source.LOST)
+                for key, pieces in _by_month(account.with_source(source)).items()
+            ],
+            "Loaded beyond the limit of rejected lines": [
+                Concern(
+                    beyond,
+                    account.resources,
+                    f"{share(part)} of its lines were rejected; the limit that is set is {round_share(limit)}",
+                    "It was accepted on purpose (--allow-partial) or under another limit: look at its reasons below.",
+                )
+                for beyond, part in _beyond_limit(account, limit)
+            ],
+        }
 
     @property
-    def years(self) -> Mapping[int, Sequence[MapRow]]:
-        """The rows of the map by year, the latest first."""
-        return map_rows(self.account)
+    def years(self) -> Mapping[int, Mapping[str, Sequence[Piece | None]]]:
+        """The rows of the map by year, the latest first, and resource: a piece or None for each of twelve months."""
+        account = self.account
+        return {
+            year: {
+                each: [account.pieces.get((year * 100 + nth, each)) for nth in range(1, 13)]
+                for each in account.resources
+            }
+            for year in sorted({month // 100 for month in account.months}, reverse=True)
+        }
 
     @property
     def states(self) -> Mapping[str, int]:
@@ -149,8 +158,19 @@ class PageView:
 
     @property
     def traits(self) -> Sequence[TraitCount]:
-        """Dialects met."""
-        return trait_counts(_files(self.account))
+        """Each trait of dialect that some file has, the most frequent first."""
+        paths: dict[str, list[str]] = defaultdict(list)
+        for file in _files(self.account):
+            for trait in dialect_traits(file.dialect):
+                paths[trait].append(file.path)
+        known = {trait.value: TRAITS[trait] for trait in DialectTrait}
+        counts = [
+            TraitCount(
+                name, known.get(name, "has a trait that this version does not know"), len(p), p[:MAX_TRAIT_EXAMPLES]
+            )
+            for name, p in paths.items()
+        ]
+        return sorted(counts, key=lambda count: (-count.files, count.name))
 
     @property
     def plain_files(self) -> int:
@@ -165,13 +185,8 @@ class PageView:
         return [piece for _, piece in ranked[:MAX_WORST_FILES]]
 
 
-def page_view(account: RefineryAccount, max_rejected_share: float, made_at: dt.datetime) -> PageView:
-    """Return what the page shows."""
-    return PageView(account, verdict(account, max_rejected_share), made_at, max_rejected_share)
-
-
-def verdict(account: RefineryAccount, max_rejected_share: float) -> Verdict:
-    """Return whether the table is to be trusted: nothing there, contradictions, gaps, or all accounted for."""
+def _verdict(account: RefineryAccount, max_rejected_share: float) -> Verdict:
+    """Return whether the table is to be trusted."""
     if account.is_empty:
         return Verdict(Level.EMPTY, "Nothing is loaded: no feed file has been read into processed_data.")
     totals, broken = account.totals(), account.disagreements
@@ -191,7 +206,7 @@ def verdict(account: RefineryAccount, max_rejected_share: float) -> Verdict:
         verb = "needs" if len(concerned) == 1 else "need"
         return Verdict(
             Level.ATTENTION,
-            f"{number(len(concerned))} of {plural(len(account.months), 'month')} {verb} attention.",
+            f"{len(concerned):,} of {plural(len(account.months), 'month')} {verb} attention.",
             [f"{lines}.", *details],
         )
     return Verdict(Level.GOOD, f"{lines}.", details)
@@ -199,56 +214,16 @@ def verdict(account: RefineryAccount, max_rejected_share: float) -> Verdict:
 
 def lines_in_words(totals: Totals) -> str:
     """Return how many of the lines read are in the table."""
-    sentence = f"{number(totals.loaded)} of {number(totals.lines)} lines are in the table"
+    sentence = f"{totals.loaded:,} of {totals.lines:,} lines are in the table"
     if not totals.rejected:
         return sentence
-    return (
-        f"{sentence}; {number(totals.rejected)} ({share(totals.rejected / totals.lines)}) are set aside with a reason"
-    )
+    return f"{sentence}; {totals.rejected:,} ({share(totals.rejected / totals.lines)}) are set aside with a reason"
 
 
 def _promises_in_words(totals: Totals) -> str:
     """Return what the account of the files says beside what the table holds, where the two may differ."""
-    promised = f"{number(totals.loaded)} of {number(totals.lines)} lines are said to be loaded"
-    return f"{promised}; the table holds {number(totals.table_rows)} rows"
-
-
-def concerns(account: RefineryAccount, max_rejected_share: float) -> dict[str, list[Concern]]:
-    """Return what to look after by kind: contradictions, refused and missing files, months beyond the limit."""
-    return {
-        "The account does not balance": [_contradiction(one) for one in account.disagreements],
-        "Refused files": [_refusals(account, key, pieces) for key, pieces in _by_month(account.refused).items()],
-        "Missing files": [
-            Concern(key, _resources(pieces), "no file of it was ever read", LOAD_IT)
-            for key, pieces in _by_month(_never_seen(account)).items()
-        ],
-        "Files that are not what was loaded": [
-            Concern(key, _resources(pieces), _SOURCES[source], LOAD_AGAIN)
-            for source in (Source.CHANGED, Source.LOST)
-            for key, pieces in _by_month(account.with_source(source)).items()
-        ],
-        "Loaded beyond the limit of rejected lines": [
-            Concern(
-                beyond,
-                account.resources,
-                f"{share(part)} of its lines were rejected; the limit that is set is {round_share(max_rejected_share)}",
-                "It was accepted on purpose (--allow-partial) or under another limit: look at its reasons below.",
-            )
-            for beyond, part in _beyond_limit(account, max_rejected_share)
-        ],
-    }
-
-
-def map_rows(account: RefineryAccount) -> dict[int, list[MapRow]]:
-    """Return the rows of the map by year, the latest first."""
-    years = sorted({one // 100 for one in account.months}, reverse=True)
-    return {
-        year: [
-            MapRow(year, resource, [account.pieces.get((year * 100 + nth, resource)) for nth in range(1, 13)])
-            for resource in account.resources
-        ]
-        for year in years
-    }
+    promised = f"{totals.loaded:,} of {totals.lines:,} lines are said to be loaded"
+    return f"{promised}; the table holds {totals.table_rows:,} rows"
 
 
 def shade(part: float) -> int:
@@ -260,31 +235,17 @@ def shade(part: float) -> int:
     return 1 + sum(part > bound for bound in SHADES)
 
 
-def trait_counts(files: Iterable[AccountedFile]) -> list[TraitCount]:
-    """Return each trait of dialect that some file has, the most frequent first."""
-    paths: dict[str, list[str]] = defaultdict(list)
-    for file in files:
-        for trait in dialect_traits(file.dialect):
-            paths[trait].append(file.path)
-    known = {trait.value: TRAITS[trait] for trait in DialectTrait}
-    counts = [
-        TraitCount(name, known.get(name, "has a trait that this version does not know"), len(p), p[:MAX_TRAIT_EXAMPLES])
-        for name, p in paths.items()
-    ]
-    return sorted(counts, key=lambda count: (-count.files, count.name))
-
-
 def is_whole(variety: VarietyCount, resources: Sequence[str]) -> bool:
     """Return whether every series of a variety has rows."""
     return variety.hosts > 0 and variety.retained_series == variety.hosts * len(resources)
 
 
-def _files(account: RefineryAccount) -> list[AccountedFile]:
+def _files(account: RefineryAccount) -> list[LoadedFile]:
     return [piece.file for piece in account.pieces.values() if piece.file]
 
 
 def _contradiction(one: Disagreement) -> Concern:
-    promised, found = number(one.promised), number(one.found)
+    promised, found = f"{one.promised:,}", f"{one.found:,}"
     what = {
         Claim.LINES: f"its file has {promised} lines, but {found} are loaded or rejected",
         Claim.TABLE: f"{promised} lines are said to be loaded, but the table holds {found} rows",
@@ -297,7 +258,7 @@ def _contradiction(one: Disagreement) -> Concern:
 
 def _refusals(account: RefineryAccount, key: int, pieces: Sequence[Piece]) -> Concern:
     """Return what the refused files of a month are about, and what they did to the rest of it."""
-    reasons = sorted({piece.refused.reason for piece in pieces if piece.refused})
+    reasons = sorted({piece.refused.fault for piece in pieces if piece.refused})
     kept = [piece.resource for piece in pieces if piece.table_rows]
     held = [piece.resource for piece in account.in_state(PieceState.HELD_BACK) if piece.month == key]
     sentences = [listed(words(reason) for reason in reasons)]
@@ -333,7 +294,7 @@ def _gaps_in_words(account: RefineryAccount, limit: float) -> list[str]:
     kept, held = account.in_state(PieceState.REFUSED_KEPT), account.in_state(PieceState.HELD_BACK)
     missing, beyond = _never_seen(account), _beyond_limit(account, limit)
     sentences = (
-        (account.refused, f"refused; for {number(len(kept))} of them earlier rows are still in the table."),
+        (account.refused, f"refused; for {len(kept):,} of them earlier rows are still in the table."),
         (held, "held back because another one of the month was refused."),
         (missing, "missing."),
     )

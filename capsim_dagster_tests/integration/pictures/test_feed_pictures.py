@@ -6,10 +6,10 @@ import pytest
 
 from capsim_dagster.errors import WarehouseError
 from capsim_dagster.pictures import feed
-from capsim_dagster.pictures.feed import NOTHING_YET, FeedMonths
-from capsim_dagster.pictures.of_feed import audit_pictures
+from capsim_dagster.pictures.feed import NOTHING_YET, FeedMonths, audit_pictures
 from capsim_dagster.pipeline import refine
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.refinery.page import words
 from capsim_dagster.schemas import FileFault, LineFault, Resource
 from capsim_dagster_tests.conftest import MONTHS
 from capsim_dagster_tests.support import foreign_feed
@@ -50,7 +50,7 @@ def test_pictures_of_capsims_own_feed_show_the_files_and_lines_that_lie_on_disk(
         sizes[piece.resource.value] += path.stat().st_size
         lines += path.read_text(encoding="utf-8").count("\n") - 1
     assert len(sizes) == len(Resource)
-    assert {f"{name}: {feed.in_bytes(count)}" for name, count in sizes.items()} <= set(texts(drawn[NAMES[0]]))
+    assert {f"{name}: {words.size(count)}" for name, count in sizes.items()} <= set(texts(drawn[NAMES[0]]))
     assert "12 files loaded · 2023-01 to 2023-03" in texts(drawn[NAMES[0]])
     assert {f"loaded: {lines:,} of {lines:,} (100 %)", "no line was rejected"} <= set(texts(drawn[NAMES[1]]))
 

@@ -3,8 +3,7 @@
 import polars as pl
 import pytest
 
-from capsim_dagster.pictures.composition import number_and_share
-from capsim_dagster.pictures.of_fleet import inventory_pictures
+from capsim_dagster.pictures.composition import inventory_pictures, number_and_share
 from capsim_dagster.schemas import VARIETIES
 from capsim_dagster.simulation import fleet
 from capsim_dagster_tests.conftest import MakeSettings

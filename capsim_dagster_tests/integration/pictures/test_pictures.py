@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 
 from capsim_dagster.errors import MasterError, SettingsError, TruthError
-from capsim_dagster.pictures import fleet, profiles, regions
+from capsim_dagster.pictures import fleet, profiles
 from capsim_dagster.pictures import of_disk as pictures
 from capsim_dagster.pictures import series as plots
-from capsim_dagster.pictures.canvas import PictureFormat
-from capsim_dagster.pictures.course import SeriesView
-from capsim_dagster.pictures.regions import RegionMeans
+from capsim_dagster.pictures.canvas import WIDTH_PX, PictureFormat
+from capsim_dagster.pictures.fleet import RegionMeans
+from capsim_dagster.pictures.series import SeriesView
 from capsim_dagster.pipeline import stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import VARIETIES, EventKind, Resource, host_id
@@ -71,7 +71,7 @@ def test_master_pictures_are_small_enough_to_embed_and_name_the_hosts_they_are_o
 
     assert list(drawn) == ["weekly_profile", "quarter_end_effect", "utilization_by_region", "varieties"]
     assert max(len(base64.b64encode(picture)) for picture in drawn.values()) < MAX_EMBEDDED_BYTES
-    assert png_size(drawn["varieties"])[0] == plots.WIDTH_PX
+    assert png_size(drawn["varieties"])[0] == WIDTH_PX
     for name in ("weekly_profile", "quarter_end_effect"):
         assert any("all 12 hosts · 2023-01-01 to 2023-03-31" in text for text in texts(drawn[name]))
         assert {resource.value for resource in Resource} <= ids(drawn[name])
@@ -137,7 +137,7 @@ def test_utilization_by_region_that_is_drawn_equals_the_mean_of_all_values_of_th
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: list[RegionMeans] = []
-    monkeypatch.setattr(regions, "regions_picture", lambda found, _note: kept.append(found))
+    monkeypatch.setattr(fleet, "regions_picture", lambda found, _note: kept.append(found))
 
     pictures.master_pictures(platform)
 

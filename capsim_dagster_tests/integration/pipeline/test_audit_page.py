@@ -6,7 +6,7 @@ import pytest
 from capsim_dagster.errors import WarehouseError
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.refine import write_audit_page
-from capsim_dagster.refinery.page import terms as audit_terms
+from capsim_dagster.refinery.page import words as audit_terms
 from capsim_dagster.refinery.page.view import MAX_CONCERNS, MAX_WORST_FILES
 from capsim_dagster.schemas import FileFault, LineFault
 from capsim_dagster.storage.warehouse import append_rows

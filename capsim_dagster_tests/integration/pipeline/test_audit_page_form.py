@@ -8,7 +8,7 @@ import pytest
 from capsim_dagster.errors import SettingsError
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.refine import write_audit_page
-from capsim_dagster.refinery.page import terms as audit_terms
+from capsim_dagster.refinery.page import words as audit_terms
 from capsim_dagster.schemas import DialectTrait, FileFault, LineFault
 from capsim_dagster_tests.support.audits.refinery_rows import (
     add_file,

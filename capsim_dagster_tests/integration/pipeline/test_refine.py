@@ -11,7 +11,7 @@ import pytest
 from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import CapsimError, FeedError, GateError
 from capsim_dagster.pipeline import checks, refine
-from capsim_dagster.pipeline.month_checks import TableMonths
+from capsim_dagster.pipeline.checks import TableMonths
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.refine import write_audit_page
 from capsim_dagster.schemas import Resource

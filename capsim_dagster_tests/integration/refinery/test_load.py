@@ -7,9 +7,8 @@ from capsim_dagster.audits.fingerprints import master_fingerprints
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.refinery.accounts import retire_months
-from capsim_dagster.refinery.hosts import HostTable
 from capsim_dagster.refinery.load import Feed, LoadedMonth, load_month
-from capsim_dagster.refinery.rules import ReadRules
+from capsim_dagster.refinery.rules import HostTable, ReadRules
 from capsim_dagster.schemas import Resource
 from capsim_dagster_tests.conftest import MONTHS
 from capsim_dagster_tests.support.child_process import OPEN_PLATFORM, READY, kill, started

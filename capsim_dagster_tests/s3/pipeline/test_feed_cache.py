@@ -9,8 +9,8 @@ import pytest
 
 from capsim_dagster.errors import FeedError, SettingsError, StorageError
 from capsim_dagster.pipeline import feed_watch, refine
-from capsim_dagster.pipeline.feed_cache import refresh_feed, strays_of
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.pipeline.remote import refresh_feed, strays_of
 from capsim_dagster_tests.support.foreign_feed import (
     LINES,
     expected_rows,

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
-from capsim_dagster.pictures.course import SeriesView
+from capsim_dagster.pictures.series import SeriesView
 from capsim_dagster.schemas import EventKind, Resource, Scenario, Variant, Variety
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -102,6 +102,13 @@ def _box(node: ElementTree.Element) -> _Box:
     x, y = map(float, moved or (node.attrib["x"], node.attrib["y"]))
     left = x - width * {"start": 0, "middle": 0.5, "end": 1}[style.get("text-anchor", "start")]
     return _Box(text, left, left + width, y - 0.75 * size, y + 0.2 * size)
+
+
+def svg_size(svg: bytes) -> tuple[int, int]:
+    """Return width and height of an SVG at 100 dots per inch [pixels]."""
+    facts = ElementTree.fromstring(svg)  # noqa: S314
+    width, height = (float(facts.get(side, "").removesuffix("pt")) for side in ("width", "height"))
+    return round(width * 100 / 72), round(height * 100 / 72)
 
 
 def png_size(png: bytes) -> tuple[int, int]:

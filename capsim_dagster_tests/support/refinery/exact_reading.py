@@ -7,9 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from capsim_dagster.refinery.dialect import Dialect
-from capsim_dagster.refinery.hosts import HostTable
 from capsim_dagster.refinery.judge import Judge, Row
-from capsim_dagster.refinery.rules import ReadRules
+from capsim_dagster.refinery.rules import HostTable, ReadRules
 from capsim_dagster_tests.support.refinery.readings import JANUARY, Said
 
 

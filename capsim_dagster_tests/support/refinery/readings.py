@@ -6,10 +6,9 @@ from pathlib import Path
 
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.refinery.dialect import Dialect, read_header
-from capsim_dagster.refinery.hosts import HostTable
 from capsim_dagster.refinery.judge import Judge
 from capsim_dagster.refinery.read import read_feed_file
-from capsim_dagster.refinery.rules import ReadRules
+from capsim_dagster.refinery.rules import HostTable, ReadRules
 from capsim_dagster.refinery.source import FeedSource
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import LegacyFeed, Refinery, Settings

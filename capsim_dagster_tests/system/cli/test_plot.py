@@ -95,8 +95,8 @@ def test_plot_knows_the_four_resources(platform: Platform, small_config: Path) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["cli", "definitions", "pictures.of_disk"])
-def test_the_plotting_library_is_loaded_by_the_first_picture_only(module: str) -> None:
+@pytest.mark.parametrize("module", ["cli", "orchestration.findings", "pipeline.refine"])
+def test_the_plotting_library_is_loaded_only_where_something_may_be_drawn(module: str) -> None:
     code = f"import sys, capsim_dagster.{module}; sys.exit('matplotlib' in sys.modules or 'PIL' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

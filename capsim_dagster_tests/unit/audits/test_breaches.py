@@ -4,8 +4,8 @@ from typing import Final
 import duckdb
 import pytest
 
-from capsim_dagster.audits.breaches import Breach, breaches_on_date
 from capsim_dagster.audits.report import Finding
+from capsim_dagster.audits.truth import Breach, breaches_on_date
 from capsim_dagster_tests.support.audits.relations_of_rows import RELATION, Row, show
 
 START: Final = dt.date(2023, 1, 1)

@@ -112,7 +112,7 @@ def test_refused_file_keeps_the_earlier_rows(warehouse: duckdb.DuckDBPyConnectio
 
     assert piece.state is PieceState.REFUSED_KEPT
     assert piece.refused is not None
-    assert (piece.refused.reason, piece.refused.refused_at) == (FileFault.NOT_CSV, REFUSED_AT)
+    assert (piece.refused.fault, piece.refused.refused_at) == (FileFault.NOT_CSV, REFUSED_AT)
     assert piece.disagreements == ()
 
 

@@ -4,17 +4,16 @@ import datetime as dt
 
 import pytest
 
-from capsim_dagster.pictures.canvas import PictureFormat
+from capsim_dagster.pictures.canvas import WIDTH_PX
 from capsim_dagster.pictures.checks import (
     MOST_EVALUATIONS,
     NEVER,
-    WIDTH_PX,
     CheckTrend,
     Evaluation,
     Verdict,
     check_trends_picture,
 )
-from capsim_dagster_tests.support.pictures.views import crowded, png_size, strokes, texts
+from capsim_dagster_tests.support.pictures.views import crowded, strokes, svg_size, texts
 
 START = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 LETTERS = {"p": Verdict.PASSED, "w": Verdict.WARNED, "f": Verdict.FAILED}
@@ -106,4 +105,4 @@ def test_verdicts_differ_in_shape_and_the_legend_names_them() -> None:
 
 def test_picture_of_checks_is_the_same_each_time_and_can_be_png() -> None:
     assert check_trends_picture([trend("pwfp")], "") == check_trends_picture([trend("pwfp")], "")
-    assert png_size(check_trends_picture([trend("pwfp")] * 3, "", PictureFormat.PNG)) == (WIDTH_PX, 3 * 20 + 110)
+    assert svg_size(check_trends_picture([trend("pwfp")] * 3, "")) == (WIDTH_PX, 3 * 20 + 110)

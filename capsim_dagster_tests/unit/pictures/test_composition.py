@@ -2,9 +2,9 @@
 
 import pytest
 
-from capsim_dagster.pictures.canvas import PictureFormat
-from capsim_dagster.pictures.composition import MOST_PARTS, WIDTH_PX, composition_picture
-from capsim_dagster_tests.support.pictures.views import crowded, png_size, strokes, texts
+from capsim_dagster.pictures.canvas import WIDTH_PX
+from capsim_dagster.pictures.composition import MOST_PARTS, composition_picture
+from capsim_dagster_tests.support.pictures.views import crowded, strokes, svg_size, texts
 
 
 def test_each_part_shows_its_hosts_and_share_and_a_bar_as_long() -> None:
@@ -49,4 +49,4 @@ def test_composition_can_be_png_and_is_the_same_each_time() -> None:
     one = {"by region": [("east", 2), ("west", 1)]}
 
     assert composition_picture(one, "") == composition_picture(one, "")
-    assert png_size(composition_picture(one, "", PictureFormat.PNG))[0] == WIDTH_PX
+    assert svg_size(composition_picture(one, ""))[0] == WIDTH_PX

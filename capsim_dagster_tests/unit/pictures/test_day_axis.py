@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from capsim_dagster.pictures.day_axis import LEAST_TICKS, MOST_TICKS, epoch, show_days
+from capsim_dagster.pictures.canvas import LEAST_TICKS, MOST_TICKS, epoch, show_days
 
 START = np.datetime64("2023-01-01")
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from capsim_dagster.pictures.canvas import PictureFormat
 from capsim_dagster.pictures.feed import (
     LINES_PX,
     MOST_MONTHS,
@@ -16,7 +15,7 @@ from capsim_dagster.pictures.feed import (
     lines_picture,
 )
 from capsim_dagster.schemas import LineFault, Resource
-from capsim_dagster_tests.support.pictures.views import crowded, ids, marks, png_size, strokes, texts
+from capsim_dagster_tests.support.pictures.views import crowded, ids, marks, strokes, svg_size, texts
 from capsim_dagster_tests.unit.pictures.test_bars import months
 
 
@@ -160,6 +159,6 @@ def test_a_feed_of_which_no_file_was_read_says_so(count: int) -> None:
     assert texts(lines_picture(shown, "")).count(NOTHING_YET) == 2
 
 
-def test_pictures_of_a_feed_are_the_same_each_time_and_can_be_png() -> None:
+def test_pictures_of_a_feed_are_the_same_each_time_and_have_their_size() -> None:
     assert file_sizes_picture(feed(4), "") == file_sizes_picture(feed(4), "")
-    assert png_size(lines_picture(feed(4), "", PictureFormat.PNG)) == LINES_PX
+    assert svg_size(lines_picture(feed(4), "")) == LINES_PX

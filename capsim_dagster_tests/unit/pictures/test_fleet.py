@@ -3,8 +3,7 @@
 import polars as pl
 
 from capsim_dagster.pictures import fleet
-from capsim_dagster.pictures.canvas import PictureFormat
-from capsim_dagster_tests.support.pictures.views import ids, png_size, texts
+from capsim_dagster_tests.support.pictures.views import ids, svg_size, texts
 
 PROFILE = pl.DataFrame({"group": "cpu", "weekday": range(1, 8), "ratio": [1.0, 1.0, 1.0, 1.0, 1.0, 0.8, 0.7]})
 EFFECT = pl.DataFrame({"group": "web", "business_day": [-2, -1, 1, 2], "ratio": [1.0, 1.15, 1.0, 1.0]})
@@ -41,7 +40,7 @@ def test_noise_of_a_percent_does_not_fill_the_panel() -> None:
     assert {"-4 %", "+4 %"} <= set(said)
 
 
-def test_fleet_pictures_can_be_png() -> None:
-    png = fleet.weekly_profile_picture({"a": PROFILE, "b": PROFILE}, "note", PictureFormat.PNG)
+def test_fleet_pictures_have_their_size() -> None:
+    svg = fleet.weekly_profile_picture({"a": PROFILE, "b": PROFILE}, "note")
 
-    assert png_size(png) == fleet.SIZE_PX
+    assert svg_size(svg) == fleet.SIZE_PX

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from capsim_dagster.pictures.regions import MOST_POINTS, RegionMeans, region_means, regions_picture
+from capsim_dagster.pictures.fleet import MOST_POINTS, RegionMeans, region_means, regions_picture
 from capsim_dagster.schemas import Resource
 from capsim_dagster_tests.support.pictures.views import crowded, ids, strokes, texts
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from capsim_dagster.pictures.canvas import PictureFormat
-from capsim_dagster.pictures.course import POINT_MARKERS, SPAN_KINDS, smoothed
-from capsim_dagster.pictures.series import series_picture, varieties_picture
+from capsim_dagster.pictures.series import POINT_MARKERS, SPAN_KINDS, series_picture, smoothed, varieties_picture
 from capsim_dagster.schemas import GAP_KINDS, EventKind
 from capsim_dagster_tests.support.pictures.views import ids, png_size, texts, view
 

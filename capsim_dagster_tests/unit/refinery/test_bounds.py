@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from capsim_dagster.refinery import source
-from capsim_dagster.refinery.hosts import HostTable
 from capsim_dagster.refinery.read import read_feed_file
-from capsim_dagster.refinery.rules import FileRefused
+from capsim_dagster.refinery.rules import FileRefused, HostTable
 from capsim_dagster.refinery.source import FeedSource
 from capsim_dagster.schemas import FileFault
 from capsim_dagster_tests.support.refinery.readings import HEADER, JANUARY, read_rules, read_text, with_header, written

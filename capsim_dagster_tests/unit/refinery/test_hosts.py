@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from capsim_dagster.refinery.hosts import HostTable
+from capsim_dagster.refinery.rules import HostTable
 from capsim_dagster.schemas import LineFault
 from capsim_dagster_tests.support.refinery.readings import read_rules
 

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece
 from capsim_dagster.legacy_feed.dirt.defects import DirtyFile, dirty_file
-from capsim_dagster.refinery.hosts import HostTable
 from capsim_dagster.refinery.read import ReadFile, read_feed_file
-from capsim_dagster.refinery.rules import FileRefused, ReadRules
+from capsim_dagster.refinery.rules import FileRefused, HostTable, ReadRules
 from capsim_dagster.refinery.source import FeedSource
 from capsim_dagster.schemas import FileFault, LineFault, Resource, host_id
 from capsim_dagster.settings import INJECTED_FILE_FAULTS, INJECTED_LINE_FAULTS, INJECTED_TRAITS, Defects

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from capsim_dagster.refinery.columns import Lines, line_ends, scan_lines
 from capsim_dagster.refinery.dialect import cut_fields
-from capsim_dagster.refinery.lines import Lines, line_ends, scan_lines
 from capsim_dagster.refinery.source import Block
 
 WIDTH = 3

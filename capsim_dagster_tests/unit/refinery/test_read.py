@@ -5,9 +5,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from capsim_dagster.refinery.hosts import HostTable
 from capsim_dagster.refinery.read import MAX_RAW, has_usable_header, read_feed_file, shown
-from capsim_dagster.refinery.rules import FileRefused
+from capsim_dagster.refinery.rules import FileRefused, HostTable
 from capsim_dagster.refinery.source import FeedSource
 from capsim_dagster.schemas import FileFault
 from capsim_dagster_tests.support.refinery.readings import (
