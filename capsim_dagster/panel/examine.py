@@ -5,7 +5,7 @@ The metrics of a panel that is made are counted by the same rules. Which of it i
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +15,9 @@ from capsim_dagster.errors import MAX_EXAMPLES
 from capsim_dagster.panel.contract import KEY
 from capsim_dagster.schemas import Column, Type
 
+MISSING: Final = "missing_share_is_within_limit"
+RANGE: Final = "values_are_within_range"
+"""Claims on any panel, made or loaded; their sentences are in `audits.claims`."""
 _SERVER, _DAY = map(pl.col, KEY)
 _REPEATS: Final = (_SERVER.shift() == _SERVER) & (_DAY.shift() == _DAY)
 """Whether the row before has the same key."""
@@ -154,6 +157,22 @@ def examine(known: Sequence[Column], pieces: Iterable[pl.DataFrame]) -> Examinat
             metric.add(kept)
     seen.servers = pl.concat(servers)
     return seen
+
+
+def lacks(missing: Mapping[str, tuple[int, int]], limit: float) -> list[str]:
+    """Return which metrics lack more values than they may; one without any value does whatever the limit.
+
+    Args:
+        missing: Missing values and rows of each.
+        limit: Share of its values that a metric may lack, 0 to 1.
+    """
+    return [
+        f"{name} has no value at all"
+        if count == rows
+        else f"{name} lacks {count / rows:.2%} of its {rows:,} values, at most {limit:.2%} may be missing"
+        for name, (count, rows) in missing.items()
+        if count == rows or count > limit * rows
+    ]
 
 
 def without_exact(piece: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -51,25 +51,6 @@ class FileFacts:
 
 
 @dataclass(frozen=True)
-class MetricFacts:
-    """What a metric holds, after repairs.
-
-    Attributes:
-        count: Values that are there.
-        missing_pct: Missing values [% of rows].
-        min: Lowest; None = there is no finite value.
-        max: Highest.
-        mean: Mean.
-    """
-
-    count: int
-    missing_pct: float | None
-    min: float | None
-    max: float | None
-    mean: float | None
-
-
-@dataclass(frozen=True)
 class PanelFacts:
     """What the panel holds, after repairs.
 
@@ -79,7 +60,7 @@ class PanelFacts:
         start: First day, YYYY-MM-DD; None = no row has a day.
         end: Last day.
         days: Days from the first to the last.
-        metrics: Of each metric.
+        metrics: Of each metric: count, missing_pct [% of rows], and min, max and mean of finite values; None = none.
     """
 
     rows: int
@@ -87,7 +68,7 @@ class PanelFacts:
     start: str | None
     end: str | None
     days: int
-    metrics: Mapping[str, MetricFacts]
+    metrics: Mapping[str, Mapping[str, float | None]]
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,12 @@ import polars as pl
 
 from capsim_dagster.audits.report import Finding, Severity
 from capsim_dagster.errors import MAX_EXAMPLES, listed
-from capsim_dagster.panel import claims
 from capsim_dagster.panel.contract import KEY
-from capsim_dagster.panel.examine import Examination, MetricCount
-from capsim_dagster.panel.expect import Expectation
+from capsim_dagster.panel.examine import MISSING, RANGE, Examination, MetricCount, lacks
+from capsim_dagster.panel.find import Expectation
 from capsim_dagster.panel.findings import PERCENT, Repair
 from capsim_dagster.panel.plan import FilePlan
-from capsim_dagster.panel.read import Reading
+from capsim_dagster.panel.read import PanelRows, Reading
 from capsim_dagster.schemas import is_readable_host
 from capsim_dagster.settings import PanelValidation
 from capsim_dagster.text import visible
@@ -35,16 +34,18 @@ class Counted:
     Attributes:
         limits: The thresholds.
         expected: Servers and days that the panel must hold.
-        plan: Its columns.
-        seen: What was counted in its rows.
+        rows: Its rows, which can be read again.
         reading: What was counted on the way to them.
+        seen: What was counted in them.
+        repairs: What was put right.
     """
 
     limits: PanelValidation
     expected: Expectation
-    plan: FilePlan
-    seen: Examination
+    rows: PanelRows
     reading: Reading
+    seen: Examination
+    repairs: Sequence[Repair]
 
     def refused_in(self, column: str) -> int:
         """Return how many values of a column could not be repaired."""
@@ -133,13 +134,13 @@ def _values_are_within_range(counted: Counted) -> Finding:
         metric.name: "0 to any finite value" if math.isinf(metric.high_bound) else f"0 to {metric.high_bound:g}"
         for metric in metrics
     }
-    return _error(claims.RANGE, examples, count=sum(metric.outside for metric in metrics), threshold=bounds)
+    return _error(RANGE, examples, count=sum(metric.outside for metric in metrics), threshold=bounds)
 
 
 def _missing_share_is_within_limit(counted: Counted) -> Finding:
     limit = counted.limits.max_missing_share
     missing = {metric.name: (counted.missing(metric), metric.rows) for metric in counted.seen.metrics if metric.rows}
-    return _error(claims.MISSING, claims.lacks(missing, limit), threshold={"max_missing_share": limit})
+    return _error(MISSING, lacks(missing, limit), threshold={"max_missing_share": limit})
 
 
 def _servers_as_expected(counted: Counted) -> Finding:
