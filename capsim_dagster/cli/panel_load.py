@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from capsim_dagster.orchestration.command_runs import CommandRun
-    from capsim_dagster.panel.findings import Repair
     from capsim_dagster.panel.load import LoadOutcome
+    from capsim_dagster.panel.retype import Repair
     from capsim_dagster.settings import Chosen, Settings
 
 

@@ -8,7 +8,7 @@ from capsim_dagster.orchestration.failures import clear_failure
 from capsim_dagster.orchestration.keys import HOURLY_ARCHIVE, OWNERS, TIER1_REALTIME
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.publication.dataset.export import now_utc
-from capsim_dagster.publication.live.observe import latest_interval
+from capsim_dagster.publication.live.open_hour import latest_interval
 
 _SPEC: Final = dg.AssetSpec(
     TIER1_REALTIME,

@@ -36,20 +36,9 @@ business unit, region or criticality change."""
 
 @dataclass
 class MetricCount:
-    """What is counted of one metric.
+    """What is counted of one metric, at most five examples of values out of their bounds among it.
 
-    Attributes:
-        name: Which.
-        low_bound: Lowest value that can be right.
-        high_bound: Highest; infinite = no bound is known.
-        rows: Rows seen.
-        count: Values that are there.
-        lowest: Lowest of them.
-        highest: Highest of them.
-        sums: Sum of each piece.
-        squares: Sum of the squares of each piece.
-        outside: Values out of their bounds, or infinite.
-        examples: At most five of those.
+    An infinite high bound = none is known. Sums and sums of squares are kept a piece each.
     """
 
     name: str
@@ -101,14 +90,8 @@ class MetricCount:
 class Examination:
     """Everything that was counted in rows that have a key.
 
-    Attributes:
-        metrics: What each metric holds.
-        kept: Rows without exact duplicates.
-        exact: Rows that only repeat another.
-        conflicts: Rows with the key of another and different content.
-        exact_examples: At most five keys of exact duplicates.
-        conflict_examples: At most five keys with conflicts.
-        servers: Their days, a row a server, in order.
+    Exact duplicates only repeat another row, conflicts have the key of another and different content; of both there are
+    at most five examples. `servers` has their days, a row a server, in order.
     """
 
     metrics: Sequence[MetricCount]
@@ -136,12 +119,7 @@ class Examination:
 
 
 def examine(known: Sequence[Column], pieces: Iterable[pl.DataFrame]) -> Examination:
-    """Return what the rows hold.
-
-    Args:
-        known: Columns of the contract that they have.
-        pieces: The rows by whole servers, in the order of their keys.
-    """
+    """Return what the rows hold, which come by whole servers in the order of their keys, in columns of the contract."""
     metrics = [
         MetricCount(column.name, high_bound=math.inf if column.maximum is None else column.maximum)
         for column in known
@@ -160,12 +138,7 @@ def examine(known: Sequence[Column], pieces: Iterable[pl.DataFrame]) -> Examinat
 
 
 def lacks(missing: Mapping[str, tuple[int, int]], limit: float) -> list[str]:
-    """Return which metrics lack more values than they may; one without any value does whatever the limit.
-
-    Args:
-        missing: Missing values and rows of each.
-        limit: Share of its values that a metric may lack, 0 to 1.
-    """
+    """Return which metrics lack more than a share of their rows, 0 to 1; one without any value does whatever it is."""
     return [
         f"{name} has no value at all"
         if count == rows

@@ -29,14 +29,7 @@ Footer = tuple[int, dt.date, dt.date]
 
 @dataclass(frozen=True)
 class FoundPanel:
-    """The file to load.
-
-    Attributes:
-        store: Where it lies.
-        key: Its key there.
-        is_own: Whether it lies in capsim's own raw folder.
-        findings: About the files beside it.
-    """
+    """The file to load, whether it lies in capsim's own raw folder, and what was found on the files beside it."""
 
     store: Store
     key: str
@@ -60,12 +53,7 @@ class FoundPanel:
 
 
 def find_panel(settings: Settings, store: Store, source: str | None) -> FoundPanel:
-    """Return the file to load.
-
-    Args:
-        settings: Where panels lie.
-        store: The place that holds the raw folder.
-        source: A path, an s3:// URL or the name of a file in the raw folder; None = the newest panel there.
+    """Return the file to load: `source` is a path, an s3:// URL or a name in the raw folder; None = the newest there.
 
     Raises:
         PanelError: If there is no such panel.

@@ -30,19 +30,7 @@ _DECIMALS: Final = 4
 
 @dataclass(frozen=True)
 class GeneratedPanel:
-    """A panel that was saved.
-
-    Attributes:
-        url: Where it lies.
-        summary_url: Where its summary lies.
-        sample_url: Where its sample lies; empty = none was asked for.
-        rows: Its rows.
-        bytes: Its size.
-        sha256: Hex digest of its content.
-        facts: What its footer says: servers, window, settings.
-        metrics: What the values of each metric look like.
-        reports: The gates that it passed.
-    """
+    """A panel that was saved, where, and the gates that it passed; an empty `sample_url` = none was asked for."""
 
     url: str
     summary_url: str
@@ -81,15 +69,7 @@ def generate_panel(
     end: dt.date,
     advance: Advance = lambda _rows: None,
 ) -> GeneratedPanel:
-    """Simulate the fleet and save its panel, once every gate has passed.
-
-    Args:
-        generation: The settings that decide values.
-        panel: Which columns.
-        store: Where it goes.
-        prefix: The folder in the store.
-        end: Last day, inclusive.
-        advance: Called with the rows of each piece that was written.
+    """Simulate the fleet up to `end`, inclusive, and save its panel below `prefix`, once every gate has passed.
 
     Raises:
         GateError: If a gate does not hold; what was there before stays.

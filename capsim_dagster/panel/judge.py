@@ -1,14 +1,15 @@
-"""The findings: each claim that a panel must hold, judged by what was counted, against the thresholds of the settings.
+"""The report: each claim that a panel must hold, judged by what was counted, against the thresholds of the settings.
 
 Nothing here reads a file.
 """
 
 import datetime as dt
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import zip_longest
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -17,28 +18,82 @@ from capsim_dagster.errors import MAX_EXAMPLES, listed
 from capsim_dagster.panel.contract import KEY
 from capsim_dagster.panel.examine import MISSING, RANGE, Examination, MetricCount, lacks
 from capsim_dagster.panel.find import Expectation
-from capsim_dagster.panel.findings import PERCENT, Repair
 from capsim_dagster.panel.plan import FilePlan
 from capsim_dagster.panel.read import PanelRows, Reading
+from capsim_dagster.panel.retype import Repair
 from capsim_dagster.schemas import is_readable_host
 from capsim_dagster.settings import PanelValidation
 from capsim_dagster.text import visible
 
 Threshold = Mapping[str, float | int | str]
+PERCENT: Final = 100.0
+"""Of a whole."""
+_DECIMALS: Final = 6
+"""Of numbers in the report: below what depends on the order of an addition."""
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """The file that was loaded, or its validated copy; without rows it cannot be read."""
+
+    url: str
+    bytes: int
+    sha256: str
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class PanelFacts:
+    """What the panel holds after repairs, of rows with a key, without exact duplicates.
+
+    Of each metric: count, missing_pct [% of rows], and min, max and mean of finite values; None = none. Days are
+    YYYY-MM-DD.
+    """
+
+    rows: int
+    servers: int
+    start: str | None
+    end: str | None
+    days: int
+    metrics: Mapping[str, Mapping[str, float | None]]
+
+
+@dataclass(frozen=True)
+class PanelReport:
+    """Everything that loading a panel found; `strict` = warnings fail it.
+
+    Without `staged` it failed, without `facts` it cannot be read.
+    """
+
+    strict: bool
+    source: FileFacts
+    staged: FileFacts | None
+    expected: Mapping[str, Any]
+    facts: PanelFacts | None
+    repairs: Sequence[Repair]
+    findings: Sequence[Finding]
+
+    @property
+    def validation_passed(self) -> bool:
+        """Whether no claim fails."""
+        return not self.failed
+
+    @property
+    def failed(self) -> list[Finding]:
+        """The claims that fail the panel."""
+        return [finding for finding in self.findings if finding.fails(strict=self.strict)]
+
+    def as_json(self) -> str:
+        """Return the report as JSON text; nothing in it depends on when or where it was made."""
+        found = [finding.as_json() for finding in self.findings]
+        content = {"validation_passed": self.validation_passed, **asdict(self), "findings": found}
+        rounded = json.loads(json.dumps(content), parse_float=lambda text: round(float(text), _DECIMALS))
+        return json.dumps(rounded, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 @dataclass(frozen=True)
 class Counted:
-    """What is judged.
-
-    Attributes:
-        limits: The thresholds.
-        expected: Servers and days that the panel must hold.
-        rows: Its rows, which can be read again.
-        reading: What was counted on the way to them.
-        seen: What was counted in them.
-        repairs: What was put right.
-    """
+    """What is judged: rows, which can be read again, what was counted in them and on the way to them, and repairs."""
 
     limits: PanelValidation
     expected: Expectation

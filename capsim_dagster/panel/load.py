@@ -20,9 +20,12 @@ from capsim_dagster.errors import GateError, PanelError
 from capsim_dagster.panel.contract import PanelName
 from capsim_dagster.panel.examine import examine, without_exact
 from capsim_dagster.panel.find import Expectation, FoundPanel, expectation, find_panel, read_footer
-from capsim_dagster.panel.findings import PERCENT, FileFacts, PanelFacts, PanelReport, Repair
 from capsim_dagster.panel.judge import (
+    PERCENT,
     Counted,
+    FileFacts,
+    PanelFacts,
+    PanelReport,
     expectation_is_known,
     judge_columns,
     judge_rows,
@@ -31,6 +34,7 @@ from capsim_dagster.panel.judge import (
 )
 from capsim_dagster.panel.plan import FilePlan
 from capsim_dagster.panel.read import PanelFile, PanelRows, Reading, open_panel
+from capsim_dagster.panel.retype import Repair
 from capsim_dagster.settings import Settings
 from capsim_dagster.storage import Store, fill_parquet, sha256
 
@@ -60,14 +64,7 @@ def load_panel(
     strict: bool = False,
     advance: Advance = lambda _rows, _of: None,
 ) -> LoadOutcome:
-    """Validate a panel, and stage it if it passes.
-
-    Args:
-        settings: What it must hold, and where panels lie.
-        store: The place that holds raw and validated panels.
-        source: A path, an s3:// URL or the name of a file in the raw folder; None = the newest panel there.
-        strict: Whether warnings fail it too.
-        advance: Is told the rows of each batch that was examined, and of the whole file.
+    """Validate a panel that `find_panel` finds, and stage it if it passes; `strict` = warnings fail it too.
 
     Raises:
         PanelError: If there is no panel, or it changes while it is loaded.

@@ -40,17 +40,7 @@ _SHAPE: Final = "panel_has_one_row_per_server_day"
 
 @dataclass(frozen=True)
 class MetricSummary:
-    """What the values of one metric look like.
-
-    Attributes:
-        values: Values that are there.
-        missing: Values that are missing.
-        mean: Their mean; NaN where there is none, as all below.
-        std: Their standard deviation.
-        low: The lowest.
-        high: The highest.
-        p95: Their 95th percentile, to a ten-thousandth of the scale.
-    """
+    """What the values of one metric look like, NaN where there is none; P95 to a ten-thousandth of the scale."""
 
     values: int
     missing: int
@@ -253,14 +243,7 @@ def _patterns(ratios: Sequence[Ratio], tolerance: float) -> Finding:
 
 
 def audit_panel(path: Path, generation: DataGeneration, panel: Panel, hosts: pl.DataFrame, *, end: dt.date) -> Reports:
-    """Return the gates of a panel, judged by what the file holds: name of the check -> report.
-
-    Args:
-        path: The file.
-        generation: The settings that made it.
-        panel: Which columns it has.
-        hosts: The inventory with application codes, ordered by host number.
-        end: Last day that it must hold.
+    """Return the gates of a panel that ends with a day, judged by what the file holds: name of the check -> report.
 
     Raises:
         PanelError: If the file cannot be read.
@@ -277,15 +260,7 @@ def audit_panel(path: Path, generation: DataGeneration, panel: Panel, hosts: pl.
 def master_parity(
     path: Path, master: Path, generation: DataGeneration, panel: Panel, hosts: pl.DataFrame, *, end: dt.date
 ) -> Finding:
-    """Report whether each metric that shows a resource holds the master's values, month by month.
-
-    Args:
-        path: The panel.
-        master: The master, made with the same settings.
-        generation: The settings.
-        panel: Which columns the panel has.
-        hosts: The inventory.
-        end: Last day of the panel.
+    """Report whether each metric that shows a resource holds the master's values, month by month up to a day.
 
     Raises:
         PanelError: If one of the files cannot be read.
