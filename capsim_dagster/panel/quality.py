@@ -243,7 +243,7 @@ def _patterns(ratios: Sequence[Ratio], tolerance: float) -> Finding:
 
 
 def audit_panel(path: Path, generation: DataGeneration, panel: Panel, hosts: pl.DataFrame, *, end: dt.date) -> Reports:
-    """Return the gates of a panel that ends with a day, judged by what the file holds: name of the check -> report.
+    """Return the gates of a panel up to a day, inclusive, judged by what the file holds: name of the check -> report.
 
     Raises:
         PanelError: If the file cannot be read.

@@ -64,7 +64,7 @@ def url_of(listener: socket.socket) -> str:
 
 
 def room_for_connections(wanted: int) -> int:
-    """Return how many connections there may be of those wanted, 1 and up; get the process the descriptors for them."""
+    """Return how many of the connections wanted, 1 and up, there may be; get the process descriptors for them."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + _RESERVE
     if needed > soft != resource.RLIM_INFINITY:

@@ -69,7 +69,7 @@ class Feed:
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Hold nothing; of intervals 1 and up are held, `monotonic` tells seconds that never go back."""
+        """Hold nothing; `max_backlog` is 1 and up, and `monotonic` tells seconds that never go back."""
         self.max_backlog = max_backlog
         self.dropped = 0
         self.is_closed = False
@@ -123,9 +123,9 @@ class Feed:
 
     @contextmanager
     def subscribed(self, after: int | None = None) -> Iterator[Client]:
-        """Yield a client that has the intervals up to one, and forget it afterwards.
+        """Yield a client that has the intervals up to `after`, and forget it afterwards.
 
-        Without one, or with one that has not come, it begins with the current one.
+        Without it, or where that one has not come, the client begins with the current one.
         """
         client = self._client(after)
         self._clients.add(client)

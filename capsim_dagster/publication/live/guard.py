@@ -67,7 +67,7 @@ class Guard:
     """Lets through who may ask, and answers the others."""
 
     def __init__(self, app: ASGIApp, host: str, token: str | None = None, public: Collection[str] = ()) -> None:
-        """Stand before an application bound to an address; public paths need no token, None = no path does."""
+        """Stand before an application bound to an address; without a token none is asked for, nor for public paths."""
         self._app = app
         self._names = _LOCAL_NAMES | {host}
         self._token = token.encode() if token else None

@@ -30,7 +30,7 @@ ROW_CLAIMS: Final = ("keys_are_unique", *claims_of(SAMPLE_RULES), _OF_THE_HOUR)
 def verify_dataset(
     folder: Path, *, max_null_share: float = MAX_NULL_SHARE, p95: "pl.DataFrame | None" = None
 ) -> Findings:
-    """Return everything that can be said of a published day, of each column of which a share may be missing, 0 to 1.
+    """Return all that can be said of a published day; of each column a share, 0 to 1, may be missing.
 
     `p95` is that of the day by the master, as `parity.master_p95` has it; None = not compared.
     """
