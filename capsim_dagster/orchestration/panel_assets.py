@@ -13,8 +13,8 @@ from capsim_dagster.orchestration.keys import MASTER_PARQUET, OWNERS, SERVER_MET
 from capsim_dagster.orchestration.partitioned import Made
 from capsim_dagster.orchestration.progress import Progress, clear_failure
 from capsim_dagster.panel.contract import columns
-from capsim_dagster.panel.findings import PanelReport
 from capsim_dagster.panel.generate import GeneratedPanel
+from capsim_dagster.panel.judge import PanelReport
 from capsim_dagster.panel.load import LoadOutcome
 from capsim_dagster.pipeline import panel as stages
 from capsim_dagster.pipeline.platform import Platform

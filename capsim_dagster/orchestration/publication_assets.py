@@ -31,7 +31,7 @@ from capsim_dagster.pipeline.publication import (
 from capsim_dagster.publication.dataset.export import Exported, now_utc
 from capsim_dagster.publication.dataset.manifest import AnyManifest
 from capsim_dagster.publication.hour_files import DayHour, hour_path
-from capsim_dagster.publication.live.observe import latest_interval
+from capsim_dagster.publication.live.open_hour import latest_interval
 from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier3.manifest import DayManifest
 from capsim_dagster.schemas import Column

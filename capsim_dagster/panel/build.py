@@ -44,12 +44,9 @@ _FLAG_COLUMNS: Final = {Flag.IS_HOLIDAY: "is_bank_holiday", Flag.IS_EOQ_WINDOW: 
 
 @dataclass(frozen=True)
 class PanelPiece:
-    """Some servers over the whole window.
+    """Some servers over the whole window: their rows of the inventory with application codes, and their values.
 
-    Attributes:
-        hosts: Their rows of the inventory, with application codes.
-        block: The same as the simulation needs them.
-        values: Values of each metric, each of shape `(n_hosts, n_days)`; NaN = no value.
+    Those of each metric have the shape `(n_hosts, n_days)`; NaN = no value.
     """
 
     hosts: pl.DataFrame
@@ -60,14 +57,7 @@ class PanelPiece:
 def panel_pieces(
     generation: DataGeneration, panel: Panel, hosts: pl.DataFrame, *, end: dt.date
 ) -> Iterator[PanelPiece]:
-    """Yield the values of all servers, in the order of host numbers, in pieces of bounded size.
-
-    Args:
-        generation: The settings that decide values.
-        panel: Which metrics.
-        hosts: The inventory with application codes, ordered by host number.
-        end: Last day, inclusive.
-    """
+    """Yield the values of all servers up to `end`, inclusive, by host numbers, in pieces of bounded size."""
     for some in hosts.iter_slices(hosts_at_once(generation, end)):
         model = telemetry.host_model(generation, some)
         yield PanelPiece(some, model.block, _values(model, panel, some, end))
@@ -80,11 +70,6 @@ def hosts_at_once(generation: DataGeneration, end: dt.date) -> int:
 
 def shown_factors(generation: DataGeneration, panel: Panel, hosts: pl.DataFrame) -> pl.DataFrame:
     """Return by what each host's utilization [%] is multiplied in each metric that shows a resource.
-
-    Args:
-        generation: The settings.
-        panel: Which metrics; those with a series of their own are left out.
-        hosts: The inventory.
 
     Returns:
         Columns `server_id`, `host_id`, `resource`, `metric`, `factor`.
@@ -112,13 +97,7 @@ class PanelBatches:
     """Turns pieces into record batches of the panel's contract."""
 
     def __init__(self, generation: DataGeneration, panel: Panel, *, end: dt.date) -> None:
-        """Prepare the days of the window.
-
-        Args:
-            generation: The settings.
-            panel: Which columns.
-            end: Last day, inclusive.
-        """
+        """Prepare the days of the window, whose last is `end`."""
         self.schema = arrow_schema(panel, encode_names=True)
         self._panel = panel
         self._days = epoch_days(generation.start_date, end)

@@ -28,13 +28,7 @@ _DAY: Final = "%Y%m%d"
 
 @dataclass(frozen=True)
 class PanelName:
-    """What the name of a panel's file says.
-
-    Attributes:
-        is_validated: Whether it is a staged copy.
-        start: First day.
-        end: Last day.
-    """
+    """What the name of a panel's file says: whether it is a staged copy, its first and its last day."""
 
     is_validated: bool
     start: dt.date

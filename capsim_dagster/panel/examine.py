@@ -5,7 +5,7 @@ The metrics of a panel that is made are counted by the same rules. Which of it i
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +15,9 @@ from capsim_dagster.errors import MAX_EXAMPLES
 from capsim_dagster.panel.contract import KEY
 from capsim_dagster.schemas import Column, Type
 
+MISSING: Final = "missing_share_is_within_limit"
+RANGE: Final = "values_are_within_range"
+"""Claims on any panel, made or loaded; their sentences are in `audits.claims`."""
 _SERVER, _DAY = map(pl.col, KEY)
 _REPEATS: Final = (_SERVER.shift() == _SERVER) & (_DAY.shift() == _DAY)
 """Whether the row before has the same key."""
@@ -33,20 +36,9 @@ business unit, region or criticality change."""
 
 @dataclass
 class MetricCount:
-    """What is counted of one metric.
+    """What is counted of one metric, at most five examples of values out of their bounds among it.
 
-    Attributes:
-        name: Which.
-        low_bound: Lowest value that can be right.
-        high_bound: Highest; infinite = no bound is known.
-        rows: Rows seen.
-        count: Values that are there.
-        lowest: Lowest of them.
-        highest: Highest of them.
-        sums: Sum of each piece.
-        squares: Sum of the squares of each piece.
-        outside: Values out of their bounds, or infinite.
-        examples: At most five of those.
+    An infinite high bound = none is known. Sums and sums of squares are kept a piece each.
     """
 
     name: str
@@ -98,14 +90,8 @@ class MetricCount:
 class Examination:
     """Everything that was counted in rows that have a key.
 
-    Attributes:
-        metrics: What each metric holds.
-        kept: Rows without exact duplicates.
-        exact: Rows that only repeat another.
-        conflicts: Rows with the key of another and different content.
-        exact_examples: At most five keys of exact duplicates.
-        conflict_examples: At most five keys with conflicts.
-        servers: Their days, a row a server, in order.
+    Exact duplicates only repeat another row, conflicts have the key of another and different content; of both there are
+    at most five examples. `servers` has their days, a row a server, in order.
     """
 
     metrics: Sequence[MetricCount]
@@ -133,12 +119,7 @@ class Examination:
 
 
 def examine(known: Sequence[Column], pieces: Iterable[pl.DataFrame]) -> Examination:
-    """Return what the rows hold.
-
-    Args:
-        known: Columns of the contract that they have.
-        pieces: The rows by whole servers, in the order of their keys.
-    """
+    """Return what the rows hold, which come by whole servers in the order of their keys, in columns of the contract."""
     metrics = [
         MetricCount(column.name, high_bound=math.inf if column.maximum is None else column.maximum)
         for column in known
@@ -154,6 +135,17 @@ def examine(known: Sequence[Column], pieces: Iterable[pl.DataFrame]) -> Examinat
             metric.add(kept)
     seen.servers = pl.concat(servers)
     return seen
+
+
+def lacks(missing: Mapping[str, tuple[int, int]], limit: float) -> list[str]:
+    """Return which metrics lack more than a share of their rows, 0 to 1; one without any value does whatever it is."""
+    return [
+        f"{name} has no value at all"
+        if count == rows
+        else f"{name} lacks {count / rows:.2%} of its {rows:,} values, at most {limit:.2%} may be missing"
+        for name, (count, rows) in missing.items()
+        if count == rows or count > limit * rows
+    ]
 
 
 def without_exact(piece: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -1,18 +1,20 @@
-"""Which file is loaded: the newest panel in the raw folder, or the one named.
+"""Which file is loaded, the newest panel in the raw folder or the one named, and what it is expected to hold.
 
 The newest is the one whose name says so: a copy or sample that happens to be written later is never chosen, and is
-reported as a stray.
+reported as a stray. What it must hold is said by the settings, its own footer or its name.
 """
 
+import datetime as dt
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from capsim_dagster.audits.report import Finding, Severity
 from capsim_dagster.errors import PanelError, listed
-from capsim_dagster.panel.contract import PanelName, panel_name
+from capsim_dagster.panel.contract import FOOTER_KEY, PanelName, panel_name
 from capsim_dagster.settings import Settings
 from capsim_dagster.storage import Folder, ObjectFacts, Store
 
@@ -21,17 +23,13 @@ _COMPANION: Final = re.compile(r"raw_server_metrics_\d{8}_to_\d{8}[_.].*(?<!\.pa
 _S3: Final = "s3://"
 _GENERATE: Final = "make one with capsim panel generate, or name one with --input"
 
+Footer = tuple[int, dt.date, dt.date]
+"""Servers, first and last day, as the footer of a panel of capsim's says."""
+
 
 @dataclass(frozen=True)
 class FoundPanel:
-    """The file to load.
-
-    Attributes:
-        store: Where it lies.
-        key: Its key there.
-        is_own: Whether it lies in capsim's own raw folder.
-        findings: About the files beside it.
-    """
+    """The file to load, whether it lies in capsim's own raw folder, and what was found on the files beside it."""
 
     store: Store
     key: str
@@ -55,12 +53,7 @@ class FoundPanel:
 
 
 def find_panel(settings: Settings, store: Store, source: str | None) -> FoundPanel:
-    """Return the file to load.
-
-    Args:
-        settings: Where panels lie.
-        store: The place that holds the raw folder.
-        source: A path, an s3:// URL or the name of a file in the raw folder; None = the newest panel there.
+    """Return the file to load: `source` is a path, an s3:// URL or a name in the raw folder; None = the newest there.
 
     Raises:
         PanelError: If there is no such panel.
@@ -138,3 +131,68 @@ def _raw_name(file: ObjectFacts) -> PanelName | None:
 
 def _file_name(file: ObjectFacts) -> str:
     return file.key.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """Servers and days that a panel must hold, and who says it; None = nothing says it."""
+
+    servers: int | None = None
+    servers_said_by: str = ""
+    start: dt.date | None = None
+    end: dt.date | None = None
+    days_said_by: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {
+            "servers": self.servers,
+            "servers_said_by": self.servers_said_by or None,
+            "start": self.start and self.start.isoformat(),
+            "end": self.end and self.end.isoformat(),
+            "days_said_by": self.days_said_by or None,
+        }
+
+
+def read_footer(metadata: Mapping[bytes, bytes]) -> Footer | None:
+    """Return what the footer says, None if the file is not capsim's.
+
+    Raises:
+        PanelError: If it is capsim's, but cannot be understood.
+    """
+    raw = metadata.get(FOOTER_KEY.encode())
+    if raw is None:
+        return None
+    try:
+        facts = json.loads(raw)
+        start, end = (dt.date.fromisoformat(facts[name]) for name in ("start", "end"))
+        return int(facts["servers"]), start, end
+    except (ValueError, TypeError, KeyError) as error:
+        raise PanelError(
+            f"the footer {FOOTER_KEY} says not which servers and days the panel holds: {error!r}",
+            remedy="generate the panel again, or remove the key",
+        ) from None
+
+
+def expectation(settings: Settings, found: FoundPanel, footer: Footer | None) -> Expectation:
+    """Return what a panel must hold: the setting counts first, then its footer, its name and the fleet."""
+    servers, servers_by = _servers(settings, found, footer)
+    claims = [("footer", *footer[1:])] if footer else []
+    if name := found.name:
+        claims.append(("name", name.start, name.end))
+    return Expectation(
+        servers,
+        servers_by,
+        min((start for _, start, _ in claims), default=None),
+        max((end for _, _, end in claims), default=None),
+        " and ".join(source for source, _, _ in claims),
+    )
+
+
+def _servers(settings: Settings, found: FoundPanel, footer: Footer | None) -> tuple[int | None, str]:
+    if (servers := settings.panel.validation.expected_servers) is not None:
+        return servers, "panel.validation.expected_servers"
+    if footer:
+        return footer[0], "footer"
+    # Whoever rewrites a panel in place with a tool that drops the footer cannot thereby drop half of the fleet.
+    return (settings.data_generation.num_servers, "data_generation.num_servers") if found.is_own else (None, "")

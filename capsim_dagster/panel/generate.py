@@ -6,10 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Final
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -20,7 +18,6 @@ from capsim_dagster.errors import GateError
 from capsim_dagster.panel.build import PanelBatches, panel_pieces
 from capsim_dagster.panel.contract import FOOTER_KEY, PanelName, plain_columns
 from capsim_dagster.panel.quality import MetricSummary, PanelScan
-from capsim_dagster.schemas import CAPACITY_COLUMNS
 from capsim_dagster.settings import DataGeneration, Panel
 from capsim_dagster.simulated.grid import Advance
 from capsim_dagster.simulation.fleet import fleet_of
@@ -33,19 +30,7 @@ _DECIMALS: Final = 4
 
 @dataclass(frozen=True)
 class GeneratedPanel:
-    """A panel that was saved.
-
-    Attributes:
-        url: Where it lies.
-        summary_url: Where its summary lies.
-        sample_url: Where its sample lies; empty = none was asked for.
-        rows: Its rows.
-        bytes: Its size.
-        sha256: Hex digest of its content.
-        facts: What its footer says: servers, window, settings.
-        metrics: What the values of each metric look like.
-        reports: The gates that it passed.
-    """
+    """A panel that was saved, where, and the gates that it passed; an empty `sample_url` = none was asked for."""
 
     url: str
     summary_url: str
@@ -84,15 +69,7 @@ def generate_panel(
     end: dt.date,
     advance: Advance = lambda _rows: None,
 ) -> GeneratedPanel:
-    """Simulate the fleet and save its panel, once every gate has passed.
-
-    Args:
-        generation: The settings that decide values.
-        panel: Which columns.
-        store: Where it goes.
-        prefix: The folder in the store.
-        end: Last day, inclusive.
-        advance: Called with the rows of each piece that was written.
+    """Simulate the fleet up to `end`, inclusive, and save its panel below `prefix`, once every gate has passed.
 
     Raises:
         GateError: If a gate does not hold; what was there before stays.
@@ -102,16 +79,17 @@ def generate_panel(
     hosts = fleet_of(generation)
     facts = panel_facts(generation, panel, end=end)
     stem = f"{prefix}/{PanelName(False, generation.start_date, end).stem}"
-    scan = PanelScan(generation, panel, largest_capacities(hosts), end=end)
+    scan = PanelScan(generation, panel, hosts, end=end)
     batches = PanelBatches(generation, panel, end=end)
-    sample = _Sample(panel.samples_count)
+    sample: list[pa.RecordBatch] = []
     schema = batches.schema.with_metadata({FOOTER_KEY: json.dumps(facts, sort_keys=True)})
 
     def rows() -> Iterator[pa.RecordBatch]:
         for piece in panel_pieces(generation, panel, hosts, end=end):
             scan.add(piece)
             batch = batches.batch(piece)
-            sample.add(batch)
+            if (lacking := panel.samples_count - sum(kept.num_rows for kept in sample)) > 0:
+                sample.append(batch.slice(0, lacking))
             yield batch
             advance(batch.num_rows)
 
@@ -133,15 +111,10 @@ def generate_panel(
     )
     if made.sample_url:
         with store.writing(f"{stem}_sample.csv") as path:
-            sample.write(path, batches.schema)
+            pyarrow.csv.write_csv(pa.Table.from_batches(sample, batches.schema), path)
     with store.writing(f"{stem}_summary.json") as path:
         path.write_text(json.dumps(summary(made), indent=2) + "\n", encoding="utf-8")
     return made
-
-
-def largest_capacities(hosts: pl.DataFrame) -> dict[str, float]:
-    """Return the largest capacity of the fleet by column of `schemas.fleet.HOSTS`."""
-    return {name: float(hosts.get_column(name).to_numpy().max()) for name in CAPACITY_COLUMNS.values()}
 
 
 def summary(made: GeneratedPanel) -> dict[str, Any]:
@@ -188,19 +161,3 @@ def _require(reports: Reports, written: pq.FileMetaData, rows: int) -> None:
             remedy="change the settings that the message names, or the bounds in panel.quality; what was there before "
             "is untouched",
         )
-
-
-class _Sample:
-    """The first rows of a panel."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._batches: list[pa.RecordBatch] = []
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        missing = self._count - sum(kept.num_rows for kept in self._batches)
-        if missing > 0:
-            self._batches.append(batch.slice(0, missing))
-
-    def write(self, path: Path, schema: pa.Schema) -> None:
-        pyarrow.csv.write_csv(pa.Table.from_batches(self._batches, schema), path)

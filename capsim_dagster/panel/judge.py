@@ -1,50 +1,106 @@
-"""The findings: each claim that a panel must hold, judged by what was counted, against the thresholds of the settings.
+"""The report: each claim that a panel must hold, judged by what was counted, against the thresholds of the settings.
 
 Nothing here reads a file.
 """
 
 import datetime as dt
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import zip_longest
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
 from capsim_dagster.audits.report import Finding, Severity
 from capsim_dagster.errors import MAX_EXAMPLES, listed
-from capsim_dagster.panel import claims
 from capsim_dagster.panel.contract import KEY
-from capsim_dagster.panel.examine import Examination, MetricCount
-from capsim_dagster.panel.expect import Expectation
-from capsim_dagster.panel.findings import PERCENT, Repair
+from capsim_dagster.panel.examine import MISSING, RANGE, Examination, MetricCount, lacks
+from capsim_dagster.panel.find import Expectation
 from capsim_dagster.panel.plan import FilePlan
-from capsim_dagster.panel.read import Reading
+from capsim_dagster.panel.read import PanelRows, Reading
+from capsim_dagster.panel.retype import Repair
 from capsim_dagster.schemas import is_readable_host
 from capsim_dagster.settings import PanelValidation
 from capsim_dagster.text import visible
 
 Threshold = Mapping[str, float | int | str]
+PERCENT: Final = 100.0
+"""Of a whole."""
+_DECIMALS: Final = 6
+"""Of numbers in the report: below what depends on the order of an addition."""
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """The file that was loaded, or its validated copy; without rows it cannot be read."""
+
+    url: str
+    bytes: int
+    sha256: str
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class PanelFacts:
+    """What the panel holds after repairs, of rows with a key, without exact duplicates.
+
+    Of each metric: count, missing_pct [% of rows], and min, max and mean of finite values; None = none. Days are
+    YYYY-MM-DD.
+    """
+
+    rows: int
+    servers: int
+    start: str | None
+    end: str | None
+    days: int
+    metrics: Mapping[str, Mapping[str, float | None]]
+
+
+@dataclass(frozen=True)
+class PanelReport:
+    """Everything that loading a panel found; `strict` = warnings fail it.
+
+    Without `staged` it failed, without `facts` it cannot be read.
+    """
+
+    strict: bool
+    source: FileFacts
+    staged: FileFacts | None
+    expected: Mapping[str, Any]
+    facts: PanelFacts | None
+    repairs: Sequence[Repair]
+    findings: Sequence[Finding]
+
+    @property
+    def validation_passed(self) -> bool:
+        """Whether no claim fails."""
+        return not self.failed
+
+    @property
+    def failed(self) -> list[Finding]:
+        """The claims that fail the panel."""
+        return [finding for finding in self.findings if finding.fails(strict=self.strict)]
+
+    def as_json(self) -> str:
+        """Return the report as JSON text; nothing in it depends on when or where it was made."""
+        found = [finding.as_json() for finding in self.findings]
+        content = {"validation_passed": self.validation_passed, **asdict(self), "findings": found}
+        rounded = json.loads(json.dumps(content), parse_float=lambda text: round(float(text), _DECIMALS))
+        return json.dumps(rounded, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 @dataclass(frozen=True)
 class Counted:
-    """What is judged.
-
-    Attributes:
-        limits: The thresholds.
-        expected: Servers and days that the panel must hold.
-        plan: Its columns.
-        seen: What was counted in its rows.
-        reading: What was counted on the way to them.
-    """
+    """What is judged: rows, which can be read again, what was counted in them and on the way to them, and repairs."""
 
     limits: PanelValidation
     expected: Expectation
-    plan: FilePlan
-    seen: Examination
+    rows: PanelRows
     reading: Reading
+    seen: Examination
+    repairs: Sequence[Repair]
 
     def refused_in(self, column: str) -> int:
         """Return how many values of a column could not be repaired."""
@@ -133,13 +189,13 @@ def _values_are_within_range(counted: Counted) -> Finding:
         metric.name: "0 to any finite value" if math.isinf(metric.high_bound) else f"0 to {metric.high_bound:g}"
         for metric in metrics
     }
-    return _error(claims.RANGE, examples, count=sum(metric.outside for metric in metrics), threshold=bounds)
+    return _error(RANGE, examples, count=sum(metric.outside for metric in metrics), threshold=bounds)
 
 
 def _missing_share_is_within_limit(counted: Counted) -> Finding:
     limit = counted.limits.max_missing_share
     missing = {metric.name: (counted.missing(metric), metric.rows) for metric in counted.seen.metrics if metric.rows}
-    return _error(claims.MISSING, claims.lacks(missing, limit), threshold={"max_missing_share": limit})
+    return _error(MISSING, lacks(missing, limit), threshold={"max_missing_share": limit})
 
 
 def _servers_as_expected(counted: Counted) -> Finding:

@@ -12,8 +12,7 @@ import pyarrow as pa
 
 from capsim_dagster.errors import listed
 from capsim_dagster.panel.contract import KEY, columns
-from capsim_dagster.panel.findings import Repair
-from capsim_dagster.panel.retype import is_usable
+from capsim_dagster.panel.retype import Repair, is_usable
 from capsim_dagster.schemas import Column, Type
 from capsim_dagster.schemas.arrow import ARROW_TYPES
 from capsim_dagster.settings import Flag, Panel
@@ -27,11 +26,8 @@ _TIMESTAMP: Final = "timestamp"
 class PlannedColumn:
     """One column of the file.
 
-    Attributes:
-        name: Its name in the contract, or its own.
-        source: Its name in the file.
-        found: Its type in the file.
-        contract: The column that it is; None = one that the contract does not know.
+    It is called `source` there and `name` in the contract, whose column it is; None = one that the contract does not
+    know.
     """
 
     name: str
@@ -62,9 +58,7 @@ class FilePlan:
     Attributes:
         columns: Its columns, those of the contract first, in the contract's order.
         absent: Columns of the contract that it lacks.
-        repeated: Names that stand twice.
         in_order: Whether the file has the columns in this order already.
-        metadata: What its footer says, by key.
     """
 
     columns: Sequence[PlannedColumn]

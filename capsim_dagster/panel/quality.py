@@ -1,42 +1,46 @@
-"""The gates of a generated panel, and its summary: collected a piece at a time, so that no fleet is too large."""
+"""The gates of a generated panel, and its summary: collected a piece at a time, so that no fleet is too large.
+
+A panel as it lies in its store is looked at again in the same pieces, and compared with the master.
+"""
 
 import datetime as dt
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+import duckdb
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from capsim_dagster.audits.calendar import Ratio, calendar_groups, ratios_of_loads
+from capsim_dagster.audits.fingerprints import fingerprints, view_panel
+from capsim_dagster.audits.parity import content_parity
 from capsim_dagster.audits.report import Finding, Reports, by_claim
-from capsim_dagster.panel import claims
-from capsim_dagster.panel.build import Int64Array, PanelPiece
-from capsim_dagster.panel.examine import MetricCount
+from capsim_dagster.errors import PanelError
+from capsim_dagster.panel.build import Int64Array, PanelPiece, hosts_at_once, shown_factors
+from capsim_dagster.panel.contract import KEY, server_id
+from capsim_dagster.panel.examine import MISSING, RANGE, MetricCount, lacks
 from capsim_dagster.schemas import CAPACITY_COLUMNS, FULL_UTILIZATION
+from capsim_dagster.schemas.months import months_between, yearmonth
 from capsim_dagster.seeding import Float64Array
 from capsim_dagster.settings import DataGeneration, Metric, Panel, PanelMetric
+from capsim_dagster.simulated.footer import readable
+from capsim_dagster.simulation.parameters import host_block
 from capsim_dagster.simulation.time_dimension import epoch_days
 
 HISTOGRAM_STEPS: Final = 10_000
 """Steps of the histogram from which a P95 is read: a hundredth of a percent, or of the largest capacity."""
 PERCENTILE: Final = 0.95
+_SHAPE: Final = "panel_has_one_row_per_server_day"
 
 
 @dataclass(frozen=True)
 class MetricSummary:
-    """What the values of one metric look like.
-
-    Attributes:
-        values: Values that are there.
-        missing: Values that are missing.
-        mean: Their mean; NaN where there is none, as all below.
-        std: Their standard deviation.
-        low: The lowest.
-        high: The highest.
-        p95: Their 95th percentile, to a ten-thousandth of the scale.
-    """
+    """What the values of one metric look like, NaN where there is none; P95 to a ten-thousandth of the scale."""
 
     values: int
     missing: int
@@ -55,31 +59,19 @@ class MetricSummary:
 class PanelScan:
     """Collects what gates and summary need of each metric."""
 
-    def __init__(
-        self, generation: DataGeneration, panel: Panel, capacities: Mapping[str, float], *, end: dt.date
-    ) -> None:
-        """Start with no server.
-
-        Args:
-            generation: The settings.
-            panel: Which metrics.
-            capacities: The largest capacity of the fleet by column of `schemas.Hosts`.
-            end: Last day, inclusive.
-        """
+    def __init__(self, generation: DataGeneration, panel: Panel, hosts: pl.DataFrame, *, end: dt.date) -> None:
+        """Start with no server of the inventory; `end` is the last day, inclusive."""
         self._generation, self._panel = generation, panel
         self._days = epoch_days(generation.start_date, end)
         self.servers = 0
         self.rows = 0
         n_groups = len(generation.metadata.regions) * len(generation.metadata.server_types)
         self._sizes = np.zeros(n_groups)
-        self._tallies = {
-            name: _Tally(
-                MetricCount(name, *self._bounds(name, _scale(metric, capacities))),
-                _scale(metric, capacities),
-                (n_groups, self._days.size),
-            )
-            for name, metric in panel.metrics.items()
-        }
+        self._tallies = {}
+        for name, metric in panel.metrics.items():
+            scale = _scale(metric, hosts)
+            count = MetricCount(name, *self._bounds(name, scale))
+            self._tallies[name] = _Tally(count, scale, (n_groups, self._days.size))
 
     def add(self, piece: PanelPiece) -> None:
         """Take some more servers."""
@@ -104,7 +96,7 @@ class PanelScan:
         expected = self._generation.num_servers * self._days.size
         problems = [] if self.rows == expected else [f"{self.rows:,} rows instead of {expected:,}"]
         return Finding(
-            claims.SHAPE,
+            _SHAPE,
             examples=problems,
             counts={"rows": self.rows, "servers": self.servers, "days": self._days.size},
         )
@@ -177,16 +169,18 @@ class _Tally:
         return MetricSummary(count.count, missing, mean, variance**0.5, count.lowest, count.highest, p95)
 
 
-def _scale(metric: PanelMetric, capacities: Mapping[str, float]) -> float:
-    """Return the highest value that a metric could have: 100 %, or the largest capacity."""
-    return FULL_UTILIZATION if metric.unit == "percent" else float(capacities[CAPACITY_COLUMNS[metric.resource]])
+def _scale(metric: PanelMetric, hosts: pl.DataFrame) -> float:
+    """Return the highest value that a metric could have: 100 %, or the largest capacity of the fleet."""
+    if metric.unit == "percent":
+        return FULL_UTILIZATION
+    return float(hosts.get_column(CAPACITY_COLUMNS[metric.resource]).to_numpy().max())
 
 
 def _missing(counts: Sequence[MetricCount], limit: float) -> Finding:
     missing = {count.name: (count.rows - count.count, count.rows) for count in counts}
     return Finding(
-        claims.MISSING,
-        examples=claims.lacks(missing, limit),
+        MISSING,
+        examples=lacks(missing, limit),
         counts={f"{name}_missing": lacking for name, (lacking, _) in missing.items()},
         threshold={"max_missing_share": limit},
         table=[
@@ -199,7 +193,7 @@ def _missing(counts: Sequence[MetricCount], limit: float) -> Finding:
 def _ranges(counts: Sequence[MetricCount]) -> Finding:
     seen = [count for count in counts if count.count]
     return Finding(
-        claims.RANGE,
+        RANGE,
         examples=[
             f"{count.name} spans {count.lowest:g} to {count.highest:g}, "
             f"allowed {count.low_bound:g} to {count.high_bound:g}"
@@ -224,7 +218,7 @@ def _patterns(ratios: Sequence[Ratio], tolerance: float) -> Finding:
     """Report whether weekends, holidays, quarter and month ends are as busy as set, within a share of it."""
     allowed = [tolerance * ratio.expected + ratio.sampling_error for ratio in ratios]
     return Finding(
-        claims.CALENDAR,
+        "calendar_effects_match_settings",
         examples=[
             f"{ratio.region} {ratio.resource} on {ratio.occasion}: {ratio.measured:.3f} times an ordinary day, "
             f"expected {ratio.expected:.3f} within {limit:.3f}"
@@ -246,3 +240,79 @@ def _patterns(ratios: Sequence[Ratio], tolerance: float) -> Finding:
         ],
         note="" if ratios else "the window is too short, or the fleet too small, to judge any occasion",
     )
+
+
+def audit_panel(path: Path, generation: DataGeneration, panel: Panel, hosts: pl.DataFrame, *, end: dt.date) -> Reports:
+    """Return the gates of a panel up to a day, inclusive, judged by what the file holds: name of the check -> report.
+
+    Raises:
+        PanelError: If the file cannot be read.
+    """
+    scan = PanelScan(generation, panel, hosts, end=end)
+    problems: list[str] = []
+    with readable(path, PanelError, remedy="materialize server_metrics again"):
+        for piece in _pieces(path, generation, panel, hosts, end, problems):
+            scan.add(piece)
+    reports = dict(scan.reports())
+    return reports | {_SHAPE: reports[_SHAPE].with_problems(problems)}
+
+
+def master_parity(
+    path: Path, master: Path, generation: DataGeneration, panel: Panel, hosts: pl.DataFrame, *, end: dt.date
+) -> Finding:
+    """Report whether each metric that shows a resource holds the master's values, month by month up to a day.
+
+    Raises:
+        PanelError: If one of the files cannot be read.
+    """
+    factors = shown_factors(generation, panel, hosts)
+    if factors.is_empty():
+        return Finding("row_parity", note="no metric shows a resource: each has a series of its own")
+    try:
+        with duckdb.connect() as connection:
+            view_panel(connection, path, master, factors, end=end)
+            source, found = fingerprints(connection, "rows_behind_panel"), fingerprints(connection, "panel_rows")
+    except duckdb.Error as error:
+        raise PanelError(
+            f"{path} cannot be compared with {master}: {str(error).splitlines()[0]}",
+            remedy="materialize server_metrics again",
+        ) from None
+    return content_parity(
+        source,
+        found,
+        expected_months=[yearmonth(month) for month in months_between(generation.start_date, end)],
+        resources=factors.get_column("metric").unique().sort().to_list(),
+    )
+
+
+def _pieces(
+    path: Path, generation: DataGeneration, panel: Panel, hosts: pl.DataFrame, end: dt.date, problems: list[str]
+) -> Iterator[PanelPiece]:
+    """Yield the row groups that hold the servers and days that they must, and say which do not."""
+    days = epoch_days(generation.start_date, end)
+    blocks = list(hosts.iter_slices(hosts_at_once(generation, end)))
+    with pq.ParquetFile(path, read_dictionary=["server_id"], page_checksum_verification=True) as file:
+        if file.num_row_groups != len(blocks):
+            problems.append(f"{file.num_row_groups} row groups instead of {len(blocks)}")
+        for index, block in enumerate(blocks[: file.num_row_groups]):
+            table = file.read_row_group(index, columns=[*KEY, *panel.metrics])
+            numbered = host_block(generation, block)
+            servers = [server_id(panel, number) for number in numbered.numbers.tolist()]
+            if not _holds(table, servers, days):
+                problems.append(f"row group {index} has not one row for each of {servers[0]} to {servers[-1]} and day")
+                continue
+            shape = (block.height, days.size)
+            values = {name: table[name].to_numpy().astype(np.float64).reshape(shape) for name in panel.metrics}
+            yield PanelPiece(block, numbered, values)
+
+
+def _holds(table: pa.Table, servers: list[str], days: np.ndarray) -> bool:
+    """Tell whether a table has one row for each server and day, in order."""
+    if table.num_rows != len(servers) * days.size:
+        return False
+    found = pl.from_arrow(table.select(list(KEY)))
+    assert isinstance(found, pl.DataFrame)  # noqa: S101 a table is never a series
+    timestamps = found.get_column("timestamp").dt.epoch("d").to_numpy()
+    names = found.get_column("server_id").cast(pl.String).to_numpy().reshape(len(servers), days.size)
+    same_days = bool((timestamps.reshape(len(servers), days.size) == days).all())
+    return same_days and bool((names == np.array(servers, dtype=object)[:, np.newaxis]).all())

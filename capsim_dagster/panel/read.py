@@ -12,9 +12,8 @@ import pyarrow.parquet as pq
 
 from capsim_dagster.errors import PanelError
 from capsim_dagster.panel.contract import KEY
-from capsim_dagster.panel.findings import Repair
 from capsim_dagster.panel.plan import FilePlan, PlannedColumn, plan_file
-from capsim_dagster.panel.retype import REFUSED, Case, importable, raw_of, retyped
+from capsim_dagster.panel.retype import REFUSED, Case, Repair, importable, raw_of, retyped
 from capsim_dagster.settings import Panel
 
 _BATCH_ROWS: Final = 1 << 17
@@ -30,15 +29,7 @@ _PLACE: Final = _SERVER.to_physical().cast(pl.Int64) * (1 << 32) + _DAY.dt.epoch
 
 @dataclass(frozen=True)
 class PanelFile:
-    """A Parquet file that could be opened.
-
-    Attributes:
-        path: Where it is.
-        url: Where a person finds it.
-        rows: Rows in it.
-        plan: How it is read.
-        null_values: Texts in metrics that mean no value, in lower case.
-    """
+    """A Parquet file that could be opened; `null_values` are texts in metrics that mean no value, in lower case."""
 
     path: Path
     url: str
@@ -93,13 +84,7 @@ class Reading:
         columns: Sequence[PlannedColumn] | None = None,
         advance: Callable[[int], None] = lambda _rows: None,
     ) -> None:
-        """Start before the first row.
-
-        Args:
-            file: The file.
-            columns: Which of its columns, those of the key among them; None = all that are usable.
-            advance: Is told the rows of each batch.
-        """
+        """Start before the first row of some columns, those of the key among them; None = all that are usable."""
         self._file = file
         self._columns = file.plan.usable if columns is None else columns
         self._advance = advance
@@ -171,10 +156,7 @@ class PanelRows:
         self._order: dict[int, pl.Series] = {}
 
     def pieces(self, reading: Reading | None = None) -> Iterator[pl.DataFrame]:
-        """Yield the rows, repaired.
-
-        Args:
-            reading: The first time that the file is read; None = another one.
+        """Yield the rows, repaired; `reading` is the first time that the file is read, None = another one.
 
         Raises:
             PanelError: If the file is torn, or a column cannot be made sense of.

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capsim_dagster.errors import MAX_EXAMPLES
-from capsim_dagster.panel.findings import Repair
 from capsim_dagster.schemas import Type
 from capsim_dagster.schemas.arrow import ARROW_TYPES
 
@@ -35,17 +34,22 @@ _RAW: Final = "\0as in the file: "
 """Before the name of a column that is not retyped yet."""
 
 
+@dataclass(frozen=True)
+class Repair:
+    """What was put right without loss in a column, "" = in whole rows: how often, and at most five examples."""
+
+    name: str
+    column: str
+    count: int
+    examples: Sequence[str] = ()
+
+
 @dataclass
 class Case:
-    """What is done to values of a column, and how often.
+    """What is done to the rows of a column that an expression tells, and how often; REFUSED = nothing safe can be.
 
-    Attributes:
-        name: What is done; REFUSED = nothing safe can be.
-        column: To which column.
-        rows: Whether it is done to a row.
-        example: What is said of all of them, or of a value as the file has it and what became of it.
-        count: Rows so far.
-        examples: At most five, each once.
+    An example is what is said of all of them, or of a value as the file has it and what became of it; at most five are
+    kept, each once.
     """
 
     name: str
@@ -122,14 +126,7 @@ def importable(array: pa.Array, kind: Type | None) -> pa.Array:
 
 
 def retyped(column: str, kind: Type, found: pa.DataType, null_values: frozenset[str]) -> Retyped:
-    """Return how a column becomes one of the contract.
-
-    Args:
-        column: Its name.
-        kind: What it holds.
-        found: Its type in the file.
-        null_values: Texts in metrics that mean no value, in lower case.
-    """
+    """Return how a column becomes one of the contract; `null_values` mean no value in metrics, in lower case."""
     if kind is Type.TEXT:
         every_row = Case("texts_are_strings", column, pl.repeat(True, pl.len()), f"{found} -> string")
         return raw_of(column), [] if pa.types.is_string(found) else [every_row]

@@ -19,16 +19,9 @@ _BARS: Final = "▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True)
 class ShownColumn:
-    """One column of a panel.
+    """One column of a panel, NaN counted as missing; of numbers their mean, bounds and course, None = no value.
 
-    Attributes:
-        name: Its name.
-        type: Its type, as DuckDB calls it.
-        missing_percent: Values that are missing, NaN among them [%].
-        mean: Mean of a column of numbers; None = it holds none.
-        low: Their lowest.
-        high: Their highest.
-        course: Their mean over all servers in equal stretches of time; None = no value in it. Empty = no numbers.
+    The course is their mean over all servers in equal stretches of time; empty = no numbers.
     """
 
     name: str
@@ -56,16 +49,7 @@ class ShownColumn:
 
 @dataclass(frozen=True)
 class PanelView:
-    """What a person wants to see of a panel first.
-
-    Attributes:
-        rows: Its rows.
-        servers: Its servers; None = it has no column server_id.
-        first: First day, or what stands there; None = it has no column of days, or no row.
-        last: Last day.
-        columns: Its columns.
-        head: Its first rows.
-    """
+    """What a person wants to see of a panel first; None = it has no column of servers, or of days, or no row."""
 
     rows: int
     servers: int | None
@@ -76,12 +60,7 @@ class PanelView:
 
 
 def look_at_panel(path: Path, *, points: int = 60, head: int = 5) -> PanelView:
-    """Return a first look at a Parquet file.
-
-    Args:
-        path: The file.
-        points: Stretches of time of a course, 1 and up.
-        head: First rows to show, 0 and up.
+    """Return a first look at a Parquet file: courses of `points` stretches, 1 and up, and `head` first rows.
 
     Raises:
         PanelError: If it is no readable Parquet file.

@@ -15,7 +15,7 @@ from capsim_dagster.panel.contract import FOOTER_KEY, PanelName
 from capsim_dagster.panel.find import FoundPanel, find_panel
 from capsim_dagster.panel.generate import GeneratedPanel, generate_panel, panel_facts
 from capsim_dagster.panel.load import LoadOutcome, load_panel
-from capsim_dagster.panel.published import audit_panel, master_parity
+from capsim_dagster.panel.quality import audit_panel, master_parity
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master
 from capsim_dagster.simulated.grid import Advance

@@ -18,13 +18,12 @@ from capsim_dagster.errors import MasterError, PublicationError
 from capsim_dagster.pipeline.directory import ensure_record
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master
-from capsim_dagster.publication.archive import HOSTS_AT_ONCE, HourFile, SampledFleet, write_hour
+from capsim_dagster.publication.archive import HOSTS_AT_ONCE, SampledFleet, write_hour
 from capsim_dagster.publication.dataset.export import Exported, site_of
 from capsim_dagster.publication.dataset.folder import read_published
 from capsim_dagster.publication.dataset.manifest import AnyManifest
 from capsim_dagster.publication.dataset.upload import Uploaded, destination_of, upload
-from capsim_dagster.publication.hour_files import DayHour
-from capsim_dagster.publication.hours import inspect_day, look_whole
+from capsim_dagster.publication.hour_files import ArchiveHour, DayHour, inspect_day, look_whole
 from capsim_dagster.publication.tier2 import verify as tier2
 from capsim_dagster.publication.tier2.agree import agreement
 from capsim_dagster.publication.tier2.export import export_hour, pending_hours
@@ -86,7 +85,7 @@ class ArchivedDay:
     """A day of the archive with its 24 files."""
 
     day: dt.date
-    files: Sequence[HourFile]
+    files: Sequence[ArchiveHour]
 
     @property
     def lines(self) -> int:
@@ -137,8 +136,7 @@ def archived_day(platform: Platform, day: dt.date) -> ArchivedDay | None:
     if not look_whole(platform.layout.archive, day):
         return None
     found = inspect_day(platform.layout.archive, day)
-    files = [HourFile(each.hour, each.path, each.lines, each.bytes, each.sha256, is_unchanged=False) for each in found]
-    return ArchivedDay(day, files) if all(each.is_whole for each in found) else None
+    return ArchivedDay(day, found) if all(each.is_whole for each in found) else None
 
 
 def require_day(platform: Platform, day: dt.date, *, today: dt.date) -> None:

@@ -10,7 +10,6 @@ import gzip
 import hashlib
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from capsim_dagster.publication.hour_files import hour_path
+from capsim_dagster.publication.hour_files import ArchiveHour, HourState, hour_path
 from capsim_dagster.schemas import CAPACITY_COLUMNS, FULL_UTILIZATION, Resource
 from capsim_dagster.seeding import Float64Array, streams
 from capsim_dagster.settings import Archive, DataGeneration
@@ -38,27 +37,6 @@ _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 _SECONDS_PER_MINUTE: Final = 60
 
 
-@dataclass(frozen=True)
-class HourFile:
-    """One hour of the archive.
-
-    Attributes:
-        hour: The hour, 0 to 23.
-        path: Its file.
-        lines: Its lines.
-        bytes: Its size.
-        sha256: Hex digest of its content.
-        is_unchanged: Whether the file held just this before.
-    """
-
-    hour: int
-    path: Path
-    lines: int
-    bytes: int
-    sha256: str
-    is_unchanged: bool
-
-
 class SampledFleet:
     """The samples of all hosts on one day."""
 
@@ -70,14 +48,9 @@ class SampledFleet:
         hosts: pl.DataFrame,
         day: dt.date,
     ) -> None:
-        """Scale every series of the day.
+        """Scale every series of a day on or after the window's start; `hosts` have application codes, by host number.
 
-        Args:
-            generation: The settings that decide values.
-            archive: Interval and daily curves.
-            inbound: Lowest and highest inbound part of a host's network traffic.
-            hosts: The inventory with application codes, ordered by host number.
-            day: The day, on or after the window's start.
+        `inbound` are lowest and highest inbound part of a host's network traffic.
         """
         self.day = day
         self._archive = archive
@@ -85,9 +58,9 @@ class SampledFleet:
         self._host_ids = hosts.get_column("host_id")
         self._capacity = hosts.get_column(CAPACITY_COLUMNS[Resource.NETWORK]).to_numpy().astype(np.float64)
         self._first_seq = (day - generation.start_date).days * self._per_hour * HOURS_PER_DAY
-        chunks = [_Chunk(generation, archive, some, day) for some in hosts.iter_slices(HOSTS_AT_ONCE)]
-        self._chunks = [chunk.sampled for chunk in chunks]
-        numbers = np.concatenate([chunk.numbers for chunk in chunks])
+        chunks = [_sampled(generation, archive, some, day) for some in hosts.iter_slices(HOSTS_AT_ONCE)]
+        self._chunks = [sampled for _, sampled in chunks]
+        numbers = np.concatenate([of_chunk for of_chunk, _ in chunks])
         self._inbound = inbound_shares(generation.random_seed, inbound, numbers)
 
     @property
@@ -137,25 +110,18 @@ class SampledFleet:
         )
 
 
-class _Chunk:
-    """Some hosts on one day."""
-
-    def __init__(self, generation: DataGeneration, archive: Archive, hosts: pl.DataFrame, day: dt.date) -> None:
-        model = telemetry.host_model(generation, hosts)
-        self.numbers = model.block.numbers
-        curves = day_curves(generation, archive, hosts, self.numbers)
-        number = int(epoch_days(day, day)[0])
-        self.sampled: dict[Resource, SampledDay] = {
-            resource: sampled_day(
-                values[:, 0],
-                resource,
-                curves,
-                seed=generation.random_seed,
-                day=number,
-                samples=archive.samples_per_hour * HOURS_PER_DAY,
-            )
-            for resource, values in telemetry.utilization(model, day, day).items()
-        }
+def _sampled(
+    generation: DataGeneration, archive: Archive, hosts: pl.DataFrame, day: dt.date
+) -> tuple[NDArray[np.int64], dict[Resource, SampledDay]]:
+    """Return the numbers of some hosts, and their samples on one day."""
+    model = telemetry.host_model(generation, hosts)
+    curves = day_curves(generation, archive, hosts, model.block.numbers)
+    number, samples = int(epoch_days(day, day)[0]), archive.samples_per_hour * HOURS_PER_DAY
+    values = telemetry.utilization(model, day, day)
+    return model.block.numbers, {
+        r: sampled_day(of_day[:, 0], r, curves, seed=generation.random_seed, day=number, samples=samples)
+        for r, of_day in values.items()
+    }
 
 
 def day_curves(
@@ -170,7 +136,7 @@ def day_curves(
     )
 
 
-def write_hour(fleet: SampledFleet, root: Path, hour: int) -> HourFile:
+def write_hour(fleet: SampledFleet, root: Path, hour: int) -> ArchiveHour:
     """Write the file of one hour, whole or not at all; one that holds the same already is not touched."""
     path = hour_path(root, fleet.day, hour)
     content = b"".join(fleet.members(hour))
@@ -179,7 +145,7 @@ def write_hour(fleet: SampledFleet, root: Path, hour: int) -> HourFile:
     if not is_unchanged:
         with atomic_path(path) as temporary:
             temporary.write_bytes(content)
-    return HourFile(hour, path, fleet.lines_per_hour, len(content), digest, is_unchanged)
+    return ArchiveHour(hour, path, HourState.WHOLE, len(content), digest, fleet.lines_per_hour, is_unchanged)
 
 
 def _as_read(values: Float64Array) -> Float64Array:

@@ -1,4 +1,4 @@
-"""The lines of an hour file: which are samples, and the columns that they make.
+"""The lines of hour files while a dataset is made of them: which are samples, and the columns that they make.
 
 An hour is read at once by a fast JSON reader. Where that fails, or a single value breaks a rule, the hour is read line
 by line, which tells which lines are no samples and why. What has the form of a sample here is judged by the rules of
@@ -7,7 +7,7 @@ by line, which tells which lines are no samples and why. What has the form of a 
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
 import numpy as np
@@ -17,9 +17,13 @@ import pyarrow.json as pj
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from capsim_dagster.publication.dataset.export import Site
+from capsim_dagster.publication.dataset.manifest import SourceFile
 from capsim_dagster.publication.dataset.rules import Rows
+from capsim_dagster.publication.hour_files import ArchiveHour, count_lines, read_hour
 from capsim_dagster.publication.tier3.columns import HOUR_SCHEMA, SCHEMA, TRAFFIC, UTILIZATIONS
 from capsim_dagster.publication.tier3.rules import SAMPLE_RULES, LineRule
+from capsim_dagster.publication.tier3.tally import SECONDS_PER_HOUR, DayTally
 
 _REPEATED: Final = "the host and time of a line before it"
 _TS_PATTERN: Final = r"^(19[7-9]\d|2[01]\d\d)-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
@@ -34,12 +38,7 @@ _LINE_SCHEMA: Final = pa.schema(
 
 @dataclass(frozen=True)
 class RejectedLine:
-    """A line that is no sample.
-
-    Attributes:
-        line: Its number in the file, 1 and up.
-        reason: What is wrong with it.
-    """
+    """A line that is no sample: its number in the file, 1 and up, and what is wrong with it."""
 
     line: int
     reason: str
@@ -47,12 +46,9 @@ class RejectedLine:
 
 @dataclass(frozen=True)
 class ParsedHour:
-    """The lines of an hour file.
+    """The samples of an hour file by `HOUR_SCHEMA`, in the order of its lines, and the lines that are none.
 
-    Attributes:
-        rows: The samples, by `HOUR_SCHEMA`, in the order of the lines.
-        numbers: Line number of each row; None = every line is a row.
-        rejected: The other lines.
+    `numbers` are the lines of the samples; None = every line is one.
     """
 
     rows: pa.Table
@@ -60,11 +56,7 @@ class ParsedHour:
     rejected: Sequence[RejectedLine]
 
     def refused(self, repeated: NDArray[np.bool_]) -> list[RejectedLine]:
-        """Return the lines that are no sample of their own, in order.
-
-        Args:
-            repeated: Which rows have the host and time of one before them, shape `(rows,)`.
-        """
+        """Return the lines that are no sample of their own, in order; `repeated` are such rows, shape `(rows,)`."""
         numbers = self.numbers or range(1, self.rows.num_rows + 1)
         again = [RejectedLine(numbers[index], _REPEATED) for index in np.flatnonzero(repeated).tolist()]
         return sorted([*self.rejected, *again], key=lambda line: line.line)
@@ -100,24 +92,9 @@ class _Sample(_Strict):
 
 
 def parse_lines(text: bytes, hour: int, rule: LineRule) -> ParsedHour:
-    """Return the samples of an hour file, and the lines that are none.
-
-    Args:
-        text: The unpacked file.
-        hour: Its hour, 0 to 23.
-        rule: What its samples have in common.
-    """
+    """Return the samples of the unpacked file of an hour, 0 to 23, and the lines that are none."""
     rows = _read_at_once(text, hour, rule) if _is_plain(text) else None
     return _read_by_line(text, hour, rule) if rows is None else ParsedHour(rows, None, ())
-
-
-def count_lines(text: bytes) -> int:
-    r"""Return the number of lines; the last one needs no line end.
-
-    >>> count_lines(b""), count_lines(b"a"), count_lines(b"a\nb\n")
-    (0, 1, 2)
-    """
-    return text.count(b"\n") + bool(text and not text.endswith(b"\n"))
 
 
 def _is_plain(text: bytes) -> bool:
@@ -215,3 +192,62 @@ def _table(samples: Iterable[_Sample], hour: int) -> pa.Table:
         for sample in samples
     ]
     return pa.Table.from_pylist(rows, schema=HOUR_SCHEMA)
+
+
+@dataclass
+class Reading:
+    """Hours of a day while they are read, with the lines of whole hours that became no rows, and counts of the rows."""
+
+    site: Site
+    day: dt.date
+    hours: list[ArchiveHour] = field(default_factory=list)
+    rejected: dict[int, list[RejectedLine]] = field(default_factory=dict)
+    tally: DayTally = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Start with no rows."""
+        self.tally = DayTally(self.day)
+
+    def read(self, hour: int) -> pa.Table | None:
+        """Return the rows of an hour, one a sample; None = it is not whole.
+
+        Raises:
+            PublicationError: If its file is there and cannot be read.
+        """
+        found, text = read_hour(self.site.archive_root, self.day, hour)
+        self.hours.append(found)
+        if not found.is_whole:
+            return None
+        parsed = parse_lines(text, hour, self.site.rule)
+        repeated = self.tally.repeats(parsed.rows, hour)
+        rows = parsed.rows.filter(pa.array(~repeated)) if repeated.any() else parsed.rows
+        self.rejected[hour] = parsed.refused(repeated)
+        self.tally.add(rows, hour)
+        return rows
+
+    @property
+    def samples_per_hour(self) -> int:
+        """Rows of a host in an hour file."""
+        return SECONDS_PER_HOUR // self.site.rule.interval_s
+
+    @property
+    def partial(self) -> Sequence[int]:
+        """The whole hours that lack samples of some host."""
+        return [hour for hour in self.rejected if self.tally.hosts_lacking(hour, self.samples_per_hour)]
+
+    @property
+    def sources(self) -> tuple[SourceFile, ...]:
+        """What a manifest says of the files of the whole hours."""
+        return tuple(
+            SourceFile(
+                path="/".join(hour.path.parts[-2:]),
+                hour=hour.hour,
+                bytes=hour.bytes,
+                hash=f"sha256:{hour.sha256}",
+                lines=hour.lines,
+                rows=self.tally.rows_by_hour[hour.hour],
+                rejected=len(self.rejected[hour.hour]),
+            )
+            for hour in self.hours
+            if hour.is_whole
+        )

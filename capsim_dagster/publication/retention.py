@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from capsim_dagster.errors import CapsimError, PublicationError, StorageError, listed
-from capsim_dagster.publication.dataset.folder import forget_manifest, read_published, sole_writer
-from capsim_dagster.publication.dataset.manifest import DATA_NAME, MANIFEST_NAME
-from capsim_dagster.publication.hour_files import HOUR_NUMBER, OPEN_SUFFIX
+from capsim_dagster.publication.dataset.folder import forget_manifest, is_dataset_file, read_published, sole_writer
+from capsim_dagster.publication.hour_files import HOUR_NUMBER, OPEN_SUFFIX, day_named, is_hour_file
 from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier3.manifest import DayManifest
 from capsim_dagster.settings import Retention
@@ -26,9 +25,8 @@ from capsim_dagster.storage import DataLayout, local_disk, sha256
 from capsim_dagster.storage.files import TEMPORARY
 from capsim_dagster.storage.locks import is_held
 
-_HOUR_FILE: Final = rf"{HOUR_NUMBER}\.jsonl\.gz(?:{re.escape(OPEN_SUFFIX)})?"
-_DATASET_FILE: Final = rf"(?:{re.escape(DATA_NAME)}|{re.escape(MANIFEST_NAME)})"
-_WRITER: Final = re.compile(rf"{TEMPORARY}$")
+_WRITER: Final = re.compile(rf"\.(?P<of>[^/]+?){TEMPORARY}")
+"""Name of a file that is being written, or was when its writer was killed."""
 
 Advance = Callable[[int], None]
 """Called with the number of files of a day that was dealt with."""
@@ -39,12 +37,10 @@ class Dataset:
     """Days of one kind, each in a folder of its own.
 
     Attributes:
-        name: What it is called.
-        root: The folder of its days.
         setting: The setting that says how long they are kept.
         keep_days: How many days are kept, today's included; None = for ever.
-        form: Form of the folders' names.
-        file: What the files in such a folder are called; of those in folders of hours, without that folder.
+        form: Form of the folders' names, as `strftime` has it.
+        is_mine: Tells by its name whether a file is one of the dataset's.
         has_hours: Whether each hour has a folder in that of its day.
     """
 
@@ -53,7 +49,7 @@ class Dataset:
     setting: str
     keep_days: int | None
     form: str
-    file: str
+    is_mine: Callable[[str], bool]
     has_hours: bool = False
 
     def is_expired(self, day: dt.date, today: dt.date) -> bool:
@@ -64,35 +60,18 @@ class Dataset:
         """Return the folder of a day."""
         return self.root / f"{day:{self.form}}"
 
-    def day_of(self, name: str) -> dt.date | None:
-        """Return the day that a folder's name is; None = it is none."""
-        try:
-            day = dt.datetime.strptime(name, self.form).replace(tzinfo=dt.UTC).date()
-        except ValueError:
-            return None
-        return day if f"{day:{self.form}}" == name else None
-
     def is_known(self, path: str, *, is_folder: bool) -> bool:
         """Whether capsim writes something of that name into the folder of a day."""
         hour, name = path.rpartition("/")[::2]
         if is_folder:
             return self.has_hours and not hour and re.fullmatch(HOUR_NUMBER, name) is not None
-        written = re.fullmatch(rf"{self.file}|\.{self.file}{TEMPORARY}", name) is not None
-        return written and bool(hour) == self.has_hours
+        writer = _WRITER.fullmatch(name)
+        return self.is_mine(writer["of"] if writer else name) and bool(hour) == self.has_hours
 
 
 @dataclass(frozen=True)
 class DayFolder:
-    """What lies in the folder of a day.
-
-    Attributes:
-        dataset: What it is a day of.
-        day: The day.
-        files: Files in it, sorted, by path below it.
-        folders: Folders in it, likewise.
-        strangers: What lies in it that capsim does not write, likewise.
-        bytes: Size of its files.
-    """
+    """What lies in the folder of a day, sorted, by path below it; strangers are what capsim does not write."""
 
     dataset: Dataset
     day: dt.date
@@ -109,12 +88,7 @@ class DayFolder:
 
 @dataclass(frozen=True)
 class LeftDay:
-    """A day that stays although it is older than days are kept.
-
-    Attributes:
-        folder: The day.
-        reason: Why, and what to do.
-    """
+    """A day that stays although it is older than days are kept, with why, and what to do."""
 
     folder: DayFolder
     reason: CapsimError
@@ -122,14 +96,7 @@ class LeftDay:
 
 @dataclass
 class DatasetPlan:
-    """What becomes of the days of a dataset.
-
-    Attributes:
-        dataset: The dataset.
-        kept: Days that are kept, oldest first.
-        expired: Days that are to be removed, likewise.
-        left: Days that may not be removed, likewise.
-    """
+    """What becomes of the days of a dataset, oldest first: those that may not be removed are left."""
 
     dataset: Dataset
     kept: list[DayFolder] = field(default_factory=list)
@@ -139,15 +106,7 @@ class DatasetPlan:
 
 @dataclass(frozen=True)
 class _Rules:
-    """By what is decided.
-
-    Attributes:
-        layout: Where everything lies.
-        today: The day it is, UTC.
-        archive: The archive of samples.
-        tier3: The daily dataset.
-        unpublished: Whether samples go that are not in it.
-    """
+    """By what is decided; `unpublished` = samples go that are not in tier 3."""
 
     layout: DataLayout
     today: dt.date
@@ -178,12 +137,7 @@ class _Rules:
 
 @dataclass(frozen=True)
 class RetentionPlan:
-    """What becomes of every day.
-
-    Attributes:
-        rules: By what was decided.
-        datasets: What becomes of the days of each dataset.
-    """
+    """What becomes of every day, and by what was decided."""
 
     rules: _Rules
     datasets: Sequence[DatasetPlan]
@@ -204,20 +158,16 @@ def datasets_of(layout: DataLayout, retention: Retention) -> Sequence[Dataset]:
     tier2, tier3, form = HourManifest.DATASET, DayManifest.DATASET, "%Y-%m-%d"
     roots = {name: layout.output / name for name in (tier2, tier3)}
     return (
-        Dataset("archive", layout.archive, "archive_days", retention.archive_days, "%Y%m%d", _HOUR_FILE),
-        Dataset(tier2, roots[tier2], "tier2_days", retention.tier2_days, form, _DATASET_FILE, has_hours=True),
-        Dataset(tier3, roots[tier3], "tier3_days", retention.tier3_days, form, _DATASET_FILE),
+        Dataset("archive", layout.archive, "archive_days", retention.archive_days, "%Y%m%d", is_hour_file),
+        Dataset(tier2, roots[tier2], "tier2_days", retention.tier2_days, form, is_dataset_file, has_hours=True),
+        Dataset(tier3, roots[tier3], "tier3_days", retention.tier3_days, form, is_dataset_file),
     )
 
 
 def expired(layout: DataLayout, retention: Retention, *, today: dt.date, unpublished: bool = False) -> RetentionPlan:
-    """Return what becomes of every day; nothing is changed.
+    """Return what becomes of every day if N are kept, today's (UTC) and the N - 1 before it; nothing is changed.
 
-    Args:
-        layout: Where everything lies.
-        retention: How many days are kept: of N, today's and the N - 1 before it.
-        today: The day it is, UTC.
-        unpublished: Whether a day of the archive goes although tier 3 is kept longer and has not all of its files.
+    `unpublished` lets a day of the archive go although tier 3 is kept longer and has not all of its files.
 
     Raises:
         StorageError: If a folder cannot be read.
@@ -245,7 +195,7 @@ def _planned(rules: _Rules, dataset: Dataset) -> DatasetPlan:
 def _days_in(dataset: Dataset) -> Sequence[dt.date]:
     with local_disk(dataset.root, "read"):
         found = [path.name for path in dataset.root.iterdir() if path.is_dir()] if dataset.root.is_dir() else []
-    return sorted(day for name in found if (day := dataset.day_of(name)))
+    return sorted(day for name in found if (day := day_named(name, dataset.form)))
 
 
 def _looked_at(dataset: Dataset, day: dt.date) -> DayFolder:
@@ -293,9 +243,13 @@ def _require_no_strangers(folder: DayFolder) -> None:
 
 
 def _require_no_writer(folder: DayFolder) -> None:
-    alive = [name for name in folder.files if _WRITER.search(name) and is_held(folder.path / name)]
+    alive = [name for name in folder.files if _is_written(name) and is_held(folder.path / name)]
     if alive:
         raise _busy(folder.path, f"{listed(alive)} is being written")
+
+
+def _is_written(path: str) -> bool:
+    return _WRITER.fullmatch(path.rpartition("/")[2]) is not None
 
 
 def _busy(folder: Path, why: str) -> PublicationError:
@@ -310,7 +264,7 @@ def _require_published(folder: DayFolder, published: Path) -> None:
     Raises:
         PublicationError: If it was not: samples would be lost.
     """
-    hours = [name for name in folder.files if not _WRITER.search(name)]
+    hours = [name for name in folder.files if not _is_written(name)]
     manifest = read_published(published, DayManifest) if hours else None
     sources = {source.hash for source in manifest.sources} if manifest else set()
     lost = [name for name in hours if f"sha256:{sha256(folder.path / name)}" not in sources]
@@ -323,12 +277,7 @@ def _require_published(folder: DayFolder, published: Path) -> None:
 
 
 def remove(plan: RetentionPlan, advance: Advance = lambda _files: None) -> Sequence[LeftDay]:
-    """Remove the days that are to be removed; return those that stayed, whole or in part.
-
-    Args:
-        plan: What becomes of every day.
-        advance: Called with the files of each day.
-    """
+    """Remove the days that are to be removed; return those that stayed, whole or in part."""
     left = []
     for folder in plan.expired:
         try:

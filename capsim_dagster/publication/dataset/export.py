@@ -5,19 +5,23 @@ What a refusal or a failure leaves is what was there before. Where just the same
 
 import datetime as dt
 import json
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Generic
+from typing import Any, Final, Generic
+
+import pyarrow as pa
 
 from capsim_dagster.errors import PublicationError
 from capsim_dagster.publication.dataset.folder import forget_manifest, read_published, sole_writer, write_manifest
-from capsim_dagster.publication.dataset.manifest import DATA_NAME, UNSEALED, AnyManifest, Manifest, Provenance
+from capsim_dagster.publication.dataset.manifest import DATA_NAME, PRODUCER, UNSEALED, AnyManifest, Manifest, Provenance
 from capsim_dagster.publication.tier3.rules import LineRule
 from capsim_dagster.settings import Archive, Settings, settings_hash
 from capsim_dagster.simulation.telemetry import fleet_hash
 from capsim_dagster.storage import DataLayout, atomic_path, local_disk
+from capsim_dagster.storage.files import parquet_writer
 
 _SECONDS_PER_MINUTE: Final = 60
 
@@ -29,15 +33,7 @@ def now_utc() -> dt.datetime:
 
 @dataclass(frozen=True)
 class Site:
-    """Where datasets come from and go to.
-
-    Attributes:
-        archive_root: Root of the archive.
-        output_root: Folder of the dataset, with a folder YYYY-MM-DD for each day in it.
-        archive: How often hosts report.
-        provenance: What decides the values.
-        clock: Tells the time, UTC, for the manifest.
-    """
+    """Where datasets come from and go to; `output_root` has a folder YYYY-MM-DD for each day in it."""
 
     archive_root: Path
     output_root: Path
@@ -59,12 +55,7 @@ class Site:
         )
 
     def require_day(self, day: dt.date, today: dt.date, *, remedy: str) -> None:
-        """Make sure that a day has come, and that the window has begun by then.
-
-        Args:
-            day: The day, UTC.
-            today: The day it is, UTC.
-            remedy: What to do if it has not come.
+        """Make sure that a day has come by today, both UTC, and that the window has begun by then.
 
         Raises:
             PublicationError: If it has not come, or lies before the window.
@@ -93,13 +84,7 @@ def site_of(settings: Settings, form: type[Manifest]) -> Site:
 
 @dataclass(frozen=True)
 class Exported(Generic[AnyManifest]):
-    """A published dataset.
-
-    Attributes:
-        folder: Where it lies, or would after a dry run.
-        manifest: What its manifest says.
-        is_unchanged: Whether just this was there before, so that no file was touched.
-    """
+    """A published dataset, and whether just this was there before, so that no file was touched."""
 
     folder: Path
     manifest: AnyManifest
@@ -118,14 +103,10 @@ def publish(
     require: Callable[[AnyManifest | None, AnyManifest], None] = lambda _before, _manifest: None,
     dry_run: bool = False,
 ) -> Exported[AnyManifest]:
-    """Publish a dataset on disk.
+    """Publish a dataset on disk; a dry run writes nothing.
 
-    Args:
-        folder: Where to.
-        form: What its manifest says.
-        make: Writes the file with the rows, or without a path only goes through everything; returns the manifest.
-        require: Makes sure that a manifest may follow the one that was there before.
-        dry_run: Whether to write nothing.
+    `make` writes the file with the rows, or without a path only goes through everything, and returns the manifest;
+    `require` makes sure that it may follow the one that was there before.
 
     Raises:
         PublicationError: If it may not be published, or another process is at it; nothing was written.
@@ -150,6 +131,24 @@ def publish(
             return Exported(folder, before, is_unchanged=True)
         write_manifest(folder, manifest)
         return Exported(folder, manifest, is_unchanged=False)
+
+
+def write_rows(
+    path: Path | None,
+    schema: pa.Schema,
+    tables: Iterable[pa.Table],
+    footer: str,
+    **encoding: Any,  # noqa: ANN401 as `parquet_writer` takes it
+) -> None:
+    """Write the rows of a dataset, a row group a table, with what its footer says; without a path only go through."""
+    if path is None:
+        deque(tables, maxlen=0)
+        return
+    with parquet_writer(path, schema, compression="zstd", **encoding) as writer:
+        writer.add_key_value_metadata({PRODUCER: footer})
+        for table in tables:
+            if table.num_rows:
+                writer.write_table(table.cast(schema), row_group_size=table.num_rows)
 
 
 def _is_same(before: AnyManifest | None, manifest: AnyManifest) -> bool:

@@ -60,12 +60,7 @@ def _hold(descriptor: int, folder: Path) -> None:
 
 
 def read_published(folder: Path, form: type[AnyManifest]) -> AnyManifest | None:
-    """Return the manifest of a folder; None = there is none that its data file and its own hash bear out.
-
-    Args:
-        folder: Where data.parquet and manifest.json lie.
-        form: What its manifest says.
-    """
+    """Return the manifest of a folder; None = there is none that its data file and its own hash bear out."""
     try:
         content = manifest_text(folder) or b""
         manifest = parse_manifest(form, content, str(folder / MANIFEST_NAME))
@@ -75,6 +70,11 @@ def read_published(folder: Path, form: type[AnyManifest]) -> AnyManifest | None:
     except (OSError, PublicationError):
         return None
     return manifest if manifest.data.hash == f"sha256:{digest}" else None
+
+
+def is_dataset_file(name: str) -> bool:
+    """Whether a file of a published dataset is called so."""
+    return name in (DATA_NAME, MANIFEST_NAME)
 
 
 def has_size(path: Path, promised: DataFile) -> bool:

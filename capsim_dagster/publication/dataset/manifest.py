@@ -128,14 +128,9 @@ class Producer(Part):
 
 @dataclass(frozen=True)
 class Provenance:
-    """What decides the values of a dataset.
+    """What decides the values of a dataset; without a start its fleet's window is not known.
 
-    Attributes:
-        seed: Seed of the fleet.
-        settings_hash: 16 hex digits over every setting that decides a value.
-        version: Version of capsim.
-        start: First day of the fleet's window; None = not known.
-        producer: Name of the program.
+    `settings_hash` has 16 hex digits over every setting that decides a value.
     """
 
     seed: int
@@ -243,35 +238,19 @@ class Manifest(Head):
 
     @classmethod
     def footer_of(cls, provenance: Provenance, **time: str | int) -> str:
-        """Return what the footer of a file with rows says.
-
-        Args:
-            provenance: What decides its values.
-            time: What it is of.
-        """
+        """Return what the footer of a file with rows says: what decides its values, and what time it is of."""
         facts = {"dataset": cls.DATASET, **time, "seed": provenance.seed, "settings_hash": provenance.settings_hash}
         return json.dumps(facts | {"producer": provenance.producer, "version": provenance.version}, sort_keys=True)
 
     @classmethod
     def described(cls, nulls: Mapping[str, int], rows: int) -> TableSchema:
-        """Return the columns of the dataset with what was counted in them.
-
-        Args:
-            nulls: Missing values by column.
-            rows: Rows.
-        """
+        """Return the columns of the dataset, with how many values each lacks of so many rows."""
         fields = tuple(_described(column, nulls[column.name], rows) for column in cls.COLUMNS)
         return TableSchema(fields=fields, primary_key=tuple(cls.KEY))
 
     @classmethod
     def made(cls, provenance: Provenance, created: dt.datetime, **facts: Any) -> Self:  # noqa: ANN401 any field
-        """Return a sealed manifest.
-
-        Args:
-            provenance: What decides the values.
-            created: Now, UTC.
-            facts: What else it says, by field.
-        """
+        """Return a sealed manifest, created now, UTC, that says some facts, by field, beside what all say."""
         common = {
             "profile": _PROFILE,
             "manifest_version": 1,
@@ -287,13 +266,7 @@ class Manifest(Head):
 
 
 def data_file(table: TableSchema, rows: int, path: Path | None) -> DataFile:
-    """Return what manifests say of the file with the rows.
-
-    Args:
-        table: Its columns.
-        rows: Its rows.
-        path: Where it lies; None = it is not written.
-    """
+    """Return what manifests say of the file with the rows; without a path it is not written."""
     return DataFile(
         name=DATA_RESOURCE,
         path=DATA_NAME,
@@ -340,12 +313,7 @@ AnyManifest = TypeVar("AnyManifest", bound=Manifest)
 
 
 def parse_manifest(form: type[AnyManifest], content: bytes, where: str) -> AnyManifest:
-    """Return what a manifest says; whether it is sealed is not looked at.
-
-    Args:
-        form: Which dataset it is of.
-        content: Its text.
-        where: Where it was found, for the message.
+    """Return what a manifest says that was found somewhere; whether it is sealed is not looked at.
 
     Raises:
         PublicationError: If it does not follow its schema.

@@ -26,11 +26,7 @@ MICROS: Final = 1_000_000
 
 
 class Rows:
-    """Some rows whose columns are arrays of shape `(rows,)`, each made when it is first asked for.
-
-    Attributes:
-        table: The rows, texts as dictionaries.
-    """
+    """Some rows, texts as dictionaries, whose columns are arrays of shape `(rows,)`, each made when first asked for."""
 
     def __init__(self, table: pa.Table) -> None:
         """Look at rows, texts of which are dictionaries."""
@@ -97,12 +93,7 @@ class Judgement:
     """How many rows break each claim, and the first five of them in words."""
 
     def __init__(self, claims: Iterable[str], key: Sequence[str]) -> None:
-        """Start with no rows.
-
-        Args:
-            claims: The names of all claims.
-            key: Columns that tell a person which row it is.
-        """
+        """Start with no rows; the columns of the key tell a person which row it is."""
         self._key = key
         self._counts = dict.fromkeys(claims, 0)
         self._examples: Mapping[str, list[str]] = {name: [] for name in self._counts}
@@ -115,14 +106,7 @@ class Judgement:
                 self.add(rule.claim, rows, rule.breaks(rows, facts), *rule.shown)
 
     def add(self, name: str, rows: Rows, bad: BoolArray, *shown: str) -> None:
-        """Count the rows that break a claim, and keep the first as examples.
-
-        Args:
-            name: The claim.
-            rows: The rows.
-            bad: Which of them break it.
-            shown: Columns to show beside the key.
-        """
+        """Count the rows that break a claim, and keep the first as examples, with some columns beside the key."""
         self._counts[name] += int(np.count_nonzero(bad))
         examples = self._examples[name]
         for index in np.flatnonzero(bad)[: MAX_EXAMPLES - len(examples)].tolist():

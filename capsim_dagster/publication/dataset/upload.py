@@ -44,13 +44,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Uploaded(Generic[AnyManifest]):
-    """A dataset in a store.
-
-    Attributes:
-        url: Its folder.
-        outcome: What was done: the first upload, nothing, data put beside their manifest again, or another content.
-        manifest: The manifest that is there.
-    """
+    """A dataset in a store: its folder there, what was done, and the manifest that is there."""
 
     url: str
     outcome: Outcome
@@ -59,13 +53,7 @@ class Uploaded(Generic[AnyManifest]):
 
 @dataclass(frozen=True)
 class _There(Generic[AnyManifest]):
-    """The manifest of a dataset in a store.
-
-    Attributes:
-        held: Which version it is.
-        digest: Of its text; as manifests have it.
-        manifest: What it says; None = it is damaged.
-    """
+    """The manifest of a dataset in a store: its version, the digest of its text, what it says; None = it is damaged."""
 
     held: Held
     digest: str
@@ -74,15 +62,7 @@ class _There(Generic[AnyManifest]):
 
 @dataclass(frozen=True)
 class _Upload(Generic[AnyManifest]):
-    """A dataset on its way.
-
-    Attributes:
-        folder: Where it lies on disk.
-        manifest: What its manifest says.
-        store: Where it goes.
-        prefix: Its folder there.
-        may_replace: Whether other content may be replaced.
-    """
+    """A dataset on its way to its folder in a store, where other content may be replaced or not."""
 
     folder: Path
     manifest: AnyManifest
@@ -138,14 +118,9 @@ class _Upload(Generic[AnyManifest]):
 def upload(
     folder: Path, form: type[AnyManifest], store: Store, prefix: str, *, replace: bool = False
 ) -> Uploaded[AnyManifest]:
-    """Put a published dataset into a store.
+    """Put a published dataset into a store, at its place below a prefix.
 
-    Args:
-        folder: Where it lies on disk.
-        form: What its manifest says.
-        store: Where it goes.
-        prefix: Folder of all days or hours there; it lies in that as on disk.
-        replace: Whether other content of it, and data whose manifest never came, may be replaced.
+    `replace` lets it replace other content, and data whose manifest never came.
 
     Raises:
         PublicationError: If it is not whole on disk, other content is published, or another uploader was faster.
@@ -199,14 +174,10 @@ def _send_manifest(upload: _Upload[AnyManifest], *, has_sent: bool) -> Uploaded[
             return Uploaded(upload.url, Outcome.REPAIRED if has_sent else Outcome.UNCHANGED, there.manifest)
         if there is not None and not upload.may_replace:
             raise _other_content(upload, there)
-        sealed = _superseding(upload.manifest, there)
+        sealed = upload.manifest.model_copy(update={"supersedes": there.digest if there else None}).sealed()
         if _is_placed(upload, sealed, there):
             return Uploaded(upload.url, Outcome.REPLACED if there else Outcome.PUBLISHED, sealed)
     raise _overtaken(upload)
-
-
-def _superseding(manifest: AnyManifest, there: _There[AnyManifest] | None) -> AnyManifest:
-    return manifest.model_copy(update={"supersedes": there.digest if there else None}).sealed()
 
 
 def _is_placed(upload: _Upload[AnyManifest], manifest: AnyManifest, there: _There[AnyManifest] | None) -> bool:
@@ -262,11 +233,9 @@ def destination_of(settings: Settings) -> Store:
 
 @contextmanager
 def fetched(store: Store, prefix: str) -> Iterator[Path]:
-    """Yield a temporary folder with those files of a published dataset that the store has.
+    """Yield a temporary folder with those files of a published dataset that the store has below a prefix.
 
-    Args:
-        store: Where it is published.
-        prefix: Its folder there; the temporary one has its place and name.
+    The folder has the place and name of the prefix.
 
     Raises:
         StorageError: If the store cannot be read.

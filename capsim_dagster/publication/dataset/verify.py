@@ -1,17 +1,21 @@
 """How a dataset is verified, whatever its rows: the bytes first, as those of another file are not looked at.
 
-What the rows must say is the business of each dataset.
+What the rows must say is the business of each dataset. Anyone may have written the files, so what they claim to hold is
+compared before it is read: Arrow and polars trust what they read, and text that is no UTF-8, times beyond the calendar
+or a million rows behind every kilobyte end in a crash, or in all of the memory. What passes can be judged row by row.
 """
 
 import datetime as dt
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from capsim_dagster.audits.report import Finding, Findings, Severity
@@ -21,13 +25,13 @@ from capsim_dagster.publication.dataset.manifest import (
     DATA_NAME,
     DATA_RESOURCE,
     MANIFEST_NAME,
+    PRODUCER,
     AnyManifest,
     DataFile,
     Manifest,
     TableSchema,
     parse_manifest,
 )
-from capsim_dagster.publication.dataset.untrusted import UNREADABLE, footer_text, opened
 from capsim_dagster.publication.hour_files import HOUR_NUMBER
 from capsim_dagster.schemas import Type
 from capsim_dagster.schemas.arrow import arrow_schema
@@ -35,10 +39,29 @@ from capsim_dagster.storage import sha256
 
 Judge = Callable[[pq.ParquetFile, AnyManifest], tuple[int, Iterable[Finding]]]
 """Returns how many rows a file has that the manifest goes with, and what they show."""
+MOST_ROWS_AT_ONCE: Final = 4_000_000
+"""Rows of a row group, which is read at once: an hour of 300,000 hosts at five minutes, and about 1 GiB."""
+_FEW_ROWS: Final = 1_000_000
+"""So many are read even where the manifest says another number: what is wrong with them says more."""
+_MOST_GROUP_BYTES: Final = 1 << 30
+_HIGHEST: Final = 2**50
+"""Above any number that is counted here; times the seconds of an hour it still fits into 64 bits."""
+_FIRST_TIME: Final = -62_135_596_800_000_000
+"""Midnight of the first day that Python's calendar has [µs since 1970]."""
+_LAST_TIME: Final = 253_402_300_799_999_999
+"""The last microsecond of the year 9999."""
 _MIXED: Final = (
     "the data are not those of the manifest: either file is damaged or changed, or the {unit} is being replaced at this"
     " moment; fetch both again, and publish the {unit} again if that does not help"
 )
+
+
+class UnreadableDataError(ValueError):
+    """The rows of a file cannot be read safely."""
+
+
+UNREADABLE: Final = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
+"""What reading a file that is no sound Parquet may raise."""
 
 
 def claim(
@@ -49,14 +72,9 @@ def claim(
     severity: Severity = Severity.ERROR,
     count: int | None = None,
 ) -> Finding:
-    """Return a finding that holds if there is no problem.
+    """Return a finding that holds if there is no problem; the first five are kept, `count` = how many there are.
 
-    Args:
-        name: The claim.
-        problems: What goes against it, in words; the first five are kept.
-        message: Why that matters, said only if the claim does not hold.
-        severity: What it means if it does not hold.
-        count: How many problems there are; None = those given.
+    The message says why that matters, and is said only if the claim does not hold.
     """
     found = list(problems)
     number = len(found) if count is None else count
@@ -79,13 +97,7 @@ def _files_claim(folder: Path) -> Finding:
 
 
 def _bytes_claims(path: Path, file: DataFile, *, message: str) -> list[Finding]:
-    """Return whether a file has the size and the digest of its manifest.
-
-    Args:
-        path: The file.
-        file: What the manifest says of it.
-        message: What it means if it has not.
-    """
+    """Return whether a file has the size and the digest of its manifest; the message says what it means if not."""
     size = path.stat().st_size
     of_size = [] if size == file.bytes else [f"{size:,} bytes, not {file.bytes:,}"]
     # What has another size has another digest, and may be too long to be read.
@@ -117,13 +129,7 @@ def _type(column: pa.Field) -> str:
 
 
 def verify(folder: Path, form: type[AnyManifest], judge: Judge[AnyManifest]) -> Findings:
-    """Return everything that can be said of a dataset: it takes nothing but its folder, and trusts nobody who made it.
-
-    Args:
-        folder: Where data.parquet and manifest.json lie.
-        form: What its manifest says.
-        judge: Says what the rows of a file show that has the columns of the dataset.
-    """
+    """Return all that can be said of a dataset: it takes nothing but its folder, and trusts nobody who made it."""
     found, rows = [_files_claim(folder)], None
     manifest = _judged_manifest(folder, form, found)
     if manifest is not None and (folder / DATA_NAME).is_file():
@@ -194,12 +200,12 @@ def _judged_rows(path: Path, manifest: AnyManifest, judge: Judge[AnyManifest], f
     plain, encoded = (arrow_schema(manifest.COLUMNS, encode_names=encode) for encode in (False, True))
     texts = [column.name for column in manifest.COLUMNS if column.type is Type.TEXT]
     try:
-        with opened(path, manifest.data, dictionaries=texts) as file:
+        with _opened(path, manifest.data, dictionaries=texts) as file:
             differing = differing_columns(file.metadata.schema.to_arrow_schema(), plain)
             differing = differing or differing_columns(file.schema_arrow, encoded)
             found += [
                 claim("columns_are_those_of_the_dataset", differing),
-                claim("footer_agrees_with_the_manifest", _differing_facts(footer_text(file), manifest.footer)),
+                claim("footer_agrees_with_the_manifest", _differing_facts(file.metadata, manifest.footer)),
             ]
             if differing:
                 return None
@@ -211,8 +217,9 @@ def _judged_rows(path: Path, manifest: AnyManifest, judge: Judge[AnyManifest], f
     return rows
 
 
-def _differing_facts(footer: bytes, expected: str) -> list[str]:
+def _differing_facts(metadata: pq.FileMetaData, expected: str) -> list[str]:
     """Return in words where a footer is not just what the manifest promises."""
+    footer: bytes = (metadata.metadata or {}).get(PRODUCER.encode(), b"")
     try:
         said = json.loads(footer)
     except (ValueError, RecursionError):
@@ -227,14 +234,7 @@ def _differing_facts(footer: bytes, expected: str) -> list[str]:
 
 
 def counted(manifest: Manifest, table: TableSchema, *others: str, **counts: object) -> list[Finding]:
-    """Return whether a manifest has the columns and the counts of its rows.
-
-    Args:
-        manifest: What it says.
-        table: The columns with what was counted in them.
-        others: What else differs, in words.
-        counts: What was counted of the rows, by field.
-    """
+    """Return whether a manifest has the columns and the counts of its rows, by field; `others` is what else differs."""
     said = {name: (getattr(manifest, name), count) for name, count in counts.items()}
     differing = [f"{name}: manifest {ours}, data {theirs}" for name, (ours, theirs) in said.items() if ours != theirs]
     columns = [] if manifest.data.table == table else ["columns, units or counts of nulls differ"]
@@ -242,3 +242,61 @@ def counted(manifest: Manifest, table: TableSchema, *others: str, **counts: obje
         claim("counts_are_those_of_the_manifest", [*differing, *others]),
         claim("columns_are_described_as_they_are", columns),
     ]
+
+
+@contextmanager
+def _opened(path: Path, promised: DataFile, *, dictionaries: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
+    """Yield a file whose footer promises not many more rows than its manifest, and no more at once than memory takes.
+
+    Raises:
+        UnreadableDataError: If it claims more.
+        ArrowException: If it is no Parquet.
+    """
+    found = pq.read_metadata(path)
+    if found.num_rows > max(promised.rows, _FEW_ROWS):
+        raise UnreadableDataError(f"its footer says {found.num_rows:,} rows, the manifest {promised.rows:,}")
+    _require_small_groups(found)
+    texts = [column.name for column in found.schema.to_arrow_schema() if pa.types.is_string(column.type)]
+    texts = [name for name in dictionaries if texts.count(name) == 1]
+    with pq.ParquetFile(path, metadata=found, read_dictionary=texts, page_checksum_verification=True) as file:
+        yield file
+
+
+def _require_small_groups(found: pq.FileMetaData) -> None:
+    groups = [found.row_group(index) for index in range(found.num_row_groups)]
+    if sum(group.num_rows for group in groups) != found.num_rows:
+        raise UnreadableDataError("its footer contradicts itself: its row groups have other rows than the file")
+    for group in groups:
+        if group.num_rows > MOST_ROWS_AT_ONCE or group.total_byte_size > _MOST_GROUP_BYTES:
+            raise UnreadableDataError(
+                f"a row group claims {group.num_rows:,} rows and {group.total_byte_size:,} bytes; at most"
+                f" {MOST_ROWS_AT_ONCE:,} and {_MOST_GROUP_BYTES:,} are read at once"
+            )
+
+
+def row_groups(file: pq.ParquetFile) -> Iterator[pa.Table]:
+    """Yield the rows of a file that has the columns of its dataset, row group by row group.
+
+    Raises:
+        UnreadableDataError: If a value is none that Python, numpy and polars can hold.
+        ArrowException: If a page is not what its checksum says, or cannot be read.
+    """
+    for index in range(file.num_row_groups):
+        rows = file.read_row_group(index, use_threads=False)
+        rows.validate(full=True)
+        for column in rows.schema:
+            _require_range(rows[column.name], column)
+        yield rows
+
+
+def _require_range(values: pa.ChunkedArray, column: pa.Field) -> None:
+    """Make sure that times lie in the calendar, and that whole numbers can be reckoned with."""
+    if pa.types.is_timestamp(column.type):
+        numbers, least, most = values.cast(pa.int64()), _FIRST_TIME, _LAST_TIME
+    elif pa.types.is_int64(column.type):
+        numbers, least, most = values, -_HIGHEST, _HIGHEST
+    else:
+        return
+    found = pc.min_max(numbers).as_py()
+    if found["min"] is not None and not least <= found["min"] <= found["max"] <= most:
+        raise UnreadableDataError(f"{column.name} holds {found['min']} to {found['max']}; expected {least} to {most}")

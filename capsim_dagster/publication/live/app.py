@@ -1,12 +1,14 @@
-"""The paths of the live server."""
+"""The paths of the live server, and what its page shows: an interval by region, the hosts that run hot, each host."""
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, Final
 
+import polars as pl
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -14,15 +16,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from capsim_dagster.publication.live.clock import Clock
 from capsim_dagster.publication.live.connections import stays
-from capsim_dagster.publication.live.feed import Feed
+from capsim_dagster.publication.live.feed import EVENTS_TYPE, LINES_TYPE, Abort, Encode, Feed, Stream
 from capsim_dagster.publication.live.guard import Guard
-from capsim_dagster.publication.live.interval import Interval, as_event
-from capsim_dagster.publication.live.openmetrics import Renderer, ServerFacts
-from capsim_dagster.publication.live.stream import EVENTS_TYPE, LINES_TYPE, Abort, Encode, Stream
-from capsim_dagster.publication.live.summary import columns_of, history_of, summary_of
-from capsim_dagster.publication.live.timeline import TIME_FORMAT, Timeline
+from capsim_dagster.publication.live.interval import PLACES, Interval, as_event
+from capsim_dagster.publication.live.openmetrics import Renderer
+from capsim_dagster.publication.live.timeline import TIME_FORMAT, Clock, Timeline
+from capsim_dagster.publication.tier3.columns import TRAFFIC, UTILIZATIONS
 
 _PAGE: Final = {
     "/": ("live.html", "text/html"),
@@ -41,26 +41,18 @@ _PAGE_HEADERS: Final = {
 }
 _JSON: Final = "application/json"
 _NUMBER: Final = re.compile(r"\d{1,18}", re.ASCII)
+MAX_LISTED: Final = 100
+"""Hot series that are listed, the hottest first; all are counted."""
+_DECIMALS: Final = 2
 _LATE_S: Final = 30.0
 """So much later than it should an interval may come before the server is called unwell [s]."""
 
 
 @dataclass
 class LiveState:
-    """What the server shows.
+    """What the server shows; summaries and hosts that were made last are kept by the number of their interval.
 
-    Attributes:
-        feed: The last intervals.
-        clock: Tells simulated time.
-        timeline: Which interval is when.
-        hosts: Hosts of the fleet.
-        hot_percent: Utilization from which a host is listed [%].
-        archived: Tells how many intervals this process wrote.
-        max_streams: Streams that there may be; the other connections are for those who ask once.
-        abort: Cuts the connection of a request.
-        summaries: The summaries that were made last, by number of their interval.
-        hosts_text: The hosts that were made last, after the number of their interval.
-        renderer: Renders metrics.
+    `max_streams` leaves connections for those who ask once, `archived` tells how many intervals this process wrote.
     """
 
     feed: Feed
@@ -103,7 +95,7 @@ class LiveState:
         if interval.number not in self.summaries:
             oldest = interval.number - self.feed.max_backlog
             self.summaries = {number: text for number, text in self.summaries.items() if number > oldest}
-            facts = summary_of(interval, self.hot_percent)
+            facts = _summary_of(interval, self.hot_percent)
             facts |= {"interval_s": self.timeline.interval_s, "speed": self.clock.speed}
             self.summaries[interval.number] = _as_line(facts)
         return self.summaries[interval.number]
@@ -111,33 +103,30 @@ class LiveState:
     def every_host(self, interval: Interval) -> bytes:
         """Return the hosts in an interval, a list a column; it is made once."""
         if self.hosts_text[0] != interval.number:
-            facts = columns_of(interval) | {"hot_percent": self.hot_percent}
+            facts = _columns_of(interval) | {"hot_percent": self.hot_percent}
             self.hosts_text = interval.number, _as_line(facts)
         return self.hosts_text[1]
 
-    def facts(self, interval: Interval) -> ServerFacts:
-        """Return how the server fares."""
-        return ServerFacts(
-            interval_s=self.timeline.interval_s,
-            sample_s=interval.begin.timestamp(),
-            speed=self.clock.speed,
-            lag=self.lag,
-            silent_s=self.feed.silent_s,
-            hosts=self.hosts,
-            clients=self.feed.clients,
-            dropped=self.feed.dropped,
-            archived=self.archived(),
-        )
+    def facts(self, interval: Interval) -> list[Metric]:
+        """Return how the server fares, as metrics."""
+        gauges = [
+            ("interval_seconds", "Time between two samples of a host.", self.timeline.interval_s),
+            ("sample_timestamp_seconds", "Simulated time of the samples.", interval.begin.timestamp()),
+            ("speed_ratio", "Simulated seconds in a second.", self.clock.speed),
+            ("lag_intervals", "Intervals that are due and not emitted yet.", self.lag),
+            ("silence_seconds", "Time since the last interval came.", self.feed.silent_s),
+            ("hosts", "Hosts of the fleet, reporting or not.", self.hosts),
+            ("clients", "Clients of the streams.", self.feed.clients),
+        ]
+        return [
+            *(GaugeMetricFamily(f"capsim_live_{name}", text, value=value) for name, text, value in gauges),
+            CounterMetricFamily("capsim_live_dropped_clients", "Clients that lagged too far.", value=self.feed.dropped),
+            CounterMetricFamily("capsim_live_archived_intervals", "Intervals written.", value=self.archived()),
+        ]
 
 
 def live_app(state: LiveState, *, host: str, token: str | None) -> ASGIApp:
-    """Return the application.
-
-    Args:
-        state: What it shows.
-        host: Address that it is bound to.
-        token: What callers must show; None = nothing.
-    """
+    """Return the application of a server bound to an address; callers must show the token, None = nothing."""
     paths = _Paths(state)
     routes = [Route(path, paths.page) for path in _PAGE]
     endpoints = (paths.metrics, paths.latest, paths.stream, paths.summary, paths.hosts, paths.healthz)
@@ -186,7 +175,7 @@ class _Paths:
         held = self._state.feed.held
         if not held:
             return _nothing_yet()
-        facts = await run_in_threadpool(history_of, request.path_params["host_id"], held)
+        facts = await run_in_threadpool(_history_of, request.path_params["host_id"], held)
         return Response(_as_line(facts), media_type=_JSON) if facts else JSONResponse({"error": "no such host"}, 404)
 
     async def stream(self, request: Request) -> ASGIApp:
@@ -228,3 +217,61 @@ def _wants_events(request: Request) -> bool:
 
 def _nothing_yet() -> Response:
     return JSONResponse({"error": "no interval was emitted yet"}, 503)
+
+
+def _summary_of(interval: Interval, hot_percent: float) -> dict[str, Any]:
+    """Return the summary of an interval for JSON; hosts are listed from a utilization [%] on, above 0 to 100."""
+    long = interval.frame.select("host_id", "region", *UTILIZATIONS).unpivot(
+        on=list(UTILIZATIONS), index=["host_id", "region"], variable_name="resource", value_name="value"
+    )
+    hot = long.filter(pl.col("value") >= hot_percent).sort(
+        ["value", "host_id", "resource"], descending=[True, False, False]
+    )
+    reporting = long.drop_nulls("value").get_column("host_id").n_unique()
+    return {
+        "seq": interval.number,
+        "ts": f"{interval.begin:{TIME_FORMAT}}",
+        "hosts": interval.frame.height,
+        "reporting": reporting,
+        "hot_percent": hot_percent,
+        "hot_hosts": hot.get_column("host_id").n_unique(),
+        "hot_series": hot.height,
+        "hot": hot.head(MAX_LISTED).to_dicts(),
+        "regions": _by_region(interval.frame, long),
+    }
+
+
+def _columns_of(interval: Interval) -> dict[str, Any]:
+    """Return an interval for JSON: what is said of each host and its samples, a list a column."""
+    head = {"seq": interval.number, "ts": f"{interval.begin:{TIME_FORMAT}}"}
+    return head | interval.frame.select("host_id", *PLACES, *UTILIZATIONS, *TRAFFIC).to_dict(as_series=False)
+
+
+def _history_of(host_id: str, intervals: Sequence[Interval]) -> dict[str, Any] | None:
+    """Return a host in some intervals for JSON: what is said of it, and a list a sample; None = it is unknown."""
+    said = intervals[-1].frame.filter(pl.col("host_id") == host_id).select("host_id", *PLACES)
+    if said.is_empty():
+        return None
+    lines = [json.loads(each.line_of(host_id)) for each in intervals]
+    samples = {name: [line[name] for line in lines] for name in (*UTILIZATIONS, *TRAFFIC)}
+    return said.row(0, named=True) | {"ts": [f"{each.begin:{TIME_FORMAT}}" for each in intervals]} | samples
+
+
+def _by_region(frame: pl.DataFrame, long: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return each region with its hosts, and mean and highest utilization of each resource; None = no host reports."""
+    hosts = frame.group_by("region").len("hosts").sort("region")
+    cells = long.group_by("region", "resource").agg(
+        pl.col("value").mean().round(_DECIMALS).alias("mean"),
+        pl.col("value").max().alias("max"),
+        pl.col("value").count().alias("reporting"),
+    )
+    found = {(cell["region"], cell["resource"]): cell for cell in cells.to_dicts()}
+    names = ("mean", "max", "reporting")
+    return [
+        {
+            "region": region,
+            "hosts": count,
+            "resources": {r: {name: found[region, r][name] for name in names} for r in UTILIZATIONS},
+        }
+        for region, count in hosts.iter_rows()
+    ]

@@ -39,11 +39,7 @@ content-type: application/json\r\ncontent-length: 55\r\n\r\n{"error":"all connec
 
 @contextmanager
 def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Yield a socket that listens; who connects early waits until it is served.
-
-    Args:
-        host: Address, or a name.
-        port: Port; 0 = any that is free.
+    """Yield a socket that listens, port 0 = on any that is free; who connects early waits until it is served.
 
     Raises:
         PublicationError: If it cannot be had.
@@ -68,11 +64,7 @@ def url_of(listener: socket.socket) -> str:
 
 
 def room_for_connections(wanted: int) -> int:
-    """Return how many connections there may be, and let the process have the descriptors for them if it may.
-
-    Args:
-        wanted: Connections that are wanted, 1 and up.
-    """
+    """Return how many of the connections wanted, 1 and up, there may be; get the process descriptors for them."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + _RESERVE
     if needed > soft != resource.RLIM_INFINITY:
@@ -126,13 +118,7 @@ class LiveServer(uvicorn.Server):
     """A web server that leaves signals alone, and has so many connections at most."""
 
     def __init__(self, app: ASGIApp, listener: socket.socket, max_connections: int) -> None:
-        """Serve nothing yet.
-
-        Args:
-            app: The application.
-            listener: Listens.
-            max_connections: Connections that there may be.
-        """
+        """Serve nothing yet."""
         options: dict[str, Any] = {"http": _Connection, "ws": "none", "lifespan": "off", "loop": "asyncio"}
         options |= {"log_config": None, "log_level": "error", "access_log": False, "proxy_headers": False}
         super().__init__(uvicorn.Config(app, server_header=False, timeout_graceful_shutdown=_GRACE_S, **options))

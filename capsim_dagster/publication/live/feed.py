@@ -2,6 +2,10 @@
 
 Every client reads the same bytes at its own pace; what is held is the queue of all of them. A client that lags behind
 further than that is told so and dropped, so none can hold up the others for long. For one event loop.
+
+A stream is an answer that does not end. A client that does not read keeps its last write waiting. When it is dropped,
+that write is given up, which leaves only whole intervals behind; it is told why, if it reads on within a second, and
+its connection is cut otherwise.
 """
 
 import asyncio
@@ -9,15 +13,31 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Final
+
+from starlette.types import Receive, Scope, Send
 
 from capsim_dagster.publication.live.interval import Interval
 
+Encode = Callable[[Interval], bytes]
+"""Makes the bytes of an interval that all clients of a kind share."""
+Abort = Callable[[Scope], None]
+"""Cuts the connection that a request came on."""
+
 _POLL_S: Final = 0.005
+_FAREWELL_S: Final = 1.0
+"""So long a client that is let go may take to read on."""
+_KEEPALIVE_S: Final = 15.0
+"""So often a silent stream of events says that it is still there: proxies cut what is silent for a minute."""
+_KEEPALIVE: Final = b": no news\n\n"
+EVENTS_TYPE: Final = "text/event-stream"
+LINES_TYPE: Final = "application/x-ndjson"
 
 
+@dataclass(eq=False)
 class Client:
-    """One who reads the feed.
+    """One who reads the feed, and has news when an interval came.
 
     Attributes:
         sent: Number of the last interval that it was sent, or does not want.
@@ -26,17 +46,11 @@ class Client:
         ended: Set when it is dropped, or the feed is closed.
     """
 
-    def __init__(self, sent: int, missed: int) -> None:
-        """Start after an interval.
-
-        Args:
-            sent: Number of that interval.
-            missed: Intervals that it asked for and that are no longer held.
-        """
-        self.sent, self.missed = sent, missed
-        self.is_dropped = False
-        self.ended = asyncio.Event()
-        self.news = asyncio.Event()
+    sent: int
+    missed: int
+    is_dropped: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Feed:
@@ -55,13 +69,7 @@ class Feed:
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Hold nothing.
-
-        Args:
-            max_backlog: Intervals that are held, 1 and up.
-            on_drop: Called with each client that is dropped.
-            monotonic: Tells seconds that never go back.
-        """
+        """Hold nothing; `max_backlog` is 1 and up, and `monotonic` tells seconds that never go back."""
         self.max_backlog = max_backlog
         self.dropped = 0
         self.is_closed = False
@@ -115,11 +123,9 @@ class Feed:
 
     @contextmanager
     def subscribed(self, after: int | None = None) -> Iterator[Client]:
-        """Yield a client; it is forgotten afterwards.
+        """Yield a client that has the intervals up to `after`, and forget it afterwards.
 
-        Args:
-            after: Number of the last interval that it has; None, or one that has not come, = it begins with the current
-                one.
+        Without it, or where that one has not come, the client begins with the current one.
         """
         client = self._client(after)
         self._clients.add(client)
@@ -140,11 +146,7 @@ class Feed:
         return interval
 
     async def wait_for_clients(self, seconds: float) -> None:
-        """Wait while a client lags behind by more than half of what it may, but not longer than told.
-
-        Args:
-            seconds: Longest time to wait [s].
-        """
+        """Wait while a client lags behind by more than half of what it may, but not longer than so many seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self.largest_lag > self.max_backlog // 2 and not self.is_closed:
@@ -170,3 +172,75 @@ class Feed:
         client.is_dropped = True
         client.ended.set()
         self._on_drop(client)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What a client asked for, from the interval after one on; None = it begins with the current one."""
+
+    feed: Feed
+    encode: Encode
+    abort: Abort
+    is_events: bool
+    after: int | None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send intervals until the client goes, is dropped, or no more come."""
+        with self.feed.subscribed(self.after) as client:
+            await send(self._start(client))
+            sending = asyncio.create_task(self._send_all(client, send))
+            others = [asyncio.create_task(_until_gone(receive)), asyncio.create_task(client.ended.wait())]
+            try:
+                await asyncio.wait([sending, *others], return_when=asyncio.FIRST_COMPLETED)
+                if client.ended.is_set():
+                    await self._take_leave(client, sending, scope, send)
+            finally:
+                for task in (sending, *others):
+                    task.cancel()
+                await asyncio.gather(sending, *others, return_exceptions=True)
+
+    def _start(self, client: Client) -> dict[str, object]:
+        kind = EVENTS_TYPE if self.is_events else LINES_TYPE
+        headers = {"content-type": f"{kind}; charset=utf-8", "cache-control": "no-store", "x-accel-buffering": "no"}
+        if client.missed:
+            headers["capsim-missed-intervals"] = str(client.missed)
+        pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+        return {"type": "http.response.start", "status": 200, "headers": pairs}
+
+    async def _send_all(self, client: Client, send: Send) -> None:
+        if self.is_events and client.missed:
+            await send(_body(b": %d intervals are no longer held; the archive has them\n\n" % client.missed))
+        while True:
+            try:
+                interval = await asyncio.wait_for(self.feed.next_for(client), _KEEPALIVE_S if self.is_events else None)
+            except TimeoutError:
+                await send(_body(_KEEPALIVE))
+                continue
+            if interval is None:
+                return
+            await send(_body(self.encode(interval)))
+            client.sent = interval.number
+
+    async def _take_leave(self, client: Client, sending: asyncio.Task[None], scope: Scope, send: Send) -> None:
+        """Send what is held, or why no more comes, and end the answer."""
+        try:
+            async with asyncio.timeout(_FAREWELL_S):
+                if client.is_dropped:
+                    sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
+                await send(_body(self._reason() if client.is_dropped else b"", more=False))
+        except TimeoutError:
+            self.abort(scope)
+
+    def _reason(self) -> bytes:
+        text = f"dropped: more than {self.feed.max_backlog} intervals behind; the archive has them"
+        return f"event: dropped\ndata: {text}\n\n".encode() if self.is_events else f'{{"error":"{text}"}}\n'.encode()
+
+
+def _body(content: bytes, *, more: bool = True) -> dict[str, object]:
+    return {"type": "http.response.body", "body": content, "more_body": more}
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

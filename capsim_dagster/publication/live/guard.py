@@ -43,11 +43,7 @@ def is_loopback(host: str) -> bool:
 
 
 def require_token(host: str, token: str | None) -> str | None:
-    """Return the token that callers must show; None = none.
-
-    Args:
-        host: Address that the server is bound to.
-        token: What the environment holds; None or empty = nothing.
+    """Return the token that callers of a server bound to an address must show, if the environment holds one, or None.
 
     Raises:
         SettingsError: If there must be one and is not, or it is too short.
@@ -71,14 +67,7 @@ class Guard:
     """Lets through who may ask, and answers the others."""
 
     def __init__(self, app: ASGIApp, host: str, token: str | None = None, public: Collection[str] = ()) -> None:
-        """Stand before an application.
-
-        Args:
-            app: The application.
-            host: Address that the server is bound to.
-            token: What callers must show; None = nothing.
-            public: Paths that need no token.
-        """
+        """Stand before an application bound to an address; without a token none is asked for, nor for public paths."""
         self._app = app
         self._names = _LOCAL_NAMES | {host}
         self._token = token.encode() if token else None

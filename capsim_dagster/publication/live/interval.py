@@ -29,13 +29,9 @@ _SCHEMA: Final = {"host_id": pl.String, **dict.fromkeys((*UTILIZATIONS, *TRAFFIC
 
 @dataclass(frozen=True)
 class LiveFleet:
-    """What decides every sample of a fleet.
+    """What decides every sample of a fleet; `hosts` have application codes, by host number.
 
-    Attributes:
-        generation: The settings that decide values.
-        archive: Interval and daily curves.
-        inbound: Lowest and highest inbound part of a host's network traffic.
-        hosts: The inventory with application codes, ordered by host number.
+    `inbound` are lowest and highest inbound part of a host's network traffic.
     """
 
     generation: DataGeneration
@@ -55,14 +51,9 @@ class LiveFleet:
 
 @dataclass(frozen=True)
 class Interval:
-    """The samples of all hosts in an interval.
+    """The samples of all hosts in an interval: its gzip member as in the archive, and its JSON lines.
 
-    Attributes:
-        number: Its number, as `meta.seq`.
-        begin: When it begins, UTC.
-        member: Its gzip member, as in the archive.
-        lines: Its JSON lines.
-        places: What is said of each host, in the order of the lines.
+    Its number is `meta.seq`; `places` say of each host where it is, in the order of the lines.
     """
 
     number: int
@@ -106,11 +97,7 @@ class Simulator:
     """Makes intervals, cheaply if they are asked for in order; for one thread at a time."""
 
     def __init__(self, fleet: LiveFleet) -> None:
-        """Make nothing yet.
-
-        Args:
-            fleet: What decides the samples.
-        """
+        """Make nothing yet."""
         self.fleet, self.timeline = fleet, fleet.timeline
         self._places = fleet.hosts.select(PLACES)
         self._in_advance = ThreadPoolExecutor(1, thread_name_prefix="next-day")
@@ -120,11 +107,7 @@ class Simulator:
         self._members: Iterator[bytes] = iter(())
 
     def interval(self, number: int) -> Interval:
-        """Return an interval.
-
-        Args:
-            number: Its number, 0 and up.
-        """
+        """Return the interval with a number, 0 and up."""
         hour, place = self.timeline.hour_of(number), self.timeline.place_in_hour(number)
         if hour != self._hour or place < self._place:
             self._hour, self._place, self._members = hour, 0, self._day(hour.day).members(hour.hour)

@@ -22,13 +22,12 @@ from capsim_dagster.errors import PublicationError, listed, plural
 from capsim_dagster.publication.dataset.export import now_utc
 from capsim_dagster.publication.dataset.folder import sole_writer
 from capsim_dagster.publication.live.app import LiveState, live_app
-from capsim_dagster.publication.live.clock import Clock, clock_from
 from capsim_dagster.publication.live.connections import LiveServer, listening, room_for_connections, url_of
 from capsim_dagster.publication.live.feed import Client, Feed
 from capsim_dagster.publication.live.guard import require_token
 from capsim_dagster.publication.live.interval import Interval, LiveFleet, Simulator
-from capsim_dagster.publication.live.open_hour import OpenArchive
-from capsim_dagster.publication.live.resume import Resumption, resume
+from capsim_dagster.publication.live.open_hour import OpenArchive, Resumption, resume
+from capsim_dagster.publication.live.timeline import Clock, clock_from
 
 Say = Callable[[str], None]
 """Prints a line."""
@@ -54,13 +53,9 @@ class LiveOptions:
     """How a fleet is made live.
 
     Attributes:
-        archive_root: Root of the archive.
-        host: Address to bind to.
         port: Port; 0 = any that is free.
         max_backlog: Intervals that a client may lag behind.
-        max_connections: Connections that there may be.
         hot_percent: Utilization from which a host is listed [%].
-        token: What callers must show; None = nothing.
         start: Simulated time to start from, UTC; None = the present.
         speed: Simulated seconds in a second, 1 and up.
         monotonic: Tells seconds that never go back, by which simulated time runs.
@@ -87,13 +82,7 @@ class LiveOptions:
 
 
 def serve(fleet: LiveFleet, options: LiveOptions, say: Say, *, stop: threading.Event | None = None) -> None:
-    """Make a fleet live until SIGINT or SIGTERM.
-
-    Args:
-        fleet: What decides the samples.
-        options: How.
-        say: Prints a line.
-        stop: Ends it too, within a second; for callers outside of the main thread.
+    """Make a fleet live until SIGINT or SIGTERM, or within a second of `stop`, outside of the main thread.
 
     Raises:
         SettingsError: If a token must be set and is not.
@@ -113,20 +102,10 @@ def serve(fleet: LiveFleet, options: LiveOptions, say: Say, *, stop: threading.E
 
 
 class LiveSession:
-    """One run of the server.
-
-    Attributes:
-        feed: The last intervals, and those who read them.
-    """
+    """One run of the server, with the feed that its clients read."""
 
     def __init__(self, simulator: Simulator, options: LiveOptions, say: Say) -> None:
-        """Do nothing yet.
-
-        Args:
-            simulator: Makes the intervals.
-            options: How the fleet is made live.
-            say: Prints a line.
-        """
+        """Do nothing yet."""
         self._simulator, self._options, self._say = simulator, options, say
         self._timeline = simulator.timeline
         self.feed = Feed(options.max_backlog, self._report_drop)
@@ -209,9 +188,6 @@ class LiveSession:
 
     async def emit_all(self, is_over: asyncio.Event) -> None:
         """Emit each interval when it begins, until it is told to stop.
-
-        Args:
-            is_over: Tells it.
 
         Raises:
             StorageError: If the disk refuses.

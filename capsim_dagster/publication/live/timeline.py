@@ -1,14 +1,17 @@
-"""Which interval is when: pure arithmetic between the numbers of intervals and time, all UTC.
+"""Which interval is when, and the time that it is in the simulation: the present, or from any start and faster.
 
-Intervals are counted from midnight of the first day of the fleet's window, as `meta.seq` of a line does. An interval is
-emitted when it begins, which is the time that its samples are stamped with; so an hour's file is complete when its last
-interval was emitted, and closed when the next hour begins.
+All times are UTC. Intervals are counted from midnight of the first day of the fleet's window, as `meta.seq` of a line
+does. An interval is emitted when it begins, which is the time that its samples are stamped with; so an hour's file is
+complete when its last interval was emitted, and closed when the next hour begins.
 """
 
 import datetime as dt
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from capsim_dagster.publication.dataset.export import now_utc
 from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
 
@@ -19,12 +22,7 @@ TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 @dataclass(frozen=True)
 class Timeline:
-    """The intervals of a fleet.
-
-    Attributes:
-        start: First day of the fleet's window.
-        interval_minutes: Length of an interval [min]; divides an hour.
-    """
+    """The intervals of a fleet: from the first day of its window on, of so many minutes, which divide an hour."""
 
     start: dt.date
     interval_minutes: int
@@ -77,3 +75,32 @@ class Timeline:
     @property
     def _origin(self) -> dt.datetime:
         return dt.datetime.combine(self.start, dt.time(), tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Simulated time: from `start` on, UTC, and so many seconds in one, 1 and up; None = it is the present.
+
+    `started_s` is the reading of `monotonic` at the start [s], which tells seconds that never go back.
+    """
+
+    start: dt.datetime | None = None
+    speed: float = 1.0
+    started_s: float = 0.0
+    monotonic: Callable[[], float] = time.monotonic
+    present: Callable[[], dt.datetime] = now_utc
+
+    def now(self) -> dt.datetime:
+        """Return simulated time."""
+        if self.start is None:
+            return self.present()
+        return self.start + dt.timedelta(seconds=(self.monotonic() - self.started_s) * self.speed)
+
+    def seconds_until(self, instant: dt.datetime) -> float:
+        """Return how long it takes until simulated time comes to an instant [s]; 0 = it has."""
+        return max((instant - self.now()).total_seconds() / self.speed, 0.0)
+
+
+def clock_from(start: dt.datetime, speed: float, monotonic: Callable[[], float] = time.monotonic) -> Clock:
+    """Return a clock that starts now at an instant of simulated time, UTC."""
+    return Clock(start, speed, started_s=monotonic(), monotonic=monotonic)

@@ -26,15 +26,7 @@ _WHOLE: Final = 100
 
 @dataclass(frozen=True)
 class Statistics:
-    """What the samples of each host come to; each array of shape `(n_hosts,)`, NaN = no sample has a value.
-
-    Attributes:
-        mean: Mean [%].
-        p50: Median [%].
-        p95: P95 [%].
-        max: Highest value [%].
-        samples: Samples with a value.
-    """
+    """What the samples of each host come to [%], and how many have a value; shape `(n_hosts,)`, NaN = none has."""
 
     mean: Float64Array
     p50: Float64Array
@@ -44,11 +36,7 @@ class Statistics:
 
 
 def places(samples: Int64Array, percentile: int) -> Int64Array:
-    """Return the place of a percentile among so many sorted values, counted from 0; without a value 0.
-
-    Args:
-        samples: Values, 0 and more, shape `(n,)`.
-        percentile: The percentile [%], 1 to 100.
+    """Return the place of a percentile [%], 1 to 100, among so many sorted values, from 0, shape `(n,)`; of none 0.
 
     >>> places(np.array([0, 1, 12, 20, 60]), 95).tolist()
     [0, 0, 11, 18, 56]
@@ -58,10 +46,7 @@ def places(samples: Int64Array, percentile: int) -> Int64Array:
 
 
 def statistics(values: Float64Array) -> Statistics:
-    """Return what samples come to.
-
-    Args:
-        values: Utilization [%], NaN = no value, shape `(n_hosts, n_samples)`, one sample and more.
+    """Return what utilization [%] comes to, NaN = no value, shape `(n_hosts, n_samples)`, one sample and more.
 
     >>> found = statistics(np.array([[3.0, 1.0, np.nan, 2.0]]))
     >>> found.mean[0], found.p50[0], found.p95[0], found.samples[0]
@@ -81,11 +66,9 @@ def statistics(values: Float64Array) -> Statistics:
 
 
 def aggregate_hour(rows: pa.Table, start: dt.datetime) -> pa.Table:
-    """Return the rows of the hourly dataset, sorted by host and resource.
+    """Return the rows of an hour that starts at a time, UTC, sorted by host and resource.
 
-    Args:
-        rows: Samples of an hour file as `publication.lines` has them, as many of each host, one and more.
-        start: Start of the hour, UTC.
+    `rows` are samples as `publication.lines` has them, as many of each host, one and more.
     """
     hosts, ranks = ranked(rows, "host_id")
     order = np.argsort(ranks, kind="stable")
@@ -100,12 +83,7 @@ def aggregate_hour(rows: pa.Table, start: dt.datetime) -> pa.Table:
 
 
 def ranked(rows: pa.Table, name: str) -> tuple[Any, Int64Array]:
-    """Return the texts of a column that is a dictionary, each once and sorted, and the place of each row's among them.
-
-    Args:
-        rows: The rows.
-        name: The column.
-    """
+    """Return the texts of a column that is a dictionary, each once and sorted, and the place of each row's."""
     encoded = rows[name].combine_chunks()
     texts, ranks = np.unique(np.array(encoded.dictionary.to_pylist(), dtype=object), return_inverse=True)
     return texts, ranks[encoded.indices.to_numpy()]

@@ -15,7 +15,7 @@ from capsim_dagster.publication.dataset.manifest import DATA_NAME
 from capsim_dagster.publication.dataset.verify import claim, not_judged
 from capsim_dagster.publication.tier2.columns import STATISTICS
 from capsim_dagster.publication.tier2.manifest import HourManifest
-from capsim_dagster.publication.tier2.rules import MEAN_ROUNDING
+from capsim_dagster.publication.tier2.verify import MEAN_ROUNDING
 from capsim_dagster.publication.tier3.manifest import DayManifest
 
 LINES_AT_ONCE: Final = 150_000
@@ -26,12 +26,7 @@ _BROKEN: Final = "a folder holds no dataset that its manifest bears out: verify 
 
 @dataclass(frozen=True)
 class _Hour:
-    """A published hour whose data its manifest bears out.
-
-    Attributes:
-        folder: Where it lies.
-        manifest: What its manifest says.
-    """
+    """A published hour whose data its manifest bears out."""
 
     folder: Path
     manifest: HourManifest
@@ -41,10 +36,6 @@ def agreement(daily_folder: Path, hour_folders: Iterable[Path]) -> list[Finding]
     """Return whether the hours of a day agree with its daily dataset, and whether all of them are there.
 
     Percentiles, highest values and counts are equal; means may differ by what the order of a sum does.
-
-    Args:
-        daily_folder: Folder of the day in the daily dataset.
-        hour_folders: Folders of the day's hours.
     """
     folders = list(hour_folders)
     day = read_published(daily_folder, DayManifest)

@@ -15,20 +15,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from capsim_dagster.errors import PublicationError, listed
-from capsim_dagster.publication.dataset.export import Exported, Site, publish
+from capsim_dagster.publication.dataset.export import Exported, Site, publish, write_rows
 from capsim_dagster.publication.dataset.folder import read_published
-from capsim_dagster.publication.dataset.manifest import DATA_NAME, PRODUCER, SourceFile, data_file
-from capsim_dagster.publication.hour_files import DayHour
-from capsim_dagster.publication.hours import ArchiveHour, HourState
-from capsim_dagster.publication.reading import Reading
+from capsim_dagster.publication.dataset.manifest import DATA_NAME, SourceFile, data_file
+from capsim_dagster.publication.hour_files import ArchiveHour, DayHour, HourState
+from capsim_dagster.publication.lines import Reading
 from capsim_dagster.publication.tier2.aggregate import aggregate_hour
 from capsim_dagster.publication.tier2.columns import COLUMNS, RESOURCES, SCHEMA
 from capsim_dagster.publication.tier2.manifest import HourManifest, described
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
 from capsim_dagster.storage import local_disk, sha256
-from capsim_dagster.storage.files import parquet_writer
 
 _AGAIN: Final = "write that hour of the archive again, and then publish it"
+_PLAIN: Final = [column.name for column in COLUMNS if not column.repeats]
 _DICTIONARY_BYTES: Final = 1 << 20
 
 
@@ -38,13 +37,7 @@ def hours_of(day: dt.date) -> list[DayHour]:
 
 
 def export_hour(site: Site, hour: DayHour, *, now: dt.datetime, dry_run: bool = False) -> Exported[HourManifest]:
-    """Publish an hour of the archive on disk: its rows, and then its manifest.
-
-    Args:
-        site: Where it comes from and goes to.
-        hour: The hour.
-        now: The time, with its zone.
-        dry_run: Whether to go through everything but the writing.
+    """Publish an hour of the archive on disk that is over by now: its rows, and then its manifest.
 
     Raises:
         PublicationError: If the hour may not be published, or another process is at it; nothing was written.
@@ -63,29 +56,15 @@ def export_hour(site: Site, hour: DayHour, *, now: dt.datetime, dry_run: bool = 
         _require_lines(reading, reading.hours[0])
         _require_samples(reading, reading.hours[0])
         rows = aggregate_hour(samples, hour.start)
-        _write_rows(path, rows, HourManifest.footer_of(site.provenance, day=str(hour.day), hour=hour.hour))
+        footer = HourManifest.footer_of(site.provenance, day=str(hour.day), hour=hour.hour)
+        write_rows(path, SCHEMA, [rows], footer, plain=_PLAIN, dictionary_bytes=_DICTIONARY_BYTES)
         return _described(reading, hour.hour, rows, path)
 
     return publish(site.output_root / hour.place, HourManifest, make, dry_run=dry_run)
 
 
-def _write_rows(path: Path, rows: pa.Table, footer: str) -> None:
-    """Write the rows as one row group."""
-    plain = [column.name for column in COLUMNS if not column.repeats]
-    with parquet_writer(path, SCHEMA, compression="zstd", plain=plain, dictionary_bytes=_DICTIONARY_BYTES) as writer:
-        writer.add_key_value_metadata({PRODUCER: footer})
-        writer.write_table(rows, row_group_size=rows.num_rows)
-
-
 def _described(reading: Reading, hour: int, rows: pa.Table, written: Path) -> HourManifest:
-    """Return the sealed manifest of an hour.
-
-    Args:
-        reading: What was read of the hour, every line of which is a sample.
-        hour: The hour, 0 to 23.
-        rows: Its aggregates, by `columns.SCHEMA`.
-        written: The file with them.
-    """
+    """Return the sealed manifest of an hour, every line of which is a sample."""
     site, samples = reading.site, pc.sum(rows["samples"]).as_py()
     return HourManifest.made(
         site.provenance,
@@ -150,11 +129,6 @@ def pending_hours(site: Site, days: Iterable[dt.date], *, now: dt.datetime) -> l
 
     The content decides, by its digest: neither a file's time nor its size tells a correction for certain. Files are not
     unpacked, so whether an hour can be published shows when it is.
-
-    Args:
-        site: Where they come from and go to.
-        days: Days of the archive's folders, UTC; those before the window have no hours.
-        now: The time, with its zone.
 
     Raises:
         StorageError: If the archive cannot be looked at.

@@ -5,23 +5,21 @@ bytes.
 """
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import polars as pl
-import pyarrow as pa
 
 from capsim_dagster.errors import PublicationError, listed
-from capsim_dagster.publication.dataset.export import Exported, Site, publish
-from capsim_dagster.publication.dataset.manifest import PRODUCER, data_file
-from capsim_dagster.publication.hours import ArchiveHour, HourState, inspect_day, look_whole
-from capsim_dagster.publication.reading import Reading
+from capsim_dagster.publication.dataset.export import Exported, Site, publish, write_rows
+from capsim_dagster.publication.dataset.manifest import data_file
+from capsim_dagster.publication.hour_files import ArchiveHour, HourState, inspect_day, look_whole
+from capsim_dagster.publication.lines import Reading
 from capsim_dagster.publication.tier3.columns import SCHEMA
 from capsim_dagster.publication.tier3.manifest import AbsentHour, DayManifest, Hours
 from capsim_dagster.publication.tier3.parity import p95_problems
 from capsim_dagster.simulation.samples import HOURS_PER_DAY
-from capsim_dagster.storage.files import parquet_writer
 
 _PUBLISH_REST: Final = "or publish what is whole with --allow-incomplete"
 
@@ -35,17 +33,11 @@ def export_day(
     dry_run: bool = False,
     p95: pl.DataFrame | None = None,
 ) -> Exported[DayManifest]:
-    """Publish a day of the archive on disk: its rows, and then its manifest.
+    """Publish a day of the archive's folder on disk: its rows, and then its manifest; days are UTC.
 
-    Args:
-        site: Where it comes from and goes to.
-        day: Day of the archive's folder, UTC.
-        today: The day it is, UTC.
-        allow_incomplete: Whether to publish what is whole of a day that is not, today's too; the manifest then says
-            what is missing, and lines that are no samples are counted as rejected.
-        dry_run: Whether to go through everything but the writing.
-        p95: The P95 of each host that a complete day must have, or it is refused: see `parity.p95_problems`; None =
-            that is not looked at, nor is it in a dry run.
+    `allow_incomplete` publishes what is whole of a day that is not, today's too: the manifest then says what is
+    missing, and lines that are no samples are counted as rejected. A complete day must have the P95 of each host that
+    `p95` holds, or it is refused: see `parity.p95_problems`; None = that is not looked at, nor is it in a dry run.
 
     Raises:
         PublicationError: If the day may not be published; nothing was written.
@@ -63,7 +55,7 @@ def export_day(
     def make(path: Path | None) -> DayManifest:
         reading = Reading(site, day)
         tables = (rows for hour in range(HOURS_PER_DAY) if (rows := reading.read(hour)) is not None)
-        _write_rows(path, tables, DayManifest.footer_of(site.provenance, day=str(day)))
+        write_rows(path, SCHEMA, tables, DayManifest.footer_of(site.provenance, day=str(day)))
         _require_hours(reading.hours, day, allow_incomplete=allow_incomplete)
         if not allow_incomplete or not reading.tally.rows:
             _require_lines(reading)
@@ -83,26 +75,8 @@ def export_day(
     return publish(folder, DayManifest, make, require=require_not_less, dry_run=dry_run)
 
 
-def _write_rows(path: Path | None, tables: Iterator[pa.Table], footer: str) -> None:
-    """Write the rows, a row group an hour; without a path they are only gone through."""
-    if path is None:
-        for _table in tables:
-            pass
-        return
-    with parquet_writer(path, SCHEMA, compression="zstd") as writer:
-        writer.add_key_value_metadata({PRODUCER: footer})
-        for table in tables:
-            if table.num_rows:
-                writer.write_table(table.cast(SCHEMA), row_group_size=table.num_rows)
-
-
 def _described(reading: Reading, written: Path | None) -> DayManifest:
-    """Return the sealed manifest of a day.
-
-    Args:
-        reading: What was found and read of all its hours.
-        written: The file with the rows; None = it was not written.
-    """
+    """Return the sealed manifest of a day, all hours of which were read; without a file its rows were not written."""
     tally, site, partial = reading.tally, reading.site, reading.partial
     missing = [hour for hour in reading.hours if not hour.is_whole]
     rejected = sum(len(lines) for lines in reading.rejected.values())

@@ -31,10 +31,6 @@ def master_p95(master: Path, day: dt.date) -> pl.DataFrame | None:
 
     Only the row groups of that month are read.
 
-    Args:
-        master: The master file.
-        day: The day.
-
     Returns:
         None if the master does not reach the day.
 
@@ -71,10 +67,6 @@ def unlike_master(master: Path, manifest: DayManifest) -> Finding | None:
 
     The seed is all that both name: the settings hash of a manifest covers more than that of a master.
 
-    Args:
-        master: The master file.
-        manifest: What the day's manifest says.
-
     Raises:
         MasterError: If the master is missing or torn.
     """
@@ -97,14 +89,10 @@ def with_finding(found: Findings, finding: Finding) -> Findings:
 
 
 def p95_problems(data: Path, p95: pl.DataFrame) -> Sequence[str]:
-    """Return in words where the samples and the master differ, gaps included.
+    """Return in words where the samples of a complete day and the master, by `master_p95`, differ, gaps included.
 
     P95 is the nearest rank, as in `simulation.samples`: of n sorted samples the one at place ceil(0.95 n). Where most
     values differ, that is one problem.
-
-    Args:
-        data: The file of a complete day.
-        p95: host_id and a column a resource [%]; null = a gap.
     """
     ranked = [_nearest_rank(name) for name in UTILIZATIONS]
     found = pl.scan_parquet(data).group_by("host_id").agg(ranked).collect()

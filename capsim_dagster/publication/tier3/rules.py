@@ -17,11 +17,9 @@ _FIRST_US, _END_US = (int(dt.datetime(year, 1, 1, tzinfo=dt.UTC).timestamp()) * 
 
 @dataclass(frozen=True)
 class LineRule:
-    """What the samples of an archive have in common.
+    """What the samples of an archive have in common: the interval [s], and when that with number 0 begins.
 
-    Attributes:
-        interval_s: Length of an interval [s].
-        origin_s: Time of the interval with number 0 [s since 1970]; None = not known, so numbers are not judged.
+    `origin_s` [s since 1970]; None = not known, so numbers are not judged.
     """
 
     interval_s: int

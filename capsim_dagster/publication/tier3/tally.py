@@ -23,21 +23,11 @@ _TIME_BITS: Final = 34
 class DayTally:
     """The counts of the rows of a day, hour file by hour file.
 
-    Attributes:
-        rows: Rows.
-        nulls: Missing values by column.
-        astray: Rows whose timestamp lies in another hour than that of their file.
-        first_ts: Earliest timestamp; None = no row.
-        last_ts: Latest timestamp.
-        rows_by_hour: Rows by hour file.
+    Astray are rows whose timestamp lies in another hour than that of their file; nulls are counted by column.
     """
 
     def __init__(self, day: dt.date) -> None:
-        """Start with no rows.
-
-        Args:
-            day: Day of the archive's folder.
-        """
+        """Start with no rows of a day."""
         self.rows = 0
         self.nulls: Counter[str] = Counter({column.name: 0 for column in COLUMNS})
         self.astray = 0
@@ -59,10 +49,6 @@ class DayTally:
         """Return which rows of an hour file have the host and time of a row before them, shape `(rows,)`.
 
         Only times of another hour can meet keys of other files, so hardly any are compared with those.
-
-        Args:
-            rows: Rows of the file, texts as dictionaries.
-            hour: Hour of the file.
         """
         at = seconds_of(rows)
         keys = (self._codes_of(rows) << _TIME_BITS) | at
@@ -79,12 +65,7 @@ class DayTally:
         return repeated
 
     def add(self, rows: pa.Table, hour: int) -> None:
-        """Count the rows of an hour file, or a part of them.
-
-        Args:
-            rows: Rows of the file, texts as dictionaries.
-            hour: Hour of the file.
-        """
+        """Count the rows of an hour file, texts as dictionaries, or a part of them."""
         self.rows += rows.num_rows
         self.rows_by_hour[hour] = self.rows_by_hour.get(hour, 0) + rows.num_rows
         if not rows.num_rows:
@@ -101,12 +82,7 @@ class DayTally:
         self._samples[hour] = counted
 
     def hosts_lacking(self, hour: int, samples: int) -> Sequence[str]:
-        """Return the hosts that have not so many rows in an hour file, of all that have any row of the day.
-
-        Args:
-            hour: Hour of the file.
-            samples: Rows that each host must have.
-        """
+        """Return the hosts that have not so many rows in an hour file, of all that have any row of the day."""
         counted = np.zeros(self.hosts, np.int64)
         found = self._samples.get(hour, np.empty(0, np.int64))
         counted[: found.size] = found
@@ -114,12 +90,7 @@ class DayTally:
         return sorted(names[code] for code in np.flatnonzero(counted != samples))
 
     def is_astray(self, at: Int64Array, hour: int) -> BoolArray:
-        """Return which times lie outside of an hour of the day, shape as given.
-
-        Args:
-            at: Times [s since 1970].
-            hour: The hour, 0 to 23.
-        """
+        """Return which times [s since 1970] lie outside of an hour of the day, shape as given."""
         start = self._midnight_s + hour * SECONDS_PER_HOUR
         astray: BoolArray = (at < start) | (at >= start + SECONDS_PER_HOUR)
         return astray

@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 from capsim_dagster.audits.report import Finding, Findings, Severity
 from capsim_dagster.publication.dataset.manifest import DATA_NAME
 from capsim_dagster.publication.dataset.rules import MICROS, Judgement, Rows, claims_of
-from capsim_dagster.publication.dataset.untrusted import row_groups
-from capsim_dagster.publication.dataset.verify import claim, counted, not_judged, verify
+from capsim_dagster.publication.dataset.verify import claim, counted, not_judged, row_groups, verify
 from capsim_dagster.publication.tier3.columns import KEY
 from capsim_dagster.publication.tier3.manifest import DayManifest
 from capsim_dagster.publication.tier3.rules import SAMPLE_RULES, LineRule
@@ -31,12 +30,9 @@ ROW_CLAIMS: Final = ("keys_are_unique", *claims_of(SAMPLE_RULES), _OF_THE_HOUR)
 def verify_dataset(
     folder: Path, *, max_null_share: float = MAX_NULL_SHARE, p95: "pl.DataFrame | None" = None
 ) -> Findings:
-    """Return everything that can be said of a published day.
+    """Return all that can be said of a published day; of each column a share, 0 to 1, may be missing.
 
-    Args:
-        folder: Where data.parquet and manifest.json lie.
-        max_null_share: Share of a column's values that may be missing, 0 to 1.
-        p95: The P95 of the day by the master: host_id and a column a resource [%], null = a gap; None = not compared.
+    `p95` is that of the day by the master, as `parity.master_p95` has it; None = not compared.
     """
 
     def judge(file: pq.ParquetFile, manifest: DayManifest) -> tuple[int, list[Finding]]:

@@ -102,12 +102,11 @@ def check_with(made_by: DataGeneration, judged_by: DataGeneration, panel: Panel)
         GateError: If the patterns are off.
     """
     from capsim_dagster.panel.build import panel_pieces
-    from capsim_dagster.panel.generate import largest_capacities
     from capsim_dagster.panel.quality import PanelScan
     from capsim_dagster.simulation.fleet import fleet_of
 
     hosts = fleet_of(made_by)
-    scan = PanelScan(judged_by, panel, largest_capacities(hosts), end=made_by.end_date)
+    scan = PanelScan(judged_by, panel, hosts, end=made_by.end_date)
     for piece in panel_pieces(made_by, panel, hosts, end=made_by.end_date):
         scan.add(piece)
     report = scan.reports()["calendar_effects_match_settings"]

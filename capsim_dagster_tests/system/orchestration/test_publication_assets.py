@@ -17,8 +17,7 @@ from capsim_dagster.orchestration.states import State
 from capsim_dagster.orchestration.status import read_status
 from capsim_dagster.pipeline import publication
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.publication.hour_files import hour_path
-from capsim_dagster.publication.hours import ArchiveHour, inspect_day
+from capsim_dagster.publication.hour_files import ArchiveHour, hour_path, inspect_day
 from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier2.verify import verify_hour
 from capsim_dagster.publication.tier3.manifest import DayManifest

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 
 from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import GateError, PanelError, StorageError
-from capsim_dagster.panel import load, read, stage
+from capsim_dagster.panel import load, read
 from capsim_dagster.panel.judge import Counted, judge_rows
 from capsim_dagster.settings import PanelValidation
 from capsim_dagster_tests.support.panel.loading import (
@@ -249,7 +249,7 @@ def test_a_failure_while_writing_leaves_the_validated_panel_and_report_of_before
     def broken(*_arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("capsim_dagster.panel.stage.shutil.copyfile", broken)
+    monkeypatch.setattr("capsim_dagster.panel.load.shutil.copyfile", broken)
     with pytest.raises(StorageError, match="No space left on device"):
         site.load()
 
@@ -261,8 +261,8 @@ def test_a_row_that_gets_lost_on_the_way_fails_before_anything_is_published(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.write(clean_panel().take(pa.array(np.arange(ROWS)[::-1])))
-    whole = stage._repaired
-    monkeypatch.setattr(stage, "_repaired", lambda copying: (batch.slice(1) for batch in whole(copying)))
+    whole = load._repaired
+    monkeypatch.setattr(load, "_repaired", lambda counted: (batch.slice(1) for batch in whole(counted)))
 
     with pytest.raises(
         GateError, match=r"4,000 rows of .* are not 3,999 validated rows, of which 4,000 were examined, \+ 0 exact"

@@ -9,7 +9,6 @@ import pytest
 
 from capsim_dagster.audits.report import Reports
 from capsim_dagster.panel.build import PanelPiece, panel_pieces
-from capsim_dagster.panel.generate import largest_capacities
 from capsim_dagster.panel.quality import HISTOGRAM_STEPS, PanelScan
 from capsim_dagster.seeding import Float64Array
 from capsim_dagster.settings import DataGeneration, Panel
@@ -37,7 +36,7 @@ def scanned(
     panel: Panel | None = None,
 ) -> PanelScan:
     """Return a scan of all pieces, of which each was broken."""
-    scan = PanelScan(generation, panel or panel_of(), largest_capacities(fleet_of(generation)), end=END)
+    scan = PanelScan(generation, panel or panel_of(), fleet_of(generation), end=END)
     for piece in pieces:
         values = {name: array.copy() for name, array in piece.values.items()}
         breaking(values)
@@ -148,7 +147,7 @@ def test_summary_does_not_depend_on_the_order_of_the_servers() -> None:
     hosts, end = fleet_of(generation), generation.end_date
     found = []
     for order in ([0, 1, 2, 3], [3, 1, 0, 2]):
-        scan = PanelScan(generation, panel_of(), largest_capacities(hosts), end=end)
+        scan = PanelScan(generation, panel_of(), hosts, end=end)
         for index in order:
             for piece in panel_pieces(generation, panel_of(), hosts.slice(3 * index, 3), end=end):
                 scan.add(piece)

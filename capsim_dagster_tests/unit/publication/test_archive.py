@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from capsim_dagster.publication.archive import HourFile, SampledFleet, write_hour
-from capsim_dagster.publication.hour_files import hour_path
+from capsim_dagster.publication.archive import SampledFleet, write_hour
+from capsim_dagster.publication.hour_files import ArchiveHour, hour_path
 from capsim_dagster.settings import Archive, DataGeneration, load_settings
 from capsim_dagster.simulated.master import write_master
 from capsim_dagster.simulation.fleet import fleet_of
@@ -36,7 +36,7 @@ def fleet_on(
     return SampledFleet(generation, archive or archive_of(), INBOUND, fleet_of(generation), day)
 
 
-def write_day(root: Path, fleet: SampledFleet) -> list[HourFile]:
+def write_day(root: Path, fleet: SampledFleet) -> list[ArchiveHour]:
     return [write_hour(fleet, root, hour) for hour in range(24)]
 
 
@@ -44,24 +44,24 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
 
 
-def rows_of(files: list[HourFile]) -> pl.DataFrame:
+def rows_of(files: list[ArchiveHour]) -> pl.DataFrame:
     """Return the lines of some hours, read by Python's own JSON."""
     lines = [{**line, **line.pop("meta")} for file in files for line in lines_of(file.path)]
     return pl.DataFrame(lines, infer_schema_length=None)
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> list[HourFile]:
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[ArchiveHour]:
     return write_day(tmp_path_factory.mktemp("archive"), fleet_on())
 
 
 @pytest.fixture(scope="module")
-def rows(files: list[HourFile]) -> pl.DataFrame:
+def rows(files: list[ArchiveHour]) -> pl.DataFrame:
     return rows_of(files)
 
 
 def test_a_day_is_24_files_with_a_line_for_each_host_and_interval_in_order(
-    files: list[HourFile], rows: pl.DataFrame
+    files: list[ArchiveHour], rows: pl.DataFrame
 ) -> None:
     assert [file.path.name for file in files] == [f"{hour:02d}.jsonl.gz" for hour in range(24)]
     assert {file.path.parent.name for file in files} == {"20230214"}
@@ -71,7 +71,7 @@ def test_a_day_is_24_files_with_a_line_for_each_host_and_interval_in_order(
     assert rows.select("ts", "host_id").rows() == [(time, host) for time in times for host in hosts]
 
 
-def test_each_file_is_what_it_is_said_to_be(files: list[HourFile]) -> None:
+def test_each_file_is_what_it_is_said_to_be(files: list[ArchiveHour]) -> None:
     for file in files[::7]:
         assert len(lines_of(file.path)) == file.lines
         assert (file.bytes, file.sha256) == (file.path.stat().st_size, sha256(file.path))
@@ -136,7 +136,7 @@ def test_writing_a_day_again_touches_nothing_and_mends_only_what_is_broken(tmp_p
 
 
 def test_a_larger_fleet_and_a_longer_window_change_no_line_that_was_there(
-    files: list[HourFile], tmp_path: Path
+    files: list[ArchiveHour], tmp_path: Path
 ) -> None:
     larger = generation_of(num_servers=55, end_date="2024-12-31")
 

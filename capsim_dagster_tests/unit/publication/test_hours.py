@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from capsim_dagster.publication.hours import HourState, inspect_day, look_whole
+from capsim_dagster.publication.hour_files import HourState, inspect_day, look_whole
 from capsim_dagster_tests.support.publication.days import DAY, hour_file, hour_lines, text_of, write_hour
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capsim_dagster.publication import lines as lines_module
+from capsim_dagster.publication.hour_files import count_lines
 from capsim_dagster.publication.lines import ParsedHour, parse_lines
 from capsim_dagster.publication.tier3.columns import HOUR_SCHEMA
 from capsim_dagster.publication.tier3.rules import LineRule
@@ -145,7 +146,7 @@ def test_whatever_the_text_every_line_is_a_row_or_rejected_and_both_readers_agre
     with pytest.MonkeyPatch.context() as patched:
         slow = by_line(text, patched)
 
-    assert parsed.rows.num_rows + len(parsed.rejected) == lines_module.count_lines(text)
+    assert parsed.rows.num_rows + len(parsed.rejected) == count_lines(text)
     assert as_rows(parsed) == as_rows(slow)
     assert list(parsed.rejected) == list(slow.rejected)
 

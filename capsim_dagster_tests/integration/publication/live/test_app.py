@@ -18,10 +18,10 @@ from prometheus_client.parser import text_string_to_metric_families as prometheu
 
 from capsim_dagster.errors import SettingsError
 from capsim_dagster.publication.live.app import LiveState, live_app
-from capsim_dagster.publication.live.clock import Clock
 from capsim_dagster.publication.live.feed import Feed
 from capsim_dagster.publication.live.guard import require_token
 from capsim_dagster.publication.live.interval import Interval, Simulator
+from capsim_dagster.publication.live.timeline import Clock
 from capsim_dagster_tests.support.publication.live.fleets import FIRST, HOSTS, archived_hour, at, live_fleet
 
 TOKEN = "sentinel-of-20-chars"  # noqa: S105 it opens nothing

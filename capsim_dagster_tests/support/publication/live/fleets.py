@@ -13,7 +13,7 @@ from typing import Any, Final
 from capsim_dagster.publication.archive import write_hour
 from capsim_dagster.publication.hour_files import DayHour, hour_path
 from capsim_dagster.publication.live.interval import LiveFleet, Simulator
-from capsim_dagster.publication.live.resume import Resumption, resume
+from capsim_dagster.publication.live.open_hour import Resumption, resume
 from capsim_dagster.publication.live.serve import LiveOptions, serve
 from capsim_dagster.settings import Archive, load_settings
 from capsim_dagster.simulation.fleet import fleet_of

@@ -22,7 +22,7 @@ import json, sys, time
 from pathlib import Path
 from capsim_dagster.publication.dataset.export import Site
 from capsim_dagster.publication.tier3.export import export_day
-from capsim_dagster.publication.hours import read_hour
+from capsim_dagster.publication.hour_files import read_hour
 from capsim_dagster.publication.lines import parse_lines
 from capsim_dagster.publication.tier2.agree import agreement
 from capsim_dagster.publication.hour_files import DayHour

@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from capsim_dagster.publication.live.clock import Clock
+from capsim_dagster.publication.live.timeline import Clock
 
 NOON = dt.datetime(2026, 1, 15, 12, tzinfo=dt.UTC)
 

@@ -8,10 +8,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from capsim_dagster.publication.live import stream as stream_module
-from capsim_dagster.publication.live.feed import Feed
+from capsim_dagster.publication.live import feed as stream_module
+from capsim_dagster.publication.live.feed import Feed, Stream
 from capsim_dagster.publication.live.interval import Interval
-from capsim_dagster.publication.live.stream import Stream
 
 Messages = list[dict[str, Any]]
 

@@ -9,7 +9,7 @@ import pytest
 from capsim_dagster.errors import PublicationError
 from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.live.interval import LiveFleet, Simulator
-from capsim_dagster.publication.live.resume import Resumption, resume
+from capsim_dagster.publication.live.open_hour import Resumption, resume
 from capsim_dagster_tests.support.publication.live.fleets import (
     DAY,
     FIRST,
