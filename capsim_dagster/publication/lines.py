@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from capsim_dagster.publication.dataset.rules import Rows
 from capsim_dagster.publication.tier3.columns import HOUR_SCHEMA, SCHEMA, TRAFFIC, UTILIZATIONS
@@ -85,18 +85,14 @@ class _Meta(_Strict):
     seq: int = Field(ge=-(2**63), lt=2**63)
 
 
-class _Sample(_Strict):
-    """The form of a line of the archive."""
-
+class _Key(_Strict):
     host_id: str
     ts: Annotated[str, Field(pattern=_TS_PATTERN), AfterValidator(_real_time)]
-    cpu: float | None = None
-    memory: float | None = None
-    disk: float | None = None
-    network: float | None = None
-    net_in_mbps: float | None = None
-    net_out_mbps: float | None = None
-    meta: _Meta
+
+
+_VALUES: Final[dict[str, Any]] = dict.fromkeys(_NUMBERS, (float | None, None))
+_Sample: Final = create_model("_Sample", __base__=_Key, **_VALUES, meta=(_Meta, ...))
+"""The form of a line of the archive."""
 
 
 def parse_lines(text: bytes, hour: int, rule: LineRule) -> ParsedHour:
@@ -177,7 +173,7 @@ def _encoded(column: pa.ChunkedArray | pa.Array) -> pa.DictionaryArray:
 
 
 def _read_by_line(text: bytes, hour: int, rule: LineRule) -> ParsedHour:
-    formed: dict[int, _Sample] = {}
+    formed: dict[int, _Key] = {}
     reasons: dict[int, str] = {}
     for number, line in enumerate(text.split(b"\n")[: count_lines(text)], start=1):
         try:
@@ -203,15 +199,15 @@ def _reason(error: ValidationError) -> str:
     return f"{place}: {message}" if place else message
 
 
-def _table(samples: Iterable[_Sample], hour: int) -> pa.Table:
+def _table(samples: Iterable[_Key], hour: int) -> pa.Table:
     rows = [
         {
-            **vars(sample),
-            **vars(sample.meta),
-            "ts": dt.datetime.fromisoformat(sample.ts),
-            "agent_version": sample.meta.agent,
+            **(sample := vars(each)),
+            **vars(sample["meta"]),
+            "ts": dt.datetime.fromisoformat(each.ts),
+            "agent_version": sample["meta"].agent,
             "archive_hour": hour,
         }
-        for sample in samples
+        for each in samples
     ]
     return pa.Table.from_pylist(rows, schema=HOUR_SCHEMA)

@@ -6,16 +6,15 @@ Dagster UI shows and the rules that frames keep to are made of it.
 
 from capsim_dagster.schemas.column import Column, Type
 from capsim_dagster.schemas.faults import DialectTrait, FileFault, LineFault
+from capsim_dagster.schemas.resources import CAPACITY_COLUMNS, Resource
 from capsim_dagster.schemas.terms import (
     ANOMALY_KINDS,
-    CAPACITY_COLUMNS,
     FULL_UTILIZATION,
     GAP_KINDS,
     HOST_ID_PATTERN,
     VARIANTS,
     VARIETIES,
     EventKind,
-    Resource,
     Scenario,
     Variant,
     Variety,

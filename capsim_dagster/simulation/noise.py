@@ -57,7 +57,7 @@ def shock_streams(
         generation: Seed and noise settings.
         numbers: Host numbers, shape `(n_hosts,)`.
         apps: Number of each host's application, shape `(n_hosts,)`.
-        names: Names of the four independent series.
+        names: Names of the independent series, one a resource.
     """
     distinct, app_index = np.unique(apps, return_inverse=True)
     seed = generation.random_seed
@@ -75,7 +75,7 @@ def shocks(source: ShockStreams, index: int, first: int, last: int) -> Float32Ar
 
     Args:
         source: Their streams.
-        index: Which of the four independent series, 0 to 3.
+        index: Which of the independent series, 0 and up.
         first: First day, inclusive [days since 1970-01-01].
         last: Last day, exclusive.
     """

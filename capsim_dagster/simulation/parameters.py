@@ -67,7 +67,7 @@ class SeriesParameters:
         annual_amplitude: Half the swing of the annual season [% points].
         annual_peak: Where in the year it is highest, as a share of the year, 0 to 1.
         noise_std: Standard deviation of the daily noise [% points].
-        noise_profile: Weights of the independent shocks that make the noise [% points], shape `(n_hosts, 4)`.
+        noise_profile: Weights of the independent shocks that make the noise [% points], shape `(n_hosts, n_resources)`.
         burst_rate: Bursts of the host a day, 0 to 0.125.
         burst_height: Typical height of a burst [% points].
         breach_rise: Growth until the breach day [% points]; 0 = no breach.
@@ -252,7 +252,7 @@ def _annual_peak(generation: DataGeneration, block: HostBlock) -> Float64Array:
 
 
 def _cholesky_rows(generation: DataGeneration, resource: Resource, block: HostBlock) -> Float64Array:
-    """Return each host's row of its correlation profile's Cholesky factor, shape `(n_hosts, 4)`."""
+    """Return each host's row of its correlation profile's Cholesky factor, shape `(n_hosts, n_resources)`."""
     row = list(Resource).index(resource)
     rows = np.array([kind.correlation.factor[row] for kind in generation.metadata.server_types])
     taken: Float64Array = rows[block.server_types]
@@ -260,7 +260,7 @@ def _cholesky_rows(generation: DataGeneration, resource: Resource, block: HostBl
 
 
 def _unmixed(resource: Resource, block: HostBlock) -> Float64Array:
-    """Return the weights of a series that only its own shocks move, shape `(n_hosts, 4)`."""
+    """Return the weights of a series that only its own shocks move, shape `(n_hosts, n_resources)`."""
     row: Float64Array = np.eye(len(Resource))[list(Resource).index(resource)]
     return np.tile(row, (block.numbers.size, 1))
 

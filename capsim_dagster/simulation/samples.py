@@ -17,16 +17,13 @@ from numpy.typing import NDArray
 
 from capsim_dagster.schemas import FULL_UTILIZATION, Resource
 from capsim_dagster.seeding import Float32Array, Float64Array, streams
+from capsim_dagster.simulation.resources import SIMULATED
 
 Int64Array = NDArray[np.int64]
 
 MINUTES_PER_DAY: Final = 1_440
 HOURS_PER_DAY: Final = 24
 PERCENTILE: Final = 0.95
-SWING_SHARES: Final = {Resource.CPU: 1.0, Resource.MEMORY: 0.35, Resource.DISK: 0.06, Resource.NETWORK: 1.1}
-"""How far a resource follows the daily curve of its workload: memory is held, a disk hardly notices the hour."""
-NOISE_SHARES: Final = {Resource.CPU: 1.0, Resource.MEMORY: 0.25, Resource.DISK: 0.03, Resource.NETWORK: 1.2}
-"""How noisy its samples are, likewise."""
 _SAMPLE_NOISE: Final = 0.06
 """Standard deviation of a sample's own noise, as a share of the curve's peak."""
 _HOUR_NOISE: Final = 0.05
@@ -127,7 +124,7 @@ def _levels(sampled: SampledDay, first: int, last: int) -> Float32Array:
 def _curve(sampled: SampledDay, first: int, last: int) -> Float32Array:
     hours = np.arange(first, last) * (HOURS_PER_DAY / sampled.samples)
     angle = 2 * np.pi / HOURS_PER_DAY * (hours - sampled.curves.peak_hour[:, np.newaxis])
-    swing = np.minimum(sampled.curves.swing * SWING_SHARES[sampled.resource], _MOST_SWING)[:, np.newaxis]
+    swing = np.minimum(sampled.curves.swing * SIMULATED[sampled.resource].swing, _MOST_SWING)[:, np.newaxis]
     level: Float32Array = (1 - swing * (1 - np.round(np.cos(angle), _SINE_DECIMALS)) / 2).astype(np.float32)
     return level
 
@@ -135,7 +132,7 @@ def _curve(sampled: SampledDay, first: int, last: int) -> Float32Array:
 def _noise(sampled: SampledDay, first: int, last: int) -> Float32Array:
     """Return the noise of each sample and of its hour, shape `(n_hosts, last - first)`."""
     seed, name, numbers = sampled.seed, sampled.resource.value, sampled.curves.numbers
-    share = np.float32(NOISE_SHARES[sampled.resource])
+    share = np.float32(SIMULATED[sampled.resource].noise)
     start, an_hour = sampled.day * sampled.samples, sampled.samples // HOURS_PER_DAY
     noise = streams(seed, "samples", name, hosts=numbers).normals(start + first, start + last)
     noise *= share * np.float32(_SAMPLE_NOISE)

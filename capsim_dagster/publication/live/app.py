@@ -23,6 +23,7 @@ from capsim_dagster.publication.live.openmetrics import Renderer, ServerFacts
 from capsim_dagster.publication.live.stream import EVENTS_TYPE, LINES_TYPE, Abort, Encode, Stream
 from capsim_dagster.publication.live.summary import columns_of, history_of, summary_of
 from capsim_dagster.publication.live.timeline import TIME_FORMAT, Timeline
+from capsim_dagster.publication.tier3.columns import UTILIZATIONS
 
 _PAGE: Final = {
     "/": ("live.html", "text/html"),
@@ -155,7 +156,9 @@ class _Paths:
     async def page(self, request: Request) -> Response:
         """Answer with a file of the page."""
         name, kind = _PAGE[request.url.path]
-        return Response(files(__package__).joinpath("page", name).read_bytes(), media_type=kind, headers=_PAGE_HEADERS)
+        text = files(__package__).joinpath("page", name).read_text(encoding="utf-8")
+        text = text.replace("{resources}", " ".join(UTILIZATIONS))
+        return Response(text, media_type=kind, headers=_PAGE_HEADERS)
 
     async def healthz(self, _request: Request) -> Response:
         """Answer whether intervals come as they should."""
