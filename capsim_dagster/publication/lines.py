@@ -18,17 +18,16 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from capsim_dagster.publication.dataset.rules import Rows
-from capsim_dagster.publication.tier3.columns import HOUR_SCHEMA, SCHEMA, TRAFFIC, UTILIZATIONS
+from capsim_dagster.publication.tier3.columns import HOUR_SCHEMA, NUMBERS, SCHEMA
 from capsim_dagster.publication.tier3.rules import SAMPLE_RULES, LineRule
 
 _REPEATED: Final = "the host and time of a line before it"
 _TS_PATTERN: Final = r"^(19[7-9]\d|2[01]\d\d)-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
 _BLOCK_BYTES: Final = 1 << 20
 _LINE_END, _OPENING_BRACE, _BRACE = b"\n{}"
-_NUMBERS: Final = (*UTILIZATIONS, *TRAFFIC)
 _META: Final = pa.struct([("interval_s", pa.int32()), ("agent", pa.string()), ("seq", pa.int64())])
 _LINE_SCHEMA: Final = pa.schema(
-    [("host_id", pa.string()), ("ts", pa.string()), *((name, pa.float64()) for name in _NUMBERS), ("meta", _META)]
+    [("host_id", pa.string()), ("ts", pa.string()), *((name, pa.float64()) for name in NUMBERS), ("meta", _META)]
 )
 
 
@@ -90,7 +89,7 @@ class _Key(_Strict):
     ts: Annotated[str, Field(pattern=_TS_PATTERN), AfterValidator(_real_time)]
 
 
-_VALUES: Final[dict[str, Any]] = dict.fromkeys(_NUMBERS, (float | None, None))
+_VALUES: Final[dict[str, Any]] = dict.fromkeys(NUMBERS, (float | None, None))
 _Sample: Final = create_model("_Sample", __base__=_Key, **_VALUES, meta=(_Meta, ...))
 """The form of a line of the archive."""
 
@@ -155,7 +154,7 @@ def _columns(lines: pa.Table, hour: int) -> pa.Table | None:
     if not pc.all(pc.match_substring_regex(encoded["ts"].dictionary, _TS_PATTERN)).as_py():
         return None
     times = encoded["ts"].dictionary.cast(SCHEMA.field("ts").type)
-    found = {name: lines[name] for name in _NUMBERS} | {
+    found = {name: lines[name] for name in NUMBERS} | {
         "ts": times.take(encoded["ts"].indices),
         "host_id": encoded["host_id"],
         "agent_version": encoded["agent_version"],

@@ -8,7 +8,7 @@ import polars as pl
 
 from capsim_dagster.publication.live.interval import PLACES, Interval
 from capsim_dagster.publication.live.timeline import TIME_FORMAT
-from capsim_dagster.publication.tier3.columns import TRAFFIC, UTILIZATIONS
+from capsim_dagster.publication.tier3.columns import NUMBERS, UTILIZATIONS
 
 MAX_LISTED: Final = 100
 """Hot series that are listed, the hottest first; all are counted."""
@@ -45,7 +45,7 @@ def summary_of(interval: Interval, hot_percent: float) -> dict[str, Any]:
 def columns_of(interval: Interval) -> dict[str, Any]:
     """Return an interval for JSON: what is said of each host and its samples, a list a column."""
     head = {"seq": interval.number, "ts": f"{interval.begin:{TIME_FORMAT}}"}
-    return head | interval.frame.select("host_id", *PLACES, *UTILIZATIONS, *TRAFFIC).to_dict(as_series=False)
+    return head | interval.frame.select("host_id", *PLACES, *NUMBERS).to_dict(as_series=False)
 
 
 def history_of(host_id: str, intervals: Sequence[Interval]) -> dict[str, Any] | None:
@@ -59,7 +59,7 @@ def history_of(host_id: str, intervals: Sequence[Interval]) -> dict[str, Any] | 
     if said.is_empty():
         return None
     lines = [json.loads(each.line_of(host_id)) for each in intervals]
-    samples = {name: [line[name] for line in lines] for name in (*UTILIZATIONS, *TRAFFIC)}
+    samples = {name: [line[name] for line in lines] for name in NUMBERS}
     return said.row(0, named=True) | {"ts": [f"{each.begin:{TIME_FORMAT}}" for each in intervals]} | samples
 
 
