@@ -56,16 +56,9 @@ class Dialect:
     """How one feed file is written.
 
     Attributes:
-        columns: The columns in file order.
         date_format: strftime format of the day.
-        delimiter: Between fields.
-        decimal: Decimal sign.
         gap: Spelling of no value.
-        is_quoted: Whether each field stands in quotes.
         encoding: Encoding of the text; both but plain UTF-8 begin with a byte order mark.
-        line_end: End of a line.
-        trailing_blank_lines: Empty lines at the end.
-        is_compressed: Whether the file is a gzip file.
         traits: In what it differs from the plain feed.
     """
 
@@ -100,12 +93,7 @@ class Dialect:
         return self.delimiter.join(self.fields(texts))
 
     def write_rows(self, frame: pl.DataFrame, stream: IO[bytes]) -> None:
-        """Write rows of the master as lines of UTF-8 text, each with a line feed, before any encoding.
-
-        Args:
-            frame: Columns of the master.
-            stream: Where to.
-        """
+        """Write rows of the master as lines of UTF-8 text, each with a line feed, before any encoding."""
         names = [str(index) for index in range(len(self.columns))]
         values = [self._values(column, frame) for column in self.columns]
         frame.select(value.alias(name) for name, value in zip(names, values, strict=True)).write_csv(

@@ -45,24 +45,16 @@ class DefectList:
 
 
 def list_path(contract: FeedContract, root: Path, piece: FeedPiece) -> Path:
-    """Return where the list of a piece lies: as the plain feed file under its own root, with another suffix.
-
-    Args:
-        contract: Names of the feed.
-        root: Folder of the lists.
-        piece: Which month and resource.
-    """
+    """Return where the list of a piece lies: as the plain feed file under its own root, with another suffix."""
     return root / (contract.relative(contract.path(piece)).removesuffix(_FEED_SUFFIX) + _SUFFIX)
 
 
 def staged_list(path: Path, frame: pl.DataFrame, *, sha256: str, size: int) -> AbstractContextManager[StoredFile]:
     """Write a list that replaces the one at `path` on leaving.
 
-    Args:
-        path: The final path.
-        frame: Columns of `schemas.feed.INJECTED_DEFECTS`.
-        sha256: Hex digest of the feed file; empty = it is missing on purpose.
-        size: Size of the feed file [bytes].
+    `frame`: columns of `schemas.feed.INJECTED_DEFECTS`.
+    `sha256`: hex digest of the feed file; empty = it is missing on purpose.
+    `size`: size of the feed file [bytes].
     """
     facts = json.dumps({"sha256": sha256, "bytes": size}, sort_keys=True)
     batches = frame.to_arrow().cast(SCHEMA).to_batches()

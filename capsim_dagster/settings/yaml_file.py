@@ -33,9 +33,7 @@ _UNREADABLE: Final = (ValueError, KeyError, AttributeError, OverflowError)
 def read_yaml(path: Path, *, remedy: str) -> dict[str, Any]:
     """Return the sections of a settings file; an empty section has its defaults.
 
-    Args:
-        path: The file.
-        remedy: What to do where it holds no sections.
+    `remedy`: what to do where it holds no sections.
 
     Raises:
         SettingsError: If it is no regular file of bearable size, no YAML mapping, or a key is no text or stands twice.

@@ -27,10 +27,6 @@ class DataFooter:
 
     Attributes:
         settings_hash: Hash of every setting that decides a value.
-        seed: Seed of the fleet.
-        hosts: Hosts in the file.
-        start: First day.
-        end: Last day.
         version: Version of capsim that wrote it.
     """
 

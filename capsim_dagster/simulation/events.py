@@ -117,12 +117,10 @@ def burst_streams(seed: int, hosts: Int64Array) -> SlotStreams:
 def bursts(source: SlotStreams, rate: Float32Array, hits: HostStreams, *, hit_share: float, span: range) -> Events:
     """Return the bursts of one resource: a host's bursts, each of which hits the resource or not.
 
-    Args:
-        source: Streams of the hosts' bursts.
-        rate: Bursts a day, 0 to 0.125, shape `(n_hosts,)`.
-        hits: Streams that decide whether one hits the resource.
-        hit_share: Chance that it does, 0 to 1.
-        span: The days [days since 1970-01-01].
+    `rate`: bursts a day, 0 to 0.125, shape `(n_hosts,)`.
+    `hits`: streams that decide whether one hits the resource.
+    `hit_share`: chance that it does, 0 to 1.
+    `span`: the days [days since 1970-01-01].
     """
     rows, slots, details = _happening(source, rate * BURST_SLOT_DAYS, span)
     is_hit = lanes_of(hits.words_at(rows, slots))[0] < hit_share
@@ -141,11 +139,8 @@ def anomaly_streams(seed: int, resource: str, hosts: Int64Array) -> SlotStreams:
 def anomalies(source: SlotStreams, settings: Anomalies, *, has_any: NDArray[np.bool_], span: range) -> Events:
     """Return the anomalies of one resource.
 
-    Args:
-        source: Their streams.
-        settings: Rate, kinds, durations and sizes.
-        has_any: Which series have anomalies at all, shape `(n_hosts,)`.
-        span: The days [days since 1970-01-01].
+    `has_any`: which series have anomalies at all, shape `(n_hosts,)`.
+    `span`: the days [days since 1970-01-01].
     """
     chances = np.cumsum(list(settings.chances.values()))
     rows, slots, details = _happening(source, chances[-1] * has_any, span)
@@ -180,10 +175,7 @@ def gap_streams(seed: int, resource: str, hosts: Int64Array) -> GapStreams:
 def gaps(source: GapStreams, settings: Gaps, span: range) -> list[Events]:
     """Return the gaps of one resource: single days, outages, and outages of the whole host.
 
-    Args:
-        source: Their streams.
-        settings: Rates and durations.
-        span: The days [days since 1970-01-01].
+    `span`: the days [days since 1970-01-01].
     """
     return [
         _gaps_of(source.singles, EventKind.MISSING, settings.single_rate, (1, 1), span),

@@ -50,9 +50,7 @@ def variety_indices(numbers: NDArray[np.int64], shares: Sequence[float]) -> NDAr
 def host_inventory(generation: DataGeneration, *, first: int = 1) -> pl.DataFrame:
     """Return the hosts `first` to `num_servers`, ordered by host number; columns of `schemas.fleet.HOSTS`.
 
-    Args:
-        generation: Seed, fleet size, mix and metadata.
-        first: First host number, 1 and up: later hosts can be made alone.
+    `first`: first host number, 1 and up: later hosts can be made alone.
     """
     draw = _Attributes(generation, first)
     metadata = generation.metadata
@@ -78,9 +76,7 @@ def host_inventory(generation: DataGeneration, *, first: int = 1) -> pl.DataFram
 def business_hierarchy(generation: DataGeneration, *, first: int = 1) -> pl.DataFrame:
     """Return where each host stands in the organization; columns of `schemas.fleet.BUSINESS_HIERARCHY`.
 
-    Args:
-        generation: Seed, fleet size and metadata.
-        first: First host number, 1 and up.
+    `first`: first host number, 1 and up.
     """
     draw = _Attributes(generation, first)
     departments = draw.choose("department", generation.metadata.departments)

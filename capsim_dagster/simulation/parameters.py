@@ -97,9 +97,7 @@ class SeriesParameters:
 def host_block(generation: DataGeneration, hosts: pl.DataFrame) -> HostBlock:
     """Return hosts of the inventory as the simulation needs them.
 
-    Args:
-        generation: The settings that made the inventory.
-        hosts: Columns of `schemas.fleet.HOSTS`, with `app_code` of `schemas.fleet.BUSINESS_HIERARCHY`.
+    `hosts`: columns of `schemas.fleet.HOSTS`, with `app_code` of `schemas.fleet.BUSINESS_HIERARCHY`.
     """
     varieties = {(variety.scenario.value, variety.variant.value): i for i, variety in enumerate(VARIETIES)}
     pairs = hosts.select("scenario", "variant").iter_rows()
@@ -126,11 +124,7 @@ def draw_parameters(
 ) -> SeriesParameters:
     """Draw the parameters of one resource's series.
 
-    Args:
-        generation: The settings.
-        resource: The resource.
-        block: The hosts.
-        own_name: Name of a series beside the resource's own, which has draws and shocks of its own and never breaches.
+    `own_name`: name of a series beside the resource's own, which has draws and shocks of its own and never breaches.
     """
     draw = _Draws(generation, resource, block, own_name or resource.value)
     metric = generation.metrics[resource]

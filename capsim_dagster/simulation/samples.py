@@ -66,9 +66,6 @@ class SampledDay:
     """One day of one resource of some hosts, of which any stretch of samples can be made alone.
 
     Attributes:
-        resource: The resource.
-        curves: The hosts' daily curves.
-        seed: Seed of the fleet.
         day: The day [days since 1970-01-01].
         samples: Samples a day, a multiple of 24.
         scale: By what the curve of each host is multiplied [%], NaN = no samples, shape `(n_hosts,)`.
@@ -100,13 +97,9 @@ def sampled_day(
 ) -> SampledDay:
     """Return the day whose samples have this P95.
 
-    Args:
-        p95: The day's P95 of each host [%], two decimals; NaN = the agent reported nothing, shape `(n_hosts,)`.
-        resource: The resource.
-        curves: The hosts' daily curves.
-        seed: Seed of the fleet.
-        day: The day [days since 1970-01-01].
-        samples: Samples a day, a multiple of 24.
+    `p95`: the day's P95 of each host [%], two decimals; NaN = the agent reported nothing, shape `(n_hosts,)`.
+    `day`: the day [days since 1970-01-01].
+    `samples`: samples a day, a multiple of 24.
     """
     unscaled = SampledDay(resource, curves, seed, day, samples, np.ones_like(p95))
     rank = p95_rank(samples)

@@ -70,9 +70,6 @@ class Bucket(Store):
     `LARGE_BYTES` are sent in parts, which the store puts together at the end: they too are whole or absent, but the
     condition is only looked at before and after, so of two such writers within the same moment the last one wins,
     and the parts of a writer that was killed stay, unseen, until the bucket's lifecycle rule drops them.
-
-    Attributes:
-        connection: The bucket's name and the way to it.
     """
 
     connection: Connection

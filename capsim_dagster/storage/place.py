@@ -26,8 +26,6 @@ class ObjectFacts:
 
     Attributes:
         key: Its key: folders and name with slashes, below the store's root.
-        bytes: Its size.
-        modified: When it was written.
         e_tag: What an object store calls this version; empty for a file.
     """
 
@@ -42,7 +40,6 @@ class Held:
     """What an object holds; one that another program wrote may have no digest.
 
     Attributes:
-        bytes: Its size.
         digest: Hex SHA-256 of its content; None = not known.
         e_tag: What an object store calls this version; None = none.
     """
@@ -122,10 +119,7 @@ class Store(Protocol):
     def replace(self, key: str, source: Path, held: Held | None) -> bool:
         """Make an object of a local file, if it still holds what it held; return whether it had to be written.
 
-        Args:
-            key: Its key.
-            source: The file.
-            held: What `look` said of it before.
+        `held`: what `look` said of it before.
 
         Raises:
             StorageError: If it cannot be written, or another writer replaced the object since, but by the same content.
@@ -146,9 +140,6 @@ class Folder(Store):
     """A local folder.
 
     Of two writers at once the last one wins, and each leaves a whole file.
-
-    Attributes:
-        root: The folder.
     """
 
     root: Path
@@ -231,10 +222,8 @@ class Folder(Store):
 def local_disk(path: Path, done: str, *, instead: str = "name another --data-dir") -> Iterator[None]:
     """Say what to do about a file system that refuses.
 
-    Args:
-        path: What is dealt with.
-        done: What is done to it, as a participle.
-        instead: Another way out than to make room.
+    `done`: what is done to it, as a participle.
+    `instead`: another way out than to make room.
 
     Raises:
         StorageError: If it refuses.

@@ -43,11 +43,9 @@ class DirtyFile:
     """What is written in place of a clean file.
 
     Attributes:
-        path: Where.
         content: Its bytes; None = there is no file.
         lines: Physical data lines, without header and trailing blank lines; 0 = nothing in it can be read as lines.
         defects: What was done; columns of `schemas.feed.INJECTED_DEFECTS`.
-        file_fault: What is wrong with it as a whole.
     """
 
     path: Path
@@ -99,10 +97,7 @@ class _Damaged:
 def dirty_file(master: MasterFile, contract: FeedContract, piece: FeedPiece) -> DirtyFile:
     """Return a feed file with the defects that the settings ask for.
 
-    Args:
-        master: The open master file.
-        contract: Names, headers and defects of the feed.
-        piece: Which month and resource; the master holds the month.
+    `piece`: which month and resource; the master holds the month.
 
     Raises:
         GateError: If the file has not one line for each row of the master before it is damaged.

@@ -30,7 +30,6 @@ class LineDefect(NamedTuple):
 
     Attributes:
         line: Line of the damaged file, the first is 1.
-        kind: The fault.
         original: The line before, in the plain feed; None = an added line.
     """
 
@@ -56,13 +55,7 @@ class SoundText:
 
 @dataclass(frozen=True)
 class DamagedText:
-    """The text of a file without its header, in UTF-8 with line feeds.
-
-    Attributes:
-        text: The text.
-        lines: Its lines.
-        defects: What was done, by line.
-    """
+    """The text of a file without its header, in UTF-8 with line feeds."""
 
     text: bytes
     lines: int
@@ -102,11 +95,7 @@ class _Edits:
 def damage_lines(sound: SoundText, damage: LineDamage, resource: Resource, *, cut: float | None) -> DamagedText:
     """Return the text of a file with the damage that its settings ask for.
 
-    Args:
-        sound: The text before.
-        damage: Damage in its dialect.
-        resource: Whose rows they are.
-        cut: Where the last line is cut off, as a share of its length, in `[0, 1)`; None = it is not.
+    `cut`: where the last line is cut off, as a share of its length, in `[0, 1)`; None = it is not.
     """
     # A line that is cut off shows that alone, and nothing may come after it.
     frame = sound.frame if cut is None else sound.frame.head(-1)

@@ -32,7 +32,6 @@ class LineDraws:
 
     Attributes:
         rows: Their rows in the master's month, ascending, shape `(n_damaged,)`.
-        kinds: The fault of each.
         variants: Which form the fault takes, between 0 and 1, shape `(n_damaged,)`.
         places: Where an added line goes, between 0 and 1, shape `(n_damaged,)`.
     """
@@ -45,11 +44,6 @@ class LineDraws:
 
 def file_number(seed: int, piece: FeedPiece, subject: str) -> float:
     """Return the number of a file for one decision about it, in `[0, 1)`.
-
-    Args:
-        seed: Seed of the defects.
-        piece: Which month and resource.
-        subject: What is decided.
 
     >>> cpu = FeedPiece(202401, Resource.CPU)
     >>> file_number(1, cpu, "truncated") == file_number(1, cpu, "truncated") != file_number(1, cpu, "dialect")
@@ -88,11 +82,8 @@ def damaged_lines(
 ) -> LineDraws:
     """Return which rows are damaged, and how.
 
-    Args:
-        defects: The settings.
-        resource: Whose rows they are.
-        frame: Rows with `host_id` and `date`.
-        possible: Kinds that these settings can express.
+    `frame`: rows with `host_id` and `date`.
+    `possible`: kinds that these settings can express.
     """
     weights = {kind: defects.line_faults.get(kind, 0.0) for kind in possible}
     kinds = [kind for kind, weight in weights.items() if weight > 0]
