@@ -103,11 +103,7 @@ def _export_dirty(dirty: DirtyFile, piece: FeedPiece, listed: Path) -> Inspected
 
 
 def _write_bytes(content: bytes, path: Path, piece: FeedPiece) -> str:
-    """Write a file and return the digest of what the disk then holds.
-
-    Raises:
-        GateError: If the disk holds less than was written.
-    """
+    """Write a file and return the digest of what the disk then holds."""
     path.write_bytes(content)
     if path.stat().st_size != len(content):
         raise GateError(

@@ -5,7 +5,7 @@ file, and writing the month again puts both right.
 """
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,21 +73,6 @@ def read_list(path: Path) -> DefectList:
     if not {"sha256", "bytes"} <= facts.keys():
         raise FeedError(f"{path} is no list of defects: nothing says which file it belongs to", remedy=_REMEDY)
     return DefectList(frame, facts["sha256"], facts["bytes"])
-
-
-def read_lists(contract: FeedContract, root: Path, months: Collection[int]) -> dict[FeedPiece, DefectList]:
-    """Return the lists of some months, by piece, in order; a file that was written clean has none.
-
-    Args:
-        contract: Names of the feed.
-        root: Folder of the lists.
-        months: Which months, as YYYYMM.
-
-    Raises:
-        FeedError: If one is torn.
-    """
-    found = sorted((piece, path) for piece, path in list_files(contract, root) if piece.month in months)
-    return {piece: read_list(path) for piece, path in found}
 
 
 def list_files(contract: FeedContract, root: Path) -> Iterator[tuple[FeedPiece, Path]]:

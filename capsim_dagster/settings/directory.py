@@ -16,8 +16,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from capsim_dagster.errors import SettingsError, listed
-from capsim_dagster.settings.explain import Overrides, option_of
-from capsim_dagster.settings.load import Contents, build_settings, find_config, named_config, read_files
+from capsim_dagster.settings.load import (
+    Contents,
+    Overrides,
+    build_settings,
+    find_config,
+    named_config,
+    option_of,
+    read_files,
+)
 from capsim_dagster.settings.model import ENV_PREFIX, Settings
 from capsim_dagster.settings.yaml_file import read_yaml
 

@@ -77,7 +77,7 @@ class Events:
 
     def take(self, chosen: NDArray[np.bool_]) -> "Events":
         """Return the events that are chosen."""
-        return Events(self.rows[chosen], self.start[chosen], self.days[chosen], self.kind[chosen], self.size[chosen])
+        return Events(**{name: values[chosen] for name, values in vars(self).items()})
 
     def is_of(self, kind: EventKind) -> NDArray[np.bool_]:
         """Return which events are of a kind."""
@@ -195,13 +195,7 @@ def days_of(events: Events, span: range) -> EventDays:
 
 def joined(parts: list[Events]) -> Events:
     """Return the events of several lists as one."""
-    return Events(
-        rows=np.concatenate([part.rows for part in parts]),
-        start=np.concatenate([part.start for part in parts]),
-        days=np.concatenate([part.days for part in parts]),
-        kind=np.concatenate([part.kind for part in parts]),
-        size=np.concatenate([part.size for part in parts]),
-    )
+    return Events(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])})
 
 
 def _gaps_of(source: SlotStreams, kind: EventKind, rate: float, bounds: tuple[int, int], span: range) -> Events:

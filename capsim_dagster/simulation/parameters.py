@@ -41,10 +41,7 @@ class HostBlock:
     Attributes:
         numbers: Host numbers, 1 and up.
         varieties: Index of each host's variety in `schemas.VARIETIES`.
-        departments: Index of each host's department in the settings.
-        regions: Index of each host's region in the settings.
-        criticalities: Index of each host's criticality level in the settings.
-        server_types: Index of each host's server type in the settings.
+        departments: Index of each host's department in the settings; regions and so on likewise.
         apps: Number of each host's application, from its code.
     """
 

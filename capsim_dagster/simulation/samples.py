@@ -6,6 +6,8 @@ rounded samples is that value, to the last of its two decimals. A day without a 
 
 P95 here is the nearest rank: of n sorted samples the one at place ceil(0.95 n), as most agents compute it.
 Source: Hyndman and Fan (1996), Sample Quantiles in Statistical Packages, definition 1.
+
+How network traffic splits into inbound and outbound is here too.
 """
 
 import math
@@ -21,13 +23,13 @@ from capsim_dagster.simulation.resources import SIMULATED
 
 Int64Array = NDArray[np.int64]
 
-MINUTES_PER_DAY: Final = 1_440
 HOURS_PER_DAY: Final = 24
 PERCENTILE: Final = 0.95
 _SAMPLE_NOISE: Final = 0.06
 """Standard deviation of a sample's own noise, as a share of the curve's peak."""
 _HOUR_NOISE: Final = 0.05
 """Standard deviation of what the samples of an hour have in common."""
+_SHARE_DECIMALS: Final = 4
 _LEAST: Final = 0.02
 """Lowest value of the curve: a server is never quite idle."""
 _MOST_SWING: Final = 0.95
@@ -105,6 +107,17 @@ def sampled_day(
     rank = p95_rank(samples)
     at_rank = np.partition(_levels(unscaled, 0, samples), rank, axis=1)[:, rank]
     return replace(unscaled, scale=p95 / at_rank)
+
+
+def inbound_shares(seed: int, bounds: tuple[float, float], numbers: NDArray[np.int64]) -> Float64Array:
+    """Return the inbound part of each host's network traffic, 0 to 1, shape `(n_hosts,)`.
+
+    `bounds`: lowest and highest share of the uniform draw, 0 to 1.
+    `numbers`: host numbers, shape `(n_hosts,)`.
+    """
+    drawn: Float64Array = streams(seed, "panel", "inbound share", hosts=numbers).uniform()
+    shares: Float64Array = np.round(bounds[0] + (bounds[1] - bounds[0]) * drawn, _SHARE_DECIMALS)
+    return shares
 
 
 def _levels(sampled: SampledDay, first: int, last: int) -> Float32Array:

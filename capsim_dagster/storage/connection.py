@@ -181,11 +181,7 @@ class Connection:
 
     @cached_property
     def _session(self) -> tuple[str, Boto3CredentialProvider]:
-        """Region and credentials; the chain asks the machine's metadata service last, for about two seconds.
-
-        Raises:
-            StorageError: If no link of the chain has credentials, or one of them is broken.
-        """
+        """Region and credentials; the chain asks the machine's metadata service last, for about two seconds."""
         stored = self._stored
         try:
             session = _session_of(stored) if stored and not _environment_names_credentials() else boto3.Session()

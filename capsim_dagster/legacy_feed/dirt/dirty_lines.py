@@ -70,25 +70,18 @@ class _Added(NamedTuple):
     text: str
 
 
-class _Fault(NamedTuple):
-    """What is wrong with a row that the master holds."""
-
-    kind: LineFault
-    original: str
-
-
 @dataclass
 class _Edits:
     """What is done to a sound text.
 
     Attributes:
         texts: New texts, by row.
-        faults: Faults of rows; a row may have one although its text stays.
+        faults: Faults of rows, with the line before; a row may have one although its text stays.
         added: Lines to add.
     """
 
     texts: dict[int, str] = field(default_factory=dict)
-    faults: dict[int, _Fault] = field(default_factory=dict)
+    faults: dict[int, tuple[LineFault, str]] = field(default_factory=dict)
     added: list[_Added] = field(default_factory=list)
 
 
@@ -112,18 +105,17 @@ def damage_lines(sound: SoundText, damage: LineDamage, resource: Resource, *, cu
 
 def _edits(frame: pl.DataFrame, damage: LineDamage, resource: Resource, defects: Defects) -> _Edits:
     """Return the faults that are drawn line by line."""
-    draws = damaged_lines(defects, resource, frame, damage.possible())
-    lines = damage.sound_lines(frame[draws.rows])
+    drawn = damaged_lines(defects, resource, frame, damage.possible())
+    lines = damage.sound_lines(frame[[each.row for each in drawn]])
     edits = _Edits()
-    numbers = zip(draws.variants.tolist(), draws.places.tolist(), strict=True)
-    for row, kind, line, (variant, place) in zip(draws.rows.tolist(), draws.kinds, lines, numbers, strict=True):
+    for (row, kind, variant, place), line in zip(drawn, lines, strict=True):
         text = damage.text(kind, line, variant)
         if kind in ADDED:
             edits.added.append(_Added(_row_after(kind, row, place, end=frame.height), kind, text))
         else:
             edits.texts[row] = text
         if kind not in ADDED or kind is LineFault.CONFLICTING_DUPLICATE:
-            edits.faults[row] = _Fault(kind, line.original)
+            edits.faults[row] = kind, line.original
     edits.added.sort(key=lambda added: added.row)
     return edits
 
@@ -146,7 +138,7 @@ def _cut_off(edits: _Edits, frame: pl.DataFrame, damage: LineDamage, share: floa
     line = damage.sound_lines(frame.tail(1))[0]
     text = damage.dialect.line(line.texts)
     edits.texts[frame.height - 1] = text[: 1 + int(share * (len(text) - 1))]
-    edits.faults[frame.height - 1] = _Fault(LineFault.TRUNCATED_LINE, line.original)
+    edits.faults[frame.height - 1] = LineFault.TRUNCATED_LINE, line.original
 
 
 def _spliced(sound: SoundText, edits: _Edits) -> Iterator[bytes | memoryview]:
