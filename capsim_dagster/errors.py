@@ -1,8 +1,20 @@
 """The exceptions that capsim raises on purpose.
 
 Each message says what was expected, what was found (a count, then at most five examples) and what to do. A
-command prints it as one block; a traceback means a defect in capsim. Besides these there is `FileRefused` of
-`refinery.rules`, a FeedError with the fault of one file.
+command prints it as one block; a traceback means a defect in capsim.
+
+    CapsimError
+    ├── SettingsError       a setting is unknown, contradictory or out of range
+    ├── WarehouseError      the DuckDB file is missing, locked or of an older schema, or rows break the rules of a table
+    ├── MasterError         the master Parquet is missing, torn or made with other settings
+    ├── TruthError          the ground truth is missing, torn or made with other settings
+    ├── StorageError        a folder or bucket cannot be reached, read or written
+    ├── PanelError          a server-metrics panel is missing, unreadable or fails its validation
+    ├── PublicationError    a day of the archive or a published dataset is not as it must be
+    ├── FeedError           a feed file is missing, renamed, truncated or unreadable
+    │   └── FileRefused     one file, with its fault (refinery.rules); a month collects them
+    ├── PartitionError      a month lies outside the calendar
+    └── GateError           a hard invariant does not hold: nothing was published
 """
 
 from collections.abc import Iterable

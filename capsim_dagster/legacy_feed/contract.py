@@ -28,11 +28,7 @@ _DIGITS: Final = {"year": _YEAR, "month": _MONTH, "yearmonth": _YEAR + _MONTH}
 
 @dataclass(frozen=True, order=True)
 class FeedPiece:
-    """One file of the feed: one month of one resource.
-
-    Attributes:
-        month: The month as YYYYMM.
-    """
+    """One file of the feed: one month, as YYYYMM, of one resource."""
 
     month: int
     resource: Resource

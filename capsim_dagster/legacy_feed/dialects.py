@@ -80,11 +80,7 @@ class Dialect:
         return self.delimiter.join(self._label(column.label) for column in self.columns)
 
     def fields(self, texts: Mapping[str, str]) -> list[str]:
-        """Return the fields of a line as they stand in the file.
-
-        Args:
-            texts: By column of the master.
-        """
+        """Return the fields of a line as they stand in the file; `texts` are by column of the master."""
         plain = [texts[column.field] if column.field else column.constant for column in self.columns]
         return [quoted(text) for text in plain] if self.is_quoted else plain
 

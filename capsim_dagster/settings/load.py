@@ -138,11 +138,7 @@ def _is_own(path: Path) -> bool:
 
 
 def shipped(file: Path) -> Path:
-    """Return where a file that capsim brings along lies: in the package, or in a checkout at the top.
-
-    Args:
-        file: The file, as seen from the top of a checkout.
-    """
+    """Return where a file that is named from the top of a checkout lies: in the package, or in a checkout."""
     package = Path(__file__).parents[1]
     installed = package / "config" / file.name
     return installed if installed.is_file() else package.parent / file

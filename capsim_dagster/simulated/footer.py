@@ -23,12 +23,7 @@ _KEY: Final = "capsim"
 
 @dataclass(frozen=True)
 class DataFooter:
-    """What the footer of a simulated file says.
-
-    Attributes:
-        settings_hash: Hash of every setting that decides a value.
-        version: Version of capsim that wrote it.
-    """
+    """What the footer of a simulated file says; the hash is over every setting that decides a value."""
 
     settings_hash: str
     seed: int

@@ -35,11 +35,7 @@ Simulate = Callable[[telemetry.HostModel, dt.date, dt.date], dict[Resource, Floa
 
 @dataclass(frozen=True)
 class GridPiece:
-    """The values of one month, resource and block of hosts.
-
-    Attributes:
-        values: Values of shape `(n_hosts, n_days)`.
-    """
+    """The values of one month, resource and block of hosts, of shape `(n_hosts, n_days)`."""
 
     resource: Resource
     hosts: pl.DataFrame

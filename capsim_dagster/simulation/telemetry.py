@@ -29,11 +29,7 @@ _CENTS: Final = np.float32(100)
 
 @dataclass(frozen=True)
 class HostModel:
-    """All that is needed to compute any day of some hosts.
-
-    Attributes:
-        burst_hits: Streams that decide which bursts hit a resource, by resource.
-    """
+    """All that is needed to compute any day of some hosts; `burst_hits` decide which bursts hit a resource."""
 
     generation: DataGeneration
     block: HostBlock

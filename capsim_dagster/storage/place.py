@@ -37,12 +37,7 @@ class ObjectFacts:
 
 @dataclass(frozen=True)
 class Held:
-    """What an object holds; one that another program wrote may have no digest.
-
-    Attributes:
-        digest: Hex SHA-256 of its content; None = not known.
-        e_tag: What an object store calls this version; None = none.
-    """
+    """What an object holds; the digest is its hex SHA-256, None where another program wrote it and none is known."""
 
     bytes: int
     digest: str | None

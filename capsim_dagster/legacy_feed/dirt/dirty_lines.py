@@ -72,13 +72,7 @@ class _Added(NamedTuple):
 
 @dataclass
 class _Edits:
-    """What is done to a sound text.
-
-    Attributes:
-        texts: New texts, by row.
-        faults: Faults of rows, with the line before; a row may have one although its text stays.
-        added: Lines to add.
-    """
+    """What is done to a sound text, by row; a row may have a fault, kept with the line before, while its text stays."""
 
     texts: dict[int, str] = field(default_factory=dict)
     faults: dict[int, tuple[LineFault, str]] = field(default_factory=dict)
