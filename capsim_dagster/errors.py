@@ -97,10 +97,7 @@ def listed(examples: Iterable[object]) -> str:
 def plural(count: int, noun: str, many: str = "") -> str:
     """Return a count with its noun.
 
-    Args:
-        count: How many.
-        noun: One of them.
-        many: Several of them, where that is not the noun with an s.
+    `many`: several of them, where that is not the noun with an s.
 
     >>> plural(1, "check"), plural(2_000, "check"), plural(0, "month has", "months have")
     ('1 check', '2,000 checks', '0 months have')

@@ -103,10 +103,6 @@ class HostStreams:
         """
         return _mix(self.keys[rows] + (elements + 1).astype(np.uint64) * _GAMMA)
 
-    def uniforms(self, first: int, last: int) -> Float32Array:
-        """Return elements as numbers strictly between 0 and 1 in steps of 2**-16, shape `(n_hosts, last - first)`."""
-        return (self.levels(first, last).astype(np.float32) + np.float32(0.5)) * np.float32(1 / _LEVELS)
-
     def normals(self, first: int, last: int) -> Float32Array:
         """Return elements as standard normal numbers, shape `(n_hosts, last - first)`, within ±4.33.
 

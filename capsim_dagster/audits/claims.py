@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from capsim_dagster.audits.report import Finding
-from capsim_dagster.schemas import Resource
+from capsim_dagster.schemas.resources import RESOURCE_COUNT, Resource
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,8 @@ DATED: Final = (
             "manifest_is_sound": _SOUND_MANIFEST.format("hour"),
             "bytes_are_those_of_the_manifest": _PROMISED_BYTES,
             "rows_are_those_of_the_manifest": "Columns, rows, hosts and nulls are those that the manifest says.",
-            "rows_are_aggregates": "Each host has its four rows; mean, P50, P95 and maximum of a row are in order.",
+            "rows_are_aggregates": f"Each host has its {RESOURCE_COUNT} rows; "
+            "mean, P50, P95 and maximum of a row are in order.",
             "agrees_with_tier3": "Computed from the day in tier 3, where that is published, the hour is the same.",
         },
         unit="hours",

@@ -16,6 +16,7 @@ from capsim_dagster.cli.process import report_interrupt
 from capsim_dagster.cli.refine import print_audit_page
 from capsim_dagster.cli.terminal import console, escape, tell, titled
 from capsim_dagster.errors import SettingsError, plural
+from capsim_dagster.schemas import Resource
 from capsim_dagster.schemas.months import months_between
 from capsim_dagster.text import megabytes
 
@@ -100,8 +101,9 @@ def _run_main_job(settings: "Settings", terminal: Console, *, with_checks: bool)
     months = [str(month) for month in months_between(generation.start_date, generation.end_date)]
     layout = options.layout_of(settings)
     terminal.print(
-        f"capsim: {generation.num_servers:,} hosts x 4 resources, {generation.start_date} to {generation.end_date} "
-        f"({len(months)} months), seed {generation.random_seed}, into {layout.root}",
+        f"capsim: {generation.num_servers:,} hosts x {len(Resource)} resources, "
+        f"{generation.start_date} to {generation.end_date} ({len(months)} months), "
+        f"seed {generation.random_seed}, into {layout.root}",
         soft_wrap=True,
     )
     progress = BarProgress(terminal)

@@ -28,12 +28,7 @@ _DIGITS: Final = {"year": _YEAR, "month": _MONTH, "yearmonth": _YEAR + _MONTH}
 
 @dataclass(frozen=True, order=True)
 class FeedPiece:
-    """One file of the feed: one month of one resource.
-
-    Attributes:
-        month: The month as YYYYMM.
-        resource: The resource.
-    """
+    """One file of the feed: one month, as YYYYMM, of one resource."""
 
     month: int
     resource: Resource
@@ -45,12 +40,7 @@ class FeedPiece:
 
 @dataclass(frozen=True)
 class FeedContract:
-    """Names and headers of the feed under one root.
-
-    Attributes:
-        root: Folder of the feed.
-        settings: Layout, prefixes and labels.
-    """
+    """Names and headers of the feed under one root."""
 
     root: Path
     settings: LegacyFeed
@@ -124,10 +114,8 @@ class FeedContract:
         Hidden files and folders, such as `.snapshot`, are left out; pipes and links to nothing or to folders are no
         piece, whatever their names.
 
-        Args:
-            folder: The folder relative to the root, empty or with a slash at its end.
-            deeper: Levels of folders below it that are entered.
-            on_error: Is told which folder cannot be listed.
+        `folder`: the folder relative to the root, empty or with a slash at its end.
+        `deeper`: levels of folders below it that are entered.
         """
         for entry in _listed(self.root / folder, on_error):
             relative = folder + entry.name

@@ -56,16 +56,9 @@ class Dialect:
     """How one feed file is written.
 
     Attributes:
-        columns: The columns in file order.
         date_format: strftime format of the day.
-        delimiter: Between fields.
-        decimal: Decimal sign.
         gap: Spelling of no value.
-        is_quoted: Whether each field stands in quotes.
         encoding: Encoding of the text; both but plain UTF-8 begin with a byte order mark.
-        line_end: End of a line.
-        trailing_blank_lines: Empty lines at the end.
-        is_compressed: Whether the file is a gzip file.
         traits: In what it differs from the plain feed.
     """
 
@@ -87,11 +80,7 @@ class Dialect:
         return self.delimiter.join(self._label(column.label) for column in self.columns)
 
     def fields(self, texts: Mapping[str, str]) -> list[str]:
-        """Return the fields of a line as they stand in the file.
-
-        Args:
-            texts: By column of the master.
-        """
+        """Return the fields of a line as they stand in the file; `texts` are by column of the master."""
         plain = [texts[column.field] if column.field else column.constant for column in self.columns]
         return [quoted(text) for text in plain] if self.is_quoted else plain
 
@@ -100,12 +89,7 @@ class Dialect:
         return self.delimiter.join(self.fields(texts))
 
     def write_rows(self, frame: pl.DataFrame, stream: IO[bytes]) -> None:
-        """Write rows of the master as lines of UTF-8 text, each with a line feed, before any encoding.
-
-        Args:
-            frame: Columns of the master.
-            stream: Where to.
-        """
+        """Write rows of the master as lines of UTF-8 text, each with a line feed, before any encoding."""
         names = [str(index) for index in range(len(self.columns))]
         values = [self._values(column, frame) for column in self.columns]
         frame.select(value.alias(name) for name, value in zip(names, values, strict=True)).write_csv(

@@ -20,12 +20,6 @@ from capsim_dagster.storage import atomic_path, sha256
 def export_piece(master: MasterFile, contract: FeedContract, piece: FeedPiece, defects_root: Path) -> InspectedFile:
     """Write one month of one resource as a CSV file, in place of the one that was there, with the defects that are set.
 
-    Args:
-        master: The open master file.
-        contract: Names, headers and defects of the feed.
-        piece: Which month and resource.
-        defects_root: Folder of the lists of defects.
-
     Raises:
         PartitionError: If the master holds no such month.
         GateError: If what was written does not hold one line for each row of the master, before any damage; the old
@@ -54,10 +48,7 @@ def retire_strays(contract: FeedContract, months: Collection[int], defects_root:
 
     Only files that follow the naming convention are touched: they are capsim's own, from a window that is no more.
 
-    Args:
-        contract: Names and headers of the feed.
-        months: Months that the master holds, as YYYYMM.
-        defects_root: Folder of the lists of defects.
+    `months`: months that the master holds, as YYYYMM.
     """
     files = [(piece, path) for path, piece in contract.files()]
     retired = [(piece, path) for piece, path in files if piece.month not in months]
@@ -112,11 +103,7 @@ def _export_dirty(dirty: DirtyFile, piece: FeedPiece, listed: Path) -> Inspected
 
 
 def _write_bytes(content: bytes, path: Path, piece: FeedPiece) -> str:
-    """Write a file and return the digest of what the disk then holds.
-
-    Raises:
-        GateError: If the disk holds less than was written.
-    """
+    """Write a file and return the digest of what the disk then holds."""
     path.write_bytes(content)
     if path.stat().st_size != len(content):
         raise GateError(

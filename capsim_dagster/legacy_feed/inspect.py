@@ -29,8 +29,6 @@ class InspectedFile:
     """A feed file as it was found, or as it was written.
 
     Attributes:
-        piece: Which month and resource it holds.
-        path: Where it is.
         bytes: Its size; 0 = it is empty, or missing on purpose.
         sha256: Hex digest of its content; empty = it is missing on purpose.
         lines: Physical data lines, without header and trailing blank lines; 0 = nothing in it can be read as lines.
@@ -50,10 +48,7 @@ class InspectedFile:
 def inspect_file(contract: FeedContract, piece: FeedPiece, path: Path | None = None) -> InspectedFile:
     """Read the physical facts of a piece's file, in one pass.
 
-    Args:
-        contract: Names and headers of the feed.
-        piece: Which month and resource.
-        path: The file, where it is not yet at its place.
+    `path`: the file, where it is not yet at its place.
 
     Raises:
         FeedError: If it is missing, empty, cut off in a line or has another header.

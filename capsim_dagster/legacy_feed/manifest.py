@@ -5,7 +5,7 @@ file, and writing the month again puts both right.
 """
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,24 +45,16 @@ class DefectList:
 
 
 def list_path(contract: FeedContract, root: Path, piece: FeedPiece) -> Path:
-    """Return where the list of a piece lies: as the plain feed file under its own root, with another suffix.
-
-    Args:
-        contract: Names of the feed.
-        root: Folder of the lists.
-        piece: Which month and resource.
-    """
+    """Return where the list of a piece lies: as the plain feed file under its own root, with another suffix."""
     return root / (contract.relative(contract.path(piece)).removesuffix(_FEED_SUFFIX) + _SUFFIX)
 
 
 def staged_list(path: Path, frame: pl.DataFrame, *, sha256: str, size: int) -> AbstractContextManager[StoredFile]:
     """Write a list that replaces the one at `path` on leaving.
 
-    Args:
-        path: The final path.
-        frame: Columns of `schemas.feed.INJECTED_DEFECTS`.
-        sha256: Hex digest of the feed file; empty = it is missing on purpose.
-        size: Size of the feed file [bytes].
+    `frame`: columns of `schemas.feed.INJECTED_DEFECTS`.
+    `sha256`: hex digest of the feed file; empty = it is missing on purpose.
+    `size`: size of the feed file [bytes].
     """
     facts = json.dumps({"sha256": sha256, "bytes": size}, sort_keys=True)
     batches = frame.to_arrow().cast(SCHEMA).to_batches()
@@ -81,21 +73,6 @@ def read_list(path: Path) -> DefectList:
     if not {"sha256", "bytes"} <= facts.keys():
         raise FeedError(f"{path} is no list of defects: nothing says which file it belongs to", remedy=_REMEDY)
     return DefectList(frame, facts["sha256"], facts["bytes"])
-
-
-def read_lists(contract: FeedContract, root: Path, months: Collection[int]) -> dict[FeedPiece, DefectList]:
-    """Return the lists of some months, by piece, in order; a file that was written clean has none.
-
-    Args:
-        contract: Names of the feed.
-        root: Folder of the lists.
-        months: Which months, as YYYYMM.
-
-    Raises:
-        FeedError: If one is torn.
-    """
-    found = sorted((piece, path) for piece, path in list_files(contract, root) if piece.month in months)
-    return {piece: read_list(path) for piece, path in found}
 
 
 def list_files(contract: FeedContract, root: Path) -> Iterator[tuple[FeedPiece, Path]]:

@@ -21,8 +21,8 @@ from capsim_dagster.settings import DataGeneration, Flag, Panel, PanelMetric
 from capsim_dagster.simulation import telemetry
 from capsim_dagster.simulation.parameters import HostBlock, host_numbers
 from capsim_dagster.simulation.region_calendar import region_calendar
+from capsim_dagster.simulation.samples import inbound_shares
 from capsim_dagster.simulation.time_dimension import epoch_days
-from capsim_dagster.simulation.traffic import inbound_shares
 
 Int64Array = NDArray[np.int64]
 

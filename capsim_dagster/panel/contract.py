@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from capsim_dagster.schemas import Column, Type, arrow
 from capsim_dagster.schemas.column import percentage
-from capsim_dagster.schemas.fleet import CAPACITY_UNITS, HOSTS
+from capsim_dagster.schemas.fleet import HOSTS
+from capsim_dagster.schemas.resources import CAPACITY_UNITS
 from capsim_dagster.settings import Flag, Panel, PanelMetric
 
 KEY: Final = ("server_id", "timestamp")

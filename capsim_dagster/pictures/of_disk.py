@@ -26,8 +26,8 @@ from capsim_dagster.pipeline.entrance import require_calendar, require_hosts
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master
 from capsim_dagster.schemas import CAPACITY_COLUMNS, VARIETIES, Resource, Scenario, Variant, Variety, host_id
-from capsim_dagster.schemas.fleet import CAPACITY_UNITS
 from capsim_dagster.schemas.months import yearmonth
+from capsim_dagster.schemas.resources import CAPACITY_UNITS
 from capsim_dagster.seeding import Float32Array
 from capsim_dagster.simulated.footer import DataFooter, readable
 from capsim_dagster.simulated.truth import TruthFiles, open_truth

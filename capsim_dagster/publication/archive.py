@@ -22,9 +22,8 @@ from capsim_dagster.schemas import CAPACITY_COLUMNS, FULL_UTILIZATION, Resource
 from capsim_dagster.seeding import Float64Array, streams
 from capsim_dagster.settings import Archive, DataGeneration
 from capsim_dagster.simulation import telemetry
-from capsim_dagster.simulation.samples import HOURS_PER_DAY, DayCurves, SampledDay, sampled_day
+from capsim_dagster.simulation.samples import HOURS_PER_DAY, DayCurves, SampledDay, inbound_shares, sampled_day
 from capsim_dagster.simulation.time_dimension import epoch_days
-from capsim_dagster.simulation.traffic import inbound_shares
 from capsim_dagster.storage import atomic_path, sha256
 
 HOSTS_AT_ONCE: Final = 1_024

@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from capsim_dagster.publication.dataset.export import Site
 from capsim_dagster.publication.dataset.manifest import SourceFile
 from capsim_dagster.publication.dataset.rules import Rows
 from capsim_dagster.publication.hour_files import ArchiveHour, count_lines, read_hour
-from capsim_dagster.publication.tier3.columns import HOUR_SCHEMA, SCHEMA, TRAFFIC, UTILIZATIONS
+from capsim_dagster.publication.tier3.columns import HOUR_SCHEMA, NUMBERS, SCHEMA
 from capsim_dagster.publication.tier3.rules import SAMPLE_RULES, LineRule
 from capsim_dagster.publication.tier3.tally import SECONDS_PER_HOUR, DayTally
 
@@ -29,10 +29,9 @@ _REPEATED: Final = "the host and time of a line before it"
 _TS_PATTERN: Final = r"^(19[7-9]\d|2[01]\d\d)-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
 _BLOCK_BYTES: Final = 1 << 20
 _LINE_END, _OPENING_BRACE, _BRACE = b"\n{}"
-_NUMBERS: Final = (*UTILIZATIONS, *TRAFFIC)
 _META: Final = pa.struct([("interval_s", pa.int32()), ("agent", pa.string()), ("seq", pa.int64())])
 _LINE_SCHEMA: Final = pa.schema(
-    [("host_id", pa.string()), ("ts", pa.string()), *((name, pa.float64()) for name in _NUMBERS), ("meta", _META)]
+    [("host_id", pa.string()), ("ts", pa.string()), *((name, pa.float64()) for name in NUMBERS), ("meta", _META)]
 )
 
 
@@ -77,18 +76,14 @@ class _Meta(_Strict):
     seq: int = Field(ge=-(2**63), lt=2**63)
 
 
-class _Sample(_Strict):
-    """The form of a line of the archive."""
-
+class _Key(_Strict):
     host_id: str
     ts: Annotated[str, Field(pattern=_TS_PATTERN), AfterValidator(_real_time)]
-    cpu: float | None = None
-    memory: float | None = None
-    disk: float | None = None
-    network: float | None = None
-    net_in_mbps: float | None = None
-    net_out_mbps: float | None = None
-    meta: _Meta
+
+
+_VALUES: Final[dict[str, Any]] = dict.fromkeys(NUMBERS, (float | None, None))
+_Sample: Final = create_model("_Sample", __base__=_Key, **_VALUES, meta=(_Meta, ...))
+"""The form of a line of the archive."""
 
 
 def parse_lines(text: bytes, hour: int, rule: LineRule) -> ParsedHour:
@@ -136,7 +131,7 @@ def _columns(lines: pa.Table, hour: int) -> pa.Table | None:
     if not pc.all(pc.match_substring_regex(encoded["ts"].dictionary, _TS_PATTERN)).as_py():
         return None
     times = encoded["ts"].dictionary.cast(SCHEMA.field("ts").type)
-    found = {name: lines[name] for name in _NUMBERS} | {
+    found = {name: lines[name] for name in NUMBERS} | {
         "ts": times.take(encoded["ts"].indices),
         "host_id": encoded["host_id"],
         "agent_version": encoded["agent_version"],
@@ -154,7 +149,7 @@ def _encoded(column: pa.ChunkedArray | pa.Array) -> pa.DictionaryArray:
 
 
 def _read_by_line(text: bytes, hour: int, rule: LineRule) -> ParsedHour:
-    formed: dict[int, _Sample] = {}
+    formed: dict[int, _Key] = {}
     reasons: dict[int, str] = {}
     for number, line in enumerate(text.split(b"\n")[: count_lines(text)], start=1):
         try:
@@ -180,16 +175,16 @@ def _reason(error: ValidationError) -> str:
     return f"{place}: {message}" if place else message
 
 
-def _table(samples: Iterable[_Sample], hour: int) -> pa.Table:
+def _table(samples: Iterable[_Key], hour: int) -> pa.Table:
     rows = [
         {
-            **vars(sample),
-            **vars(sample.meta),
-            "ts": dt.datetime.fromisoformat(sample.ts),
-            "agent_version": sample.meta.agent,
+            **(sample := vars(each)),
+            **vars(sample["meta"]),
+            "ts": dt.datetime.fromisoformat(each.ts),
+            "agent_version": sample["meta"].agent,
             "archive_hour": hour,
         }
-        for sample in samples
+        for each in samples
     ]
     return pa.Table.from_pylist(rows, schema=HOUR_SCHEMA)
 

@@ -48,9 +48,6 @@ class Column:
     """One column.
 
     Attributes:
-        name: Its name.
-        type: What it holds.
-        description: What it says.
         unit: Unit of its values; empty = none.
         nullable: Whether a value may be missing.
         is_key: Whether it is one of the columns that tell any two rows apart.

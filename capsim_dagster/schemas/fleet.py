@@ -3,23 +3,19 @@
 from typing import Final
 
 from capsim_dagster.schemas.column import ANY_TEXT, PERCENT, Column, Type, percentage
-from capsim_dagster.schemas.terms import (
-    CAPACITY_COLUMNS,
-    HOST_ID_PATTERN,
-    EventKind,
-    Resource,
-    Scenario,
-    Variant,
-)
+from capsim_dagster.schemas.resources import CAPACITIES, CAPACITY_UNITS, Resource, any_of
+from capsim_dagster.schemas.terms import HOST_ID_PATTERN, EventKind, Scenario, Variant
 
 _POINTS: Final = "% points"
 _DAY: Final = Column("date", Type.DATE, "The day.", is_key=True)
 HOST_KEY: Final = Column("host_id", Type.TEXT, "Key into hosts.", is_key=True)
-RESOURCE_KEY: Final = Column(
-    "resource", Type.TEXT, "cpu, memory, disk or network.", is_key=True, values=tuple(Resource)
-)
+RESOURCE_KEY: Final = Column("resource", Type.TEXT, f"{any_of(list(Resource))}.", is_key=True, values=tuple(Resource))
 CAPACITY: Final = Column(
-    "capacity", Type.DOUBLE, "Capacity of the resource.", "cores | GB | MB | Mbps by resource", minimum=0
+    "capacity",
+    Type.DOUBLE,
+    "Capacity of the resource.",
+    f"{' | '.join(CAPACITY_UNITS.values())} by resource",
+    minimum=0,
 )
 _DEPARTMENT: Final = Column("department", Type.TEXT, "Owning department.", pattern=ANY_TEXT)
 
@@ -31,18 +27,11 @@ HOSTS: Final = (
     Column("criticality", Type.TEXT, "Service criticality.", pattern=ANY_TEXT),
     Column("classification", Type.TEXT, "Physical or virtual machine.", values=("physical", "virtual")),
     Column("server_type", Type.TEXT, "Workload profile: web, application, database, batch or file.", pattern=ANY_TEXT),
-    Column("cpu_cores", Type.INT32, "CPU capacity.", "cores", minimum=1),
-    Column("memory_gb", Type.INT32, "Memory capacity.", "GB", minimum=1),
-    Column("storage_mb", Type.INT64, "Disk capacity.", "MB", minimum=1),
-    Column("network_mbps", Type.INT32, "Network capacity.", "Mbps", minimum=1),
+    *CAPACITIES.values(),
     Column("scenario", Type.TEXT, "Behavioural scenario.", values=tuple(Scenario)),
     Column("variant", Type.TEXT, "Common or rare variant of the scenario.", values=tuple(Variant)),
 )
 """One row a host: identity, organization, capacity and behaviour."""
-CAPACITY_UNITS: Final = {
-    resource: column.unit for resource in Resource for column in HOSTS if column.name == CAPACITY_COLUMNS[resource]
-}
-"""Unit of each resource's capacity."""
 
 BUSINESS_HIERARCHY: Final = (
     Column("host_id", Type.TEXT, "Key into hosts.", is_key=True, pattern=HOST_ID_PATTERN),

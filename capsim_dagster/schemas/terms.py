@@ -5,15 +5,6 @@ from enum import StrEnum
 from typing import Final
 
 
-class Resource(StrEnum):
-    """A measured resource of a host, in the order in which the master is sorted."""
-
-    CPU = "cpu"
-    MEMORY = "memory"
-    DISK = "disk"
-    NETWORK = "network"
-
-
 class Scenario(StrEnum):
     """The behaviour of a host; with a `Variant` it makes one of ten varieties."""
 
@@ -85,14 +76,6 @@ VARIETIES: Final[tuple[Variety, ...]] = tuple(
 
 FULL_UTILIZATION: Final = 100.0
 """Highest possible utilization [%], and the ceiling of saturating growth."""
-
-CAPACITY_COLUMNS: Final[dict[Resource, str]] = {
-    Resource.CPU: "cpu_cores",
-    Resource.MEMORY: "memory_gb",
-    Resource.DISK: "storage_mb",
-    Resource.NETWORK: "network_mbps",
-}
-"""The column of `hosts` that holds the capacity of each resource."""
 
 HOST_ID_DIGITS: Final = 6
 """Zero-padding of the host number; longer numbers simply get longer, so ids never collide."""

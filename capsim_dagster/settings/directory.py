@@ -16,8 +16,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from capsim_dagster.errors import SettingsError, listed
-from capsim_dagster.settings.explain import Overrides, option_of
-from capsim_dagster.settings.load import Contents, build_settings, find_config, named_config, read_files
+from capsim_dagster.settings.load import (
+    Contents,
+    Overrides,
+    build_settings,
+    find_config,
+    named_config,
+    option_of,
+    read_files,
+)
 from capsim_dagster.settings.model import ENV_PREFIX, Settings
 from capsim_dagster.settings.yaml_file import read_yaml
 
@@ -82,7 +89,6 @@ class Record:
     """What a data directory says of the settings that made it.
 
     Attributes:
-        kind: Whose data lie in it.
         config: The settings file that was named; None = the shipped one.
         settings: The settings that hold in it.
         of_file: Those of the file alone, without options and environment.
@@ -113,7 +119,6 @@ class Chosen:
     """The settings that hold for a command in a data directory.
 
     Attributes:
-        settings: The settings.
         config: The settings file that was named; None = the shipped one.
         of_file: The settings of the file alone.
         record: What the directory records; None = nothing.
@@ -162,10 +167,7 @@ def directory_settings(
 ) -> Chosen:
     """Return the settings that hold in a data directory for a command that works on what is there.
 
-    Args:
-        config: The settings file that was named.
-        overrides: What the options of the command set.
-        may_change: Sections that the command may decide anew.
+    `may_change`: sections that the command may decide anew.
 
     Raises:
         SettingsError: If a setting cannot be used, or one that decides what is there is not as recorded.
@@ -186,10 +188,7 @@ def choose_settings(
 ) -> Chosen:
     """Return the settings that a command was given for a data directory, and how they differ from its record.
 
-    Args:
-        config: The settings file that was named.
-        overrides: What the options of the command set.
-        adopts_edits: Whether edits of the shipped file that decide what is there hold, as those of a named one do.
+    `adopts_edits`: whether edits of the shipped file that decide what is there hold, as those of a named one do.
 
     Raises:
         SettingsError: If a setting cannot be used, or the record cannot be read.

@@ -1,11 +1,11 @@
 """Settings of the fleet: who the hosts are, whom they serve, and how that shifts their load."""
 
-from typing import Final, Self
+from typing import Annotated, Any, Final, Self
 
 from holidays.registry import COUNTRIES, FINANCIAL
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
-from capsim_dagster.schemas import Resource
+from capsim_dagster.schemas.resources import RESOURCE_COUNT, Resource
 from capsim_dagster.settings.sections import Section, Weighted, require_distinct
 
 _LEAST_PIVOT: Final = 1e-6
@@ -45,18 +45,14 @@ class Department(LoadShift):
     season_peak_day: int = Field(ge=1, le=366, description="Day of the year on which its annual season peaks.")
 
 
-class Correlation(Section):
-    """How the day-to-day noise of a host's resources goes together: correlation coefficients.
+_PAIRS: Final = [f"{before}_{resource}" for row, resource in enumerate(Resource) for before in list(Resource)[:row]]
+_COEFFICIENTS: Final[dict[str, Any]] = dict.fromkeys(_PAIRS, (Annotated[float, Field(ge=-0.99, le=0.99)], ...))
+"""A field a pair of resources: `cpu_memory` and so on."""
+_Pairs = create_model("_Pairs", __base__=Section, **_COEFFICIENTS)
 
-    One a pair of resources, named in the order of `schemas.Resource`.
-    """
 
-    cpu_memory: float = Field(ge=-0.99, le=0.99)
-    cpu_disk: float = Field(ge=-0.99, le=0.99)
-    memory_disk: float = Field(ge=-0.99, le=0.99)
-    cpu_network: float = Field(ge=-0.99, le=0.99)
-    memory_network: float = Field(ge=-0.99, le=0.99)
-    disk_network: float = Field(ge=-0.99, le=0.99)
+class Correlation(_Pairs):
+    """How the day-to-day noise of a host's resources goes together: correlation coefficients, one a pair."""
 
     @property
     def factor(self) -> tuple[tuple[float, ...], ...]:
@@ -74,7 +70,9 @@ class Correlation(Section):
                 found.append((getattr(self, f"{before}_{resource}") - known) / rows[column][column])
             pivot = 1 - sum(value * value for value in found)
             if pivot < _LEAST_PIVOT:
-                raise ValueError("these correlations contradict each other: no four series can be correlated so")
+                raise ValueError(
+                    f"these correlations contradict each other: no {RESOURCE_COUNT} series can be correlated so"
+                )
             rows.append((*found, pivot**0.5))
         return tuple((*row, *[0.0] * (len(resources) - len(row))) for row in rows)
 

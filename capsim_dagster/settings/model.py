@@ -206,9 +206,7 @@ class Settings(BaseSettings):
 def settings_hash(generation: DataGeneration, *version: str) -> str:
     """Return 16 hex digits over every setting that decides a value: all of `data_generation` but the window's end.
 
-    Args:
-        generation: The settings.
-        version: Further facts that decide values, such as the version of the simulation model.
+    `version`: further facts that decide values, such as the version of the simulation model.
     """
     facts = generation.model_dump(mode="json", exclude={"end_date"})
     canonical = json.dumps([facts, *version], sort_keys=True, separators=(",", ":"))

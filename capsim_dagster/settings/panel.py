@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from capsim_dagster.schemas import Resource
+from capsim_dagster.schemas.resources import CAPACITY_UNITS, Resource
 from capsim_dagster.settings.sections import FloatRange, Section, require_distinct
 from capsim_dagster.settings.telemetry import Metric
 
@@ -32,7 +32,8 @@ class PanelMetric(Section):
 
     resource: Resource = Field(description="Whose series it shows; for one of its own, whose capacity it is of.")
     unit: Literal["percent", "absolute"] = Field(
-        default="percent", description="Percent of capacity, or in the unit of the capacity: cores, GB, MB, Mbps."
+        default="percent",
+        description=f"Percent of capacity, or in the unit of the capacity: {', '.join(CAPACITY_UNITS.values())}.",
     )
     direction: Literal["in", "out"] | None = Field(
         default=None, description="The host's inbound or outbound part; in and out add up to the whole."

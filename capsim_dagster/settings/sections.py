@@ -28,11 +28,7 @@ def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
 
 
 def _stays_inside(prefix: str) -> str:
-    """Return a prefix without a slash at its end.
-
-    Raises:
-        ValueError: If it leads out of bucket and data directory, or is hard to write in one.
-    """
+    """Return a prefix without a slash at its end."""
     parts = prefix.removesuffix("/").split("/")
     if any(part in ("", ".", "..") or not re.fullmatch(r"[\w.=-]+", part, re.ASCII) for part in parts):
         raise ValueError(f"found {prefix!r}; expected a folder below bucket and data directory, such as panel/raw")

@@ -7,7 +7,6 @@ from pydantic import Field, model_validator
 
 from capsim_dagster.settings.sections import DaysRange, FloatRange, Section, require_distinct
 
-DAYS_PER_WEEK: Final = 7
 WORKING_DAYS: Final = 5
 """Monday to Friday."""
 ANOMALY_SLOT_DAYS: Final = 64

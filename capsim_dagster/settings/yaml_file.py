@@ -33,9 +33,7 @@ _UNREADABLE: Final = (ValueError, KeyError, AttributeError, OverflowError)
 def read_yaml(path: Path, *, remedy: str) -> dict[str, Any]:
     """Return the sections of a settings file; an empty section has its defaults.
 
-    Args:
-        path: The file.
-        remedy: What to do where it holds no sections.
+    `remedy`: what to do where it holds no sections.
 
     Raises:
         SettingsError: If it is no regular file of bearable size, no YAML mapping, or a key is no text or stands twice.
@@ -56,11 +54,7 @@ def read_yaml(path: Path, *, remedy: str) -> dict[str, Any]:
 
 
 def _bounded_text(path: Path) -> str:
-    """Return the text of a regular file; a device or a pipe would never end.
-
-    Raises:
-        SettingsError: If it is none, or too long.
-    """
+    """Return the text of a regular file; a device or a pipe would never end."""
     if not stat.S_ISREG(path.stat().st_mode):
         kind = "a folder" if path.is_dir() else "no regular file"
         raise SettingsError(f"{path} is {kind}; expected a YAML file", remedy="name the file itself")
@@ -74,12 +68,7 @@ def _bounded_text(path: Path) -> str:
 
 
 def _require_bounds(path: Path, text: str) -> None:
-    """Look at a file before anything of it is built: how deep it is, and how much it stands for.
-
-    Raises:
-        SettingsError: If it is too much of either.
-        YAMLError: If it is not YAML.
-    """
+    """Look at a file before anything of it is built: how deep it is, and how much it stands for."""
     sizes: dict[str, int] = {}
     counts, anchors = [0], [""]
     for event in yaml.parse(text, Loader=SafeLoader):

@@ -23,16 +23,7 @@ _KEY: Final = "capsim"
 
 @dataclass(frozen=True)
 class DataFooter:
-    """What the footer of a simulated file says.
-
-    Attributes:
-        settings_hash: Hash of every setting that decides a value.
-        seed: Seed of the fleet.
-        hosts: Hosts in the file.
-        start: First day.
-        end: Last day.
-        version: Version of capsim that wrote it.
-    """
+    """What the footer of a simulated file says; the hash is over every setting that decides a value."""
 
     settings_hash: str
     seed: int

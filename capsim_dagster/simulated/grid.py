@@ -35,14 +35,7 @@ Simulate = Callable[[telemetry.HostModel, dt.date, dt.date], dict[Resource, Floa
 
 @dataclass(frozen=True)
 class GridPiece:
-    """The values of one month, resource and block of hosts.
-
-    Attributes:
-        resource: The resource.
-        hosts: The hosts.
-        first: First day.
-        values: Values of shape `(n_hosts, n_days)`.
-    """
+    """The values of one month, resource and block of hosts, of shape `(n_hosts, n_days)`."""
 
     resource: Resource
     hosts: pl.DataFrame
@@ -67,11 +60,8 @@ def grid_pieces(
 ) -> Iterator[GridPiece]:
     """Yield the values of all hosts from the window's start to `end`, in file order.
 
-    Args:
-        generation: The settings.
-        hosts: The inventory with application codes, ordered by host number.
-        end: Last day, inclusive.
-        simulate: What to compute.
+    `hosts`: the inventory with application codes, ordered by host number.
+    `end`: last day, inclusive.
     """
     models = [telemetry.host_model(generation, chunk) for chunk in hosts.iter_slices(HOSTS_PER_CHUNK)]
     groups = [hosts.slice(offset, HOSTS_PER_ROW_GROUP) for offset in range(0, hosts.height, HOSTS_PER_ROW_GROUP)]

@@ -31,12 +31,7 @@ SCHEMA: Final = arrow_schema(MASTER, encode_names=True)
 
 
 class MasterFile:
-    """An open master file, read by month and resource.
-
-    Attributes:
-        path: Where it is.
-        footer: Which settings made it.
-    """
+    """An open master file, read by month and resource."""
 
     def __init__(self, path: Path) -> None:
         """Open the file.
@@ -62,9 +57,7 @@ class MasterFile:
     def month(self, month: int, resource: Resource) -> Iterator[pl.DataFrame]:
         """Yield the rows of one month of one resource, in pieces of bounded size, ordered by host and day.
 
-        Args:
-            month: The month as YYYYMM.
-            resource: The resource.
+        `month`: the month as YYYYMM.
 
         Raises:
             MasterError: If a page does not match its checksum.
@@ -82,12 +75,9 @@ def write_master(
 ) -> StoredFile:
     """Simulate the fleet and write the master file atomically.
 
-    Args:
-        generation: The settings that decide values.
-        hosts: The inventory with application codes, ordered by host number.
-        path: The final path.
-        end: Last day, inclusive.
-        advance: Called with the rows of each piece that was written.
+    `hosts`: the inventory with application codes, ordered by host number.
+    `end`: last day, inclusive.
+    `advance`: called with the rows of each piece that was written.
 
     Raises:
         GateError: If the finished file has not one row for each host x resource x day, or a value out of bounds; the

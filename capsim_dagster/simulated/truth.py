@@ -43,11 +43,7 @@ _CENTS: Final = np.float32(100)
 
 @dataclass(frozen=True)
 class TruthFiles:
-    """Where the three files of the ground truth lie.
-
-    Attributes:
-        folder: Their folder.
-    """
+    """Where the three files of the ground truth lie."""
 
     folder: Path
 
@@ -86,12 +82,9 @@ def write_truth(
 ) -> StoredTruth:
     """Write the ground truth; the three files replace the old ones after all are whole.
 
-    Args:
-        generation: The settings that decide values.
-        hosts: The inventory with application codes, ordered by host number.
-        files: The final paths.
-        end: Last day, inclusive.
-        advance: Called with the rows of each piece of the expectation that was written.
+    `hosts`: the inventory with application codes, ordered by host number.
+    `end`: last day, inclusive.
+    `advance`: called with the rows of each piece of the expectation that was written.
 
     Raises:
         GateError: If the expectation has not one row for each host x resource x day; the old files stay.

@@ -24,11 +24,8 @@ def calendar_factors(generation: DataGeneration, resource: Resource, first: dt.d
     Groups are the pairs of region and server type, regions first, in the order of the settings; the last group is
     the one that no calendar touches.
 
-    Args:
-        generation: The settings.
-        resource: The resource whose metric counts.
-        first: First day, inclusive.
-        last: Last day, inclusive.
+    `first`: first day, inclusive.
+    `last`: last day, inclusive.
     """
     metric, calendar = generation.metrics[resource], generation.calendar
     rows = []
@@ -46,11 +43,9 @@ def calendar_factors(generation: DataGeneration, resource: Resource, first: dt.d
 def weekday_factor(days: RegionDays, metric: Metric, calendar: Calendar, *, response: float) -> Float64Array:
     """Return the factor of each day's weekday, 0 and up, shape `(n_days,)`.
 
-    Args:
-        days: The days.
-        metric: Its `weekly_pattern_factor` is the ratio of weekend to working days.
-        calendar: Its `weekly_profile` spreads that over the week.
-        response: How far the workload follows the pattern, -2 to 2.
+    `metric`: its `weekly_pattern_factor` is the ratio of weekend to working days.
+    `calendar`: its `weekly_profile` spreads that over the week.
+    `response`: how far the workload follows the pattern, -2 to 2.
     """
     profile = np.array(calendar.weekly_profile)[days.weekday]
     factor: Float64Array = np.maximum(1 + (metric.weekly_pattern_factor - 1) * response * profile, 0)

@@ -77,7 +77,7 @@ class Events:
 
     def take(self, chosen: NDArray[np.bool_]) -> "Events":
         """Return the events that are chosen."""
-        return Events(self.rows[chosen], self.start[chosen], self.days[chosen], self.kind[chosen], self.size[chosen])
+        return Events(**{name: values[chosen] for name, values in vars(self).items()})
 
     def is_of(self, kind: EventKind) -> NDArray[np.bool_]:
         """Return which events are of a kind."""
@@ -117,12 +117,10 @@ def burst_streams(seed: int, hosts: Int64Array) -> SlotStreams:
 def bursts(source: SlotStreams, rate: Float32Array, hits: HostStreams, *, hit_share: float, span: range) -> Events:
     """Return the bursts of one resource: a host's bursts, each of which hits the resource or not.
 
-    Args:
-        source: Streams of the hosts' bursts.
-        rate: Bursts a day, 0 to 0.125, shape `(n_hosts,)`.
-        hits: Streams that decide whether one hits the resource.
-        hit_share: Chance that it does, 0 to 1.
-        span: The days [days since 1970-01-01].
+    `rate`: bursts a day, 0 to 0.125, shape `(n_hosts,)`.
+    `hits`: streams that decide whether one hits the resource.
+    `hit_share`: chance that it does, 0 to 1.
+    `span`: the days [days since 1970-01-01].
     """
     rows, slots, details = _happening(source, rate * BURST_SLOT_DAYS, span)
     is_hit = lanes_of(hits.words_at(rows, slots))[0] < hit_share
@@ -141,11 +139,8 @@ def anomaly_streams(seed: int, resource: str, hosts: Int64Array) -> SlotStreams:
 def anomalies(source: SlotStreams, settings: Anomalies, *, has_any: NDArray[np.bool_], span: range) -> Events:
     """Return the anomalies of one resource.
 
-    Args:
-        source: Their streams.
-        settings: Rate, kinds, durations and sizes.
-        has_any: Which series have anomalies at all, shape `(n_hosts,)`.
-        span: The days [days since 1970-01-01].
+    `has_any`: which series have anomalies at all, shape `(n_hosts,)`.
+    `span`: the days [days since 1970-01-01].
     """
     chances = np.cumsum(list(settings.chances.values()))
     rows, slots, details = _happening(source, chances[-1] * has_any, span)
@@ -180,10 +175,7 @@ def gap_streams(seed: int, resource: str, hosts: Int64Array) -> GapStreams:
 def gaps(source: GapStreams, settings: Gaps, span: range) -> list[Events]:
     """Return the gaps of one resource: single days, outages, and outages of the whole host.
 
-    Args:
-        source: Their streams.
-        settings: Rates and durations.
-        span: The days [days since 1970-01-01].
+    `span`: the days [days since 1970-01-01].
     """
     return [
         _gaps_of(source.singles, EventKind.MISSING, settings.single_rate, (1, 1), span),
@@ -203,13 +195,7 @@ def days_of(events: Events, span: range) -> EventDays:
 
 def joined(parts: list[Events]) -> Events:
     """Return the events of several lists as one."""
-    return Events(
-        rows=np.concatenate([part.rows for part in parts]),
-        start=np.concatenate([part.start for part in parts]),
-        days=np.concatenate([part.days for part in parts]),
-        kind=np.concatenate([part.kind for part in parts]),
-        size=np.concatenate([part.size for part in parts]),
-    )
+    return Events(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])})
 
 
 def _gaps_of(source: SlotStreams, kind: EventKind, rate: float, bounds: tuple[int, int], span: range) -> Events:

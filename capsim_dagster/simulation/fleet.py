@@ -4,38 +4,19 @@ Every attribute of a host depends on the seed, the attribute's name and the host
 holds the smaller one unchanged. Telemetry is in `telemetry`; the calendar in `time_dimension`.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Final, TypeVar
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from capsim_dagster.schemas import VARIANTS, VARIETIES, Variety, host_id
+from capsim_dagster.schemas import CAPACITY_COLUMNS, VARIANTS, VARIETIES, Variety, host_id
 from capsim_dagster.seeding import low_discrepancy, streams
 from capsim_dagster.settings import DataGeneration, Department, Metadata, Weighted
+from capsim_dagster.simulation.resources import SIMULATED, Simulated
 
 Choice = TypeVar("Choice", bound=Weighted)
-
-_CPU_CORES: Final = {"web": (4, 8, 16), "application": (8, 16, 32), "database": (16, 32, 64), "batch": (16, 32, 48)}
-_MEMORY_GB: Final = {
-    "web": (16, 32, 64),
-    "application": (32, 64, 128),
-    "database": (128, 256, 512),
-    "batch": (64, 128, 256),
-}
-_STORAGE_GB: Final = {
-    "web": (100, 200),
-    "application": (200, 500),
-    "database": (1_000, 2_000, 4_000),
-    "batch": (500, 1_000),
-}
-_NETWORK_MBPS: Final = {"web": (1_000, 10_000), "application": (1_000, 10_000), "database": (10_000, 25_000)}
-_ANY_CPU_CORES: Final = (8, 16)
-_ANY_MEMORY_GB: Final = (32, 64)
-_ANY_STORAGE_GB: Final = (2_000, 8_000, 16_000)
-_ANY_NETWORK_MBPS: Final = (1_000, 10_000)
-_MB_PER_GB: Final = 1_024
 
 
 def variety_shares(generation: DataGeneration) -> dict[Variety, float]:
@@ -69,9 +50,7 @@ def variety_indices(numbers: NDArray[np.int64], shares: Sequence[float]) -> NDAr
 def host_inventory(generation: DataGeneration, *, first: int = 1) -> pl.DataFrame:
     """Return the hosts `first` to `num_servers`, ordered by host number; columns of `schemas.fleet.HOSTS`.
 
-    Args:
-        generation: Seed, fleet size, mix and metadata.
-        first: First host number, 1 and up: later hosts can be made alone.
+    `first`: first host number, 1 and up: later hosts can be made alone.
     """
     draw = _Attributes(generation, first)
     metadata = generation.metadata
@@ -87,10 +66,7 @@ def host_inventory(generation: DataGeneration, *, first: int = 1) -> pl.DataFram
             "criticality": [level.name for level in draw.choose("criticality", metadata.criticality_levels)],
             "classification": np.where(draw.uniform("classification") < metadata.virtual_share, "virtual", "physical"),
             "server_type": server_types,
-            "cpu_cores": draw.size("cpu_cores", server_types, _CPU_CORES, _ANY_CPU_CORES),
-            "memory_gb": draw.size("memory_gb", server_types, _MEMORY_GB, _ANY_MEMORY_GB),
-            "storage_mb": [gb * _MB_PER_GB for gb in draw.size("storage", server_types, _STORAGE_GB, _ANY_STORAGE_GB)],
-            "network_mbps": draw.size("network_mbps", server_types, _NETWORK_MBPS, _ANY_NETWORK_MBPS),
+            **{CAPACITY_COLUMNS[resource]: draw.size(how, server_types) for resource, how in SIMULATED.items()},
             "scenario": [variety.scenario.value for variety in varieties],
             "variant": [variety.variant.value for variety in varieties],
         }
@@ -100,9 +76,7 @@ def host_inventory(generation: DataGeneration, *, first: int = 1) -> pl.DataFram
 def business_hierarchy(generation: DataGeneration, *, first: int = 1) -> pl.DataFrame:
     """Return where each host stands in the organization; columns of `schemas.fleet.BUSINESS_HIERARCHY`.
 
-    Args:
-        generation: Seed, fleet size and metadata.
-        first: First host number, 1 and up.
+    `first`: first host number, 1 and up.
     """
     draw = _Attributes(generation, first)
     departments = draw.choose("department", generation.metadata.departments)
@@ -144,11 +118,9 @@ class _Attributes:
         drawn = np.searchsorted(bounds, self.uniform(name) * bounds[-1], side="right")
         return [choices[i] for i in np.minimum(drawn, len(choices) - 1).tolist()]
 
-    def size(
-        self, name: str, server_types: Sequence[str], sizes: Mapping[str, tuple[int, ...]], otherwise: tuple[int, ...]
-    ) -> list[int]:
-        options = [sizes.get(server_type, otherwise) for server_type in server_types]
-        return [o[int(u * len(o))] for o, u in zip(options, self.uniform(name).tolist(), strict=True)]
+    def size(self, how: Simulated, server_types: Sequence[str]) -> list[int]:
+        options = [how.sizes.get(server_type, how.other_sizes) for server_type in server_types]
+        return [o[int(u * len(o))] for o, u in zip(options, self.uniform(how.size_stream).tolist(), strict=True)]
 
 
 def _place(department: Department, team_draw: float, app_draw: float, metadata: Metadata) -> tuple[str, str, str]:

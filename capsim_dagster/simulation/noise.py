@@ -53,11 +53,9 @@ def shock_streams(
 ) -> ShockStreams:
     """Return the streams of the shocks of some hosts.
 
-    Args:
-        generation: Seed and noise settings.
-        numbers: Host numbers, shape `(n_hosts,)`.
-        apps: Number of each host's application, shape `(n_hosts,)`.
-        names: Names of the four independent series.
+    `numbers`: host numbers, shape `(n_hosts,)`.
+    `apps`: number of each host's application, shape `(n_hosts,)`.
+    `names`: names of the independent series, one a resource.
     """
     distinct, app_index = np.unique(apps, return_inverse=True)
     seed = generation.random_seed
@@ -73,11 +71,9 @@ def shock_streams(
 def shocks(source: ShockStreams, index: int, first: int, last: int) -> Float32Array:
     """Return the smoothed shocks of one index of the mix, unit variance, shape `(n_hosts, last - first)`.
 
-    Args:
-        source: Their streams.
-        index: Which of the four independent series, 0 to 3.
-        first: First day, inclusive [days since 1970-01-01].
-        last: Last day, exclusive.
+    `index`: which of the independent series, 0 and up.
+    `first`: first day, inclusive [days since 1970-01-01].
+    `last`: last day, exclusive.
     """
     ratio = decay_ratio(source.autocorrelation)
     own = _smoothed(source.own[index], ratio, first, last, scale=float(np.sqrt(1 - source.app_share)))

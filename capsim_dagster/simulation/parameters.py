@@ -41,10 +41,7 @@ class HostBlock:
     Attributes:
         numbers: Host numbers, 1 and up.
         varieties: Index of each host's variety in `schemas.VARIETIES`.
-        departments: Index of each host's department in the settings.
-        regions: Index of each host's region in the settings.
-        criticalities: Index of each host's criticality level in the settings.
-        server_types: Index of each host's server type in the settings.
+        departments: Index of each host's department in the settings; regions and so on likewise.
         apps: Number of each host's application, from its code.
     """
 
@@ -67,7 +64,7 @@ class SeriesParameters:
         annual_amplitude: Half the swing of the annual season [% points].
         annual_peak: Where in the year it is highest, as a share of the year, 0 to 1.
         noise_std: Standard deviation of the daily noise [% points].
-        noise_profile: Weights of the independent shocks that make the noise [% points], shape `(n_hosts, 4)`.
+        noise_profile: Weights of the independent shocks that make the noise [% points], shape `(n_hosts, n_resources)`.
         burst_rate: Bursts of the host a day, 0 to 0.125.
         burst_height: Typical height of a burst [% points].
         breach_rise: Growth until the breach day [% points]; 0 = no breach.
@@ -97,9 +94,7 @@ class SeriesParameters:
 def host_block(generation: DataGeneration, hosts: pl.DataFrame) -> HostBlock:
     """Return hosts of the inventory as the simulation needs them.
 
-    Args:
-        generation: The settings that made the inventory.
-        hosts: Columns of `schemas.fleet.HOSTS`, with `app_code` of `schemas.fleet.BUSINESS_HIERARCHY`.
+    `hosts`: columns of `schemas.fleet.HOSTS`, with `app_code` of `schemas.fleet.BUSINESS_HIERARCHY`.
     """
     varieties = {(variety.scenario.value, variety.variant.value): i for i, variety in enumerate(VARIETIES)}
     pairs = hosts.select("scenario", "variant").iter_rows()
@@ -126,11 +121,7 @@ def draw_parameters(
 ) -> SeriesParameters:
     """Draw the parameters of one resource's series.
 
-    Args:
-        generation: The settings.
-        resource: The resource.
-        block: The hosts.
-        own_name: Name of a series beside the resource's own, which has draws and shocks of its own and never breaches.
+    `own_name`: name of a series beside the resource's own, which has draws and shocks of its own and never breaches.
     """
     draw = _Draws(generation, resource, block, own_name or resource.value)
     metric = generation.metrics[resource]
@@ -252,7 +243,7 @@ def _annual_peak(generation: DataGeneration, block: HostBlock) -> Float64Array:
 
 
 def _cholesky_rows(generation: DataGeneration, resource: Resource, block: HostBlock) -> Float64Array:
-    """Return each host's row of its correlation profile's Cholesky factor, shape `(n_hosts, 4)`."""
+    """Return each host's row of its correlation profile's Cholesky factor, shape `(n_hosts, n_resources)`."""
     row = list(Resource).index(resource)
     rows = np.array([kind.correlation.factor[row] for kind in generation.metadata.server_types])
     taken: Float64Array = rows[block.server_types]
@@ -260,7 +251,7 @@ def _cholesky_rows(generation: DataGeneration, resource: Resource, block: HostBl
 
 
 def _unmixed(resource: Resource, block: HostBlock) -> Float64Array:
-    """Return the weights of a series that only its own shocks move, shape `(n_hosts, 4)`."""
+    """Return the weights of a series that only its own shocks move, shape `(n_hosts, n_resources)`."""
     row: Float64Array = np.eye(len(Resource))[list(Resource).index(resource)]
     return np.tile(row, (block.numbers.size, 1))
 

@@ -56,11 +56,8 @@ class RegionDays:
 def region_days(code: str, first: dt.date, last: dt.date, shoulder_days: int) -> RegionDays:
     """Return the days from `first` to `last`, both inclusive, in a bank calendar; kept, as all hosts ask for them.
 
-    Args:
-        code: Name of the calendar in the `holidays` package.
-        first: First day.
-        last: Last day.
-        shoulder_days: How far around a holiday to look, 0 and up.
+    `code`: name of the calendar in the `holidays` package.
+    `shoulder_days`: how far around a holiday to look, 0 and up.
     """
     days = epoch_days(month_start(first), month_end(last))
     weekday = weekdays(days)

@@ -6,6 +6,8 @@ rounded samples is that value, to the last of its two decimals. A day without a 
 
 P95 here is the nearest rank: of n sorted samples the one at place ceil(0.95 n), as most agents compute it.
 Source: Hyndman and Fan (1996), Sample Quantiles in Statistical Packages, definition 1.
+
+How network traffic splits into inbound and outbound is here too.
 """
 
 import math
@@ -17,20 +19,17 @@ from numpy.typing import NDArray
 
 from capsim_dagster.schemas import FULL_UTILIZATION, Resource
 from capsim_dagster.seeding import Float32Array, Float64Array, streams
+from capsim_dagster.simulation.resources import SIMULATED
 
 Int64Array = NDArray[np.int64]
 
-MINUTES_PER_DAY: Final = 1_440
 HOURS_PER_DAY: Final = 24
 PERCENTILE: Final = 0.95
-SWING_SHARES: Final = {Resource.CPU: 1.0, Resource.MEMORY: 0.35, Resource.DISK: 0.06, Resource.NETWORK: 1.1}
-"""How far a resource follows the daily curve of its workload: memory is held, a disk hardly notices the hour."""
-NOISE_SHARES: Final = {Resource.CPU: 1.0, Resource.MEMORY: 0.25, Resource.DISK: 0.03, Resource.NETWORK: 1.2}
-"""How noisy its samples are, likewise."""
 _SAMPLE_NOISE: Final = 0.06
 """Standard deviation of a sample's own noise, as a share of the curve's peak."""
 _HOUR_NOISE: Final = 0.05
 """Standard deviation of what the samples of an hour have in common."""
+_SHARE_DECIMALS: Final = 4
 _LEAST: Final = 0.02
 """Lowest value of the curve: a server is never quite idle."""
 _MOST_SWING: Final = 0.95
@@ -69,9 +68,6 @@ class SampledDay:
     """One day of one resource of some hosts, of which any stretch of samples can be made alone.
 
     Attributes:
-        resource: The resource.
-        curves: The hosts' daily curves.
-        seed: Seed of the fleet.
         day: The day [days since 1970-01-01].
         samples: Samples a day, a multiple of 24.
         scale: By what the curve of each host is multiplied [%], NaN = no samples, shape `(n_hosts,)`.
@@ -103,18 +99,25 @@ def sampled_day(
 ) -> SampledDay:
     """Return the day whose samples have this P95.
 
-    Args:
-        p95: The day's P95 of each host [%], two decimals; NaN = the agent reported nothing, shape `(n_hosts,)`.
-        resource: The resource.
-        curves: The hosts' daily curves.
-        seed: Seed of the fleet.
-        day: The day [days since 1970-01-01].
-        samples: Samples a day, a multiple of 24.
+    `p95`: the day's P95 of each host [%], two decimals; NaN = the agent reported nothing, shape `(n_hosts,)`.
+    `day`: the day [days since 1970-01-01].
+    `samples`: samples a day, a multiple of 24.
     """
     unscaled = SampledDay(resource, curves, seed, day, samples, np.ones_like(p95))
     rank = p95_rank(samples)
     at_rank = np.partition(_levels(unscaled, 0, samples), rank, axis=1)[:, rank]
     return replace(unscaled, scale=p95 / at_rank)
+
+
+def inbound_shares(seed: int, bounds: tuple[float, float], numbers: NDArray[np.int64]) -> Float64Array:
+    """Return the inbound part of each host's network traffic, 0 to 1, shape `(n_hosts,)`.
+
+    `bounds`: lowest and highest share of the uniform draw, 0 to 1.
+    `numbers`: host numbers, shape `(n_hosts,)`.
+    """
+    drawn: Float64Array = streams(seed, "panel", "inbound share", hosts=numbers).uniform()
+    shares: Float64Array = np.round(bounds[0] + (bounds[1] - bounds[0]) * drawn, _SHARE_DECIMALS)
+    return shares
 
 
 def _levels(sampled: SampledDay, first: int, last: int) -> Float32Array:
@@ -127,7 +130,7 @@ def _levels(sampled: SampledDay, first: int, last: int) -> Float32Array:
 def _curve(sampled: SampledDay, first: int, last: int) -> Float32Array:
     hours = np.arange(first, last) * (HOURS_PER_DAY / sampled.samples)
     angle = 2 * np.pi / HOURS_PER_DAY * (hours - sampled.curves.peak_hour[:, np.newaxis])
-    swing = np.minimum(sampled.curves.swing * SWING_SHARES[sampled.resource], _MOST_SWING)[:, np.newaxis]
+    swing = np.minimum(sampled.curves.swing * SIMULATED[sampled.resource].swing, _MOST_SWING)[:, np.newaxis]
     level: Float32Array = (1 - swing * (1 - np.round(np.cos(angle), _SINE_DECIMALS)) / 2).astype(np.float32)
     return level
 
@@ -135,7 +138,7 @@ def _curve(sampled: SampledDay, first: int, last: int) -> Float32Array:
 def _noise(sampled: SampledDay, first: int, last: int) -> Float32Array:
     """Return the noise of each sample and of its hour, shape `(n_hosts, last - first)`."""
     seed, name, numbers = sampled.seed, sampled.resource.value, sampled.curves.numbers
-    share = np.float32(NOISE_SHARES[sampled.resource])
+    share = np.float32(SIMULATED[sampled.resource].noise)
     start, an_hour = sampled.day * sampled.samples, sampled.samples // HOURS_PER_DAY
     noise = streams(seed, "samples", name, hosts=numbers).normals(start + first, start + last)
     noise *= share * np.float32(_SAMPLE_NOISE)

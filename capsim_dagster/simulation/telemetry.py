@@ -29,18 +29,7 @@ _CENTS: Final = np.float32(100)
 
 @dataclass(frozen=True)
 class HostModel:
-    """All that is needed to compute any day of some hosts.
-
-    Attributes:
-        generation: The settings.
-        block: The hosts.
-        series: Parameters by resource.
-        shocks: Streams of the noise.
-        bursts: Streams of the hosts' bursts.
-        burst_hits: Streams that decide which bursts hit a resource, by resource.
-        anomalies: Streams of the anomalies, by resource.
-        gaps: Streams of the gaps, by resource.
-    """
+    """All that is needed to compute any day of some hosts; `burst_hits` decide which bursts hit a resource."""
 
     generation: DataGeneration
     block: HostBlock
@@ -75,9 +64,7 @@ def fleet_hash(generation: DataGeneration) -> str:
 def host_model(generation: DataGeneration, hosts: pl.DataFrame) -> HostModel:
     """Return the model of some hosts of the inventory.
 
-    Args:
-        generation: The settings that made the inventory.
-        hosts: Columns of `schemas.fleet.HOSTS`, with `app_code` of `schemas.fleet.BUSINESS_HIERARCHY`.
+    `hosts`: columns of `schemas.fleet.HOSTS`, with `app_code` of `schemas.fleet.BUSINESS_HIERARCHY`.
     """
     block = host_block(generation, hosts)
     seed, numbers = generation.random_seed, block.numbers
@@ -100,11 +87,8 @@ def own_series_model(model: HostModel, name: str, resource: Resource, metric: Me
     and gaps are independent, but it belongs to the same hosts, so their scenario, bursts and dead agents are its, too.
     It never is the limiting resource of a breach.
 
-    Args:
-        model: The hosts.
-        name: Name of the series, which names its streams.
-        resource: The resource in whose place it stands: ask for this one alone.
-        metric: Its numbers.
+    `name`: name of the series, which names its streams.
+    `resource`: the resource in whose place it stands: ask for this one alone.
     """
     generation = model.generation.model_copy(update={"metrics": {**model.generation.metrics, resource: metric}})
     seed, block, own_name = generation.random_seed, model.block, f"series {name}"
@@ -123,11 +107,8 @@ def own_series_model(model: HostModel, name: str, resource: Resource, metric: Me
 def expected_utilization(model: HostModel, resource: Resource, first: dt.date, last: dt.date) -> Float32Array:
     """Return the noise-free expectation before clipping [%], shape `(n_hosts, n_days)`.
 
-    Args:
-        model: The hosts.
-        resource: The resource.
-        first: First day, inclusive, on or after the window's start.
-        last: Last day, inclusive.
+    `first`: first day, inclusive, on or after the window's start.
+    `last`: last day, inclusive.
     """
     expected = _demand(model.series[resource], first, last)
     expected *= _factor(model, resource, first, last)
@@ -141,11 +122,9 @@ def utilization(
 
     Each value is the float32 nearest to its two decimals, so text and table agree with it exactly.
 
-    Args:
-        model: The hosts.
-        first: First day, inclusive, on or after the window's start.
-        last: Last day, inclusive.
-        resources: Which resources; computing all at once shares their shocks.
+    `first`: first day, inclusive, on or after the window's start.
+    `last`: last day, inclusive.
+    `resources`: which resources; computing all at once shares their shocks.
     """
     values = {}
     span = span_of(first, last)
@@ -208,11 +187,7 @@ def changes(model: HostModel, resource: Resource, span: range) -> events.Events:
 def with_changes(load: Load, happening: events.Events, on: events.EventDays, series: SeriesParameters) -> Float32Array:
     """Return the values that result from a load and the events that change it, shape `(n_hosts, n_days)`.
 
-    Args:
-        load: The load, which is used up: its arrays are overwritten.
-        happening: The events.
-        on: Their days.
-        series: The parameters of the series.
+    `load`: the load, which is used up: its arrays are overwritten.
     """
     added = _added(load, happening, on, series)
     total = np.add(load.demand, load.noise, out=load.noise)

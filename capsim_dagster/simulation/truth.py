@@ -42,9 +42,7 @@ def event_truth(model: HostModel, end: dt.date) -> pl.DataFrame:
 
     Columns are those of `schemas.fleet.TRUTH_EVENTS`. Rows are ordered by host, resource, start and kind.
 
-    Args:
-        model: The hosts.
-        end: Last day on which an event may begin to show, inclusive.
+    `end`: last day on which an event may begin to show, inclusive.
     """
     start = model.generation.start_date
     beyond = end + dt.timedelta(events.LONGEST_EVENT_DAYS)
@@ -70,10 +68,8 @@ def event_truth(model: HostModel, end: dt.date) -> pl.DataFrame:
 def without_events(model: HostModel, first: dt.date, last: dt.date) -> dict[Resource, Float32Array]:
     """Return what utilization would be without bursts, anomalies and gaps [%], each of shape `(n_hosts, n_days)`.
 
-    Args:
-        model: The hosts.
-        first: First day, inclusive, on or after the window's start.
-        last: Last day, inclusive.
+    `first`: first day, inclusive, on or after the window's start.
+    `last`: last day, inclusive.
     """
     return {
         resource: telemetry.quantized((load.demand + load.noise) * load.factor, model.series[resource])

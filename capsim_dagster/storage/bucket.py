@@ -70,9 +70,6 @@ class Bucket(Store):
     `LARGE_BYTES` are sent in parts, which the store puts together at the end: they too are whole or absent, but the
     condition is only looked at before and after, so of two such writers within the same moment the last one wins,
     and the parts of a writer that was killed stay, unseen, until the bucket's lifecycle rule drops them.
-
-    Attributes:
-        connection: The bucket's name and the way to it.
     """
 
     connection: Connection
@@ -271,9 +268,6 @@ class Bucket(Store):
         """Make sure that an object holds what this writer sent, whoever put it there.
 
         A request whose answer was lost is repeated by the client, and then finds its own object in the way.
-
-        Raises:
-            StorageError: If it holds something else.
         """
         found = self._look(key)
         if found is _UNREADABLE:
@@ -285,11 +279,7 @@ class Bucket(Store):
             raise replaced_meanwhile(self.url(key))
 
     def _fetch(self, key: str, path: Path) -> None:
-        """Download an object.
-
-        Raises:
-            StorageError: If that fails, or the bytes are not those that were stored.
-        """
+        """Download an object."""
         expected = self._look(key)
         digest, size = hashlib.sha256(), 0
         with explained(self.connection, self.url(key)):

@@ -83,7 +83,6 @@ class Connection:
     """A bucket and the way to it.
 
     Attributes:
-        bucket: Its name.
         endpoint_url: Of a store that is not AWS, as configured; None = AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, what is
             stored for the bucket, else AWS.
         region: As configured; None = AWS_REGION, AWS_DEFAULT_REGION, what is stored, the profile's, else us-east-1.
@@ -182,11 +181,7 @@ class Connection:
 
     @cached_property
     def _session(self) -> tuple[str, Boto3CredentialProvider]:
-        """Region and credentials; the chain asks the machine's metadata service last, for about two seconds.
-
-        Raises:
-            StorageError: If no link of the chain has credentials, or one of them is broken.
-        """
+        """Region and credentials; the chain asks the machine's metadata service last, for about two seconds."""
         stored = self._stored
         try:
             session = _session_of(stored) if stored and not _environment_names_credentials() else boto3.Session()
@@ -251,10 +246,6 @@ def is_lost(error: Exception) -> bool:
 @contextmanager
 def explained(connection: Connection, url: str) -> Iterator[None]:
     """Say in one line what a refusal means.
-
-    Args:
-        connection: The bucket and the way to it.
-        url: Of the object that is dealt with.
 
     Raises:
         StorageError: If the store refuses, or does not answer.

@@ -24,11 +24,8 @@ class StoredCredentials:
     """What is stored; keys are left out of its representation.
 
     Attributes:
-        bucket: The bucket that they are for.
         endpoint_url: Its endpoint; empty = AWS.
         region: Its region; empty = as the environment has it.
-        access_key_id: The public half of the key.
-        secret_access_key: The secret half.
     """
 
     bucket: str

@@ -32,14 +32,7 @@ _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file that was written whole.
-
-    Attributes:
-        path: Where it is.
-        rows: Data rows in it.
-        bytes: Its size.
-        sha256: Hex digest of its content.
-    """
+    """A file that was written whole."""
 
     path: Path
     rows: int
@@ -53,9 +46,7 @@ def atomic_path(path: Path, *, replaces: bool = True) -> Iterator[Path]:
 
     Temporary files that a killed process left beside `path` are swept first; those of live processes stay.
 
-    Args:
-        path: The final path.
-        replaces: Whether it replaces a file that is there; else that one stays, made by another process meanwhile too.
+    `replaces`: whether it replaces a file that is there; else that one stays, made by another process meanwhile too.
 
     Raises:
         FileNotFoundError: If nothing was written to the temporary path.
@@ -96,11 +87,9 @@ def staged_parquet(
     Every column is dictionary-encoded: rounded percentages repeat, which halves the file. Pages carry checksums.
     Files that belong together are staged in one `with` statement, so that none is replaced before all are whole.
 
-    Args:
-        path: The final path.
-        batches: Batches of `schema`; only one is held at a time.
-        schema: Columns, and the metadata of the footer.
-        gate: Holds the finished file's invariants.
+    `batches`: batches of `schema`; only one is held at a time.
+    `schema`: columns, and the metadata of the footer.
+    `gate`: holds the finished file's invariants.
     """
     with atomic_path(path) as temporary:
         rows = fill_parquet(temporary, batches, schema=schema)
@@ -114,11 +103,9 @@ def fill_parquet(
 ) -> int:
     """Write record batches to a path that nobody reads yet, one row group a batch; return the rows.
 
-    Args:
-        path: The path.
-        batches: Batches of `schema`; only one is held at a time.
-        schema: Columns, and the metadata of the footer.
-        plain: Columns whose values hardly ever repeat: a dictionary would cost time and space.
+    `batches`: batches of `schema`; only one is held at a time.
+    `schema`: columns, and the metadata of the footer.
+    `plain`: columns whose values hardly ever repeat: a dictionary would cost time and space.
     """
     rows = 0
     with parquet_writer(path, schema, compression="snappy", plain=plain) as writer:
@@ -139,12 +126,8 @@ def parquet_writer(
 ) -> pq.ParquetWriter:
     """Return a writer of Parquet as it is written here: pages with checksums, and no schema but Parquet's own.
 
-    Args:
-        sink: Where to.
-        schema: Columns.
-        compression: Of the pages.
-        plain: Columns without a dictionary.
-        dictionary_bytes: Size of a dictionary above which plain values follow.
+    `plain`: columns without a dictionary.
+    `dictionary_bytes`: size of a dictionary above which plain values follow.
     """
     return pq.ParquetWriter(
         sink,

@@ -13,11 +13,7 @@ ours, and write beside the directory."""
 
 @dataclass(frozen=True)
 class DataLayout:
-    """Where each artifact lives under the data directory.
-
-    Attributes:
-        root: The data directory.
-    """
+    """Where each artifact lives under the data directory."""
 
     root: Path
 

@@ -48,11 +48,7 @@ _QUIET_SECONDS: Final = 120.0
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Make a file and hold it while the block lasts; then it is removed, if it is still there.
-
-    Args:
-        path: A path at which no file is; its folder exists.
-    """
+    """Make a file where none is, and hold it while the block lasts; then it is removed, if it is still there."""
     done = threading.Event()
     descriptor = _held_descriptor(path)
     try:

@@ -26,8 +26,6 @@ class ObjectFacts:
 
     Attributes:
         key: Its key: folders and name with slashes, below the store's root.
-        bytes: Its size.
-        modified: When it was written.
         e_tag: What an object store calls this version; empty for a file.
     """
 
@@ -39,13 +37,7 @@ class ObjectFacts:
 
 @dataclass(frozen=True)
 class Held:
-    """What an object holds; one that another program wrote may have no digest.
-
-    Attributes:
-        bytes: Its size.
-        digest: Hex SHA-256 of its content; None = not known.
-        e_tag: What an object store calls this version; None = none.
-    """
+    """What an object holds; the digest is its hex SHA-256, None where another program wrote it and none is known."""
 
     bytes: int
     digest: str | None
@@ -57,87 +49,50 @@ class Held:
 
 
 class Store(Protocol):
-    """A place that holds whole objects by key."""
+    """A place that holds whole objects by key.
+
+    Everything but `url` raises a StorageError where the place refuses or cannot be reached; of those that write, also
+    where another writer replaced the object meanwhile by other content.
+    """
 
     def url(self, key: str) -> str:
         """Return where a person finds an object: a path, or s3://bucket/key."""
         ...
 
     def check(self) -> None:
-        """Make sure that the place is there and can be reached, before long work starts.
-
-        Raises:
-            StorageError: If it is not.
-        """
+        """Make sure that the place is there and can be reached, before long work starts."""
         ...
 
     def list(self, prefix: str) -> list[ObjectFacts]:
-        """Return the objects in a folder, not in those below it, by key.
-
-        Raises:
-            StorageError: If the place cannot be read.
-        """
+        """Return the objects in a folder, not in those below it, by key."""
         ...
 
     def walk(self, prefix: str) -> Sequence[ObjectFacts]:
-        """Return the objects in a folder and in those below it, by key.
-
-        Raises:
-            StorageError: If the place cannot be read.
-        """
+        """Return the objects in a folder and in those below it, by key."""
         ...
 
     def reading(self, key: str) -> AbstractContextManager[Path]:
-        """Yield a local file with the content of an object.
-
-        Raises:
-            StorageError: If there is no such object, or it cannot be read whole.
-        """
+        """Yield a local file with the content of an object, which must be there, and be read whole."""
         ...
 
     def writing(self, key: str) -> AbstractContextManager[Path]:
-        """Yield the path of a local file to write, which becomes the object on leaving; on a failure nothing changes.
-
-        Raises:
-            StorageError: If it cannot be written, or another writer replaced the object meanwhile.
-        """
+        """Yield the path of a file to write, which becomes the object on leaving; on a failure nothing changes."""
         ...
 
     def put(self, key: str, source: Path) -> bool:
-        """Make an object of a local file; return whether its content was not there already.
-
-        Raises:
-            StorageError: If it cannot be written, or another writer replaced the object meanwhile.
-        """
+        """Make an object of a local file; return whether its content was not there already."""
         ...
 
     def look(self, key: str) -> Held | None:
-        """Return what an object holds; None = there is none.
-
-        Raises:
-            StorageError: If the place cannot be read.
-        """
+        """Return what an object holds; None = there is none."""
         ...
 
     def replace(self, key: str, source: Path, held: Held | None) -> bool:
-        """Make an object of a local file, if it still holds what it held; return whether it had to be written.
-
-        Args:
-            key: Its key.
-            source: The file.
-            held: What `look` said of it before.
-
-        Raises:
-            StorageError: If it cannot be written, or another writer replaced the object since, but by the same content.
-        """
+        """Make an object of a local file, if it still holds what `look` said; return whether it had to be written."""
         ...
 
     def remove(self, key: str) -> None:
-        """Remove an object, if there is one.
-
-        Raises:
-            StorageError: If it cannot be removed.
-        """
+        """Remove an object, if there is one."""
         ...
 
 
@@ -146,9 +101,6 @@ class Folder(Store):
     """A local folder.
 
     Of two writers at once the last one wins, and each leaves a whole file.
-
-    Attributes:
-        root: The folder.
     """
 
     root: Path
@@ -231,10 +183,8 @@ class Folder(Store):
 def local_disk(path: Path, done: str, *, instead: str = "name another --data-dir") -> Iterator[None]:
     """Say what to do about a file system that refuses.
 
-    Args:
-        path: What is dealt with.
-        done: What is done to it, as a participle.
-        instead: Another way out than to make room.
+    `done`: what is done to it, as a participle.
+    `instead`: another way out than to make room.
 
     Raises:
         StorageError: If it refuses.

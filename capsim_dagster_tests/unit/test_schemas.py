@@ -20,8 +20,9 @@ from capsim_dagster.schemas import (
     host_id,
 )
 from capsim_dagster.schemas.arrow import arrow_schema
-from capsim_dagster.schemas.fleet import BUSINESS_HIERARCHY, CAPACITY_UNITS, HOSTS, MASTER
+from capsim_dagster.schemas.fleet import BUSINESS_HIERARCHY, HOSTS, MASTER
 from capsim_dagster.schemas.frames import broken_rules, frame_schema
+from capsim_dagster.schemas.resources import CAPACITY_UNITS
 from capsim_dagster.schemas.tables import TABLES, ddl
 
 EVERY_TYPE = [Column(f"a_{kind.name.lower()}", kind, "Anything.", nullable=True) for kind in Type]

@@ -48,7 +48,6 @@ class SoundLine(NamedTuple):
     """A line before anything is done to it.
 
     Attributes:
-        day: Its day.
         texts: Its fields by column of the master, as the file's dialect writes them, without quotes.
         original: The line as the plain feed writes it.
     """
@@ -66,7 +65,6 @@ class LineDamage:
         dialect: How the file is written.
         plain: How the plain feed is written.
         columns: Range and labels of its resource.
-        settings: The feed contract.
     """
 
     dialect: Dialect
@@ -87,10 +85,7 @@ class LineDamage:
     def text(self, kind: LineFault, line: SoundLine, number: float) -> str:
         """Return the text of a damaged or an added line, without an end of line.
 
-        Args:
-            kind: The fault.
-            line: The line that was drawn.
-            number: Decides between the forms of a fault, in `[0, 1)`.
+        `number`: decides between the forms of a fault, in `[0, 1)`.
         """
         if kind in _SPELLED:
             return self.replaced(line, _SPELLED[kind][0], _one_of(self._spellings[kind], number))

@@ -43,11 +43,9 @@ class DirtyFile:
     """What is written in place of a clean file.
 
     Attributes:
-        path: Where.
         content: Its bytes; None = there is no file.
         lines: Physical data lines, without header and trailing blank lines; 0 = nothing in it can be read as lines.
         defects: What was done; columns of `schemas.feed.INJECTED_DEFECTS`.
-        file_fault: What is wrong with it as a whole.
     """
 
     path: Path
@@ -96,13 +94,13 @@ class _Damaged:
     is_compressed: bool = False
 
 
+_EMPTY: Final = _Damaged(FileFault.EMPTY, b"")
+
+
 def dirty_file(master: MasterFile, contract: FeedContract, piece: FeedPiece) -> DirtyFile:
     """Return a feed file with the defects that the settings ask for.
 
-    Args:
-        master: The open master file.
-        contract: Names, headers and defects of the feed.
-        piece: Which month and resource; the master holds the month.
+    `piece`: which month and resource; the master holds the month.
 
     Raises:
         GateError: If the file has not one line for each row of the master before it is damaged.
@@ -134,11 +132,7 @@ def _with_dirty_lines(source: _Source) -> DirtyFile:
 
 
 def _sound(source: _Source, dialect: Dialect) -> SoundText:
-    """Return the lines of a piece in a dialect.
-
-    Raises:
-        GateError: If there is not one line for each row of the master.
-    """
+    """Return the lines of a piece in a dialect."""
     frame = pl.concat(source.master.month(source.piece.month, source.piece.resource))
     stream = io.BytesIO()
     dialect.write_rows(frame, stream)
@@ -156,14 +150,6 @@ def _clean(source: _Source) -> tuple[bytes, SoundText]:
 
 def _listed(path: str, rows: Iterable[_Row]) -> pl.DataFrame:
     return pl.DataFrame([(path, *row) for row in rows], schema=frame_schema(INJECTED_DEFECTS), orient="row")
-
-
-def _missing(_source: _Source) -> _Damaged:
-    return _Damaged(FileFault.MISSING, None)
-
-
-def _empty(_source: _Source) -> _Damaged:
-    return _Damaged(FileFault.EMPTY, b"")
 
 
 def _unreadable_gzip(source: _Source) -> _Damaged:
@@ -200,7 +186,7 @@ def _duplicate_file(source: _Source) -> _Damaged:
     others = [source.of(FeedPiece(month, resource)) for resource in Resource if resource is not source.piece.resource]
     whole = [other for other in others if other.file_fault() is None]
     if not whole:
-        return _empty(source)
+        return _EMPTY
     other = _with_dirty_lines(whole[split_number(source.number("duplicate"), len(whole))[0]])
     is_compressed = other.path.name.endswith(COMPRESSED_SUFFIX)
     return _Damaged(FileFault.DUPLICATE_FILE, other.content, other.lines, is_compressed)
@@ -215,15 +201,15 @@ def _another_month(source: _Source) -> _Damaged:
     index = months.index(source.piece.month)
     neighbours = [*months[max(index - 1, 0) : index], *months[index + 1 : index + 2]]
     if not neighbours:
-        return _empty(source)
+        return _EMPTY
     header, sound = _clean(source.of(FeedPiece(neighbours[0], source.piece.resource)))
     without_last = sound.text[: sound.ends[-2] + 1]
     return _Damaged(FileFault.ANOTHER_MONTH, header + without_last, sound.frame.height - 1)
 
 
 _FILE_FAULTS: Final[Mapping[FileFault, Callable[[_Source], _Damaged]]] = {
-    FileFault.MISSING: _missing,
-    FileFault.EMPTY: _empty,
+    FileFault.MISSING: lambda _source: _Damaged(FileFault.MISSING, None),
+    FileFault.EMPTY: lambda _source: _EMPTY,
     FileFault.UNREADABLE_GZIP: _unreadable_gzip,
     FileFault.NOT_CSV: _not_csv,
     FileFault.NO_USABLE_HEADER: _no_usable_header,

@@ -30,7 +30,6 @@ class LineDefect(NamedTuple):
 
     Attributes:
         line: Line of the damaged file, the first is 1.
-        kind: The fault.
         original: The line before, in the plain feed; None = an added line.
     """
 
@@ -56,13 +55,7 @@ class SoundText:
 
 @dataclass(frozen=True)
 class DamagedText:
-    """The text of a file without its header, in UTF-8 with line feeds.
-
-    Attributes:
-        text: The text.
-        lines: Its lines.
-        defects: What was done, by line.
-    """
+    """The text of a file without its header, in UTF-8 with line feeds."""
 
     text: bytes
     lines: int
@@ -77,36 +70,19 @@ class _Added(NamedTuple):
     text: str
 
 
-class _Fault(NamedTuple):
-    """What is wrong with a row that the master holds."""
-
-    kind: LineFault
-    original: str
-
-
 @dataclass
 class _Edits:
-    """What is done to a sound text.
-
-    Attributes:
-        texts: New texts, by row.
-        faults: Faults of rows; a row may have one although its text stays.
-        added: Lines to add.
-    """
+    """What is done to a sound text, by row; a row may have a fault, kept with the line before, while its text stays."""
 
     texts: dict[int, str] = field(default_factory=dict)
-    faults: dict[int, _Fault] = field(default_factory=dict)
+    faults: dict[int, tuple[LineFault, str]] = field(default_factory=dict)
     added: list[_Added] = field(default_factory=list)
 
 
 def damage_lines(sound: SoundText, damage: LineDamage, resource: Resource, *, cut: float | None) -> DamagedText:
     """Return the text of a file with the damage that its settings ask for.
 
-    Args:
-        sound: The text before.
-        damage: Damage in its dialect.
-        resource: Whose rows they are.
-        cut: Where the last line is cut off, as a share of its length, in `[0, 1)`; None = it is not.
+    `cut`: where the last line is cut off, as a share of its length, in `[0, 1)`; None = it is not.
     """
     # A line that is cut off shows that alone, and nothing may come after it.
     frame = sound.frame if cut is None else sound.frame.head(-1)
@@ -123,18 +99,17 @@ def damage_lines(sound: SoundText, damage: LineDamage, resource: Resource, *, cu
 
 def _edits(frame: pl.DataFrame, damage: LineDamage, resource: Resource, defects: Defects) -> _Edits:
     """Return the faults that are drawn line by line."""
-    draws = damaged_lines(defects, resource, frame, damage.possible())
-    lines = damage.sound_lines(frame[draws.rows])
+    drawn = damaged_lines(defects, resource, frame, damage.possible())
+    lines = damage.sound_lines(frame[[each.row for each in drawn]])
     edits = _Edits()
-    numbers = zip(draws.variants.tolist(), draws.places.tolist(), strict=True)
-    for row, kind, line, (variant, place) in zip(draws.rows.tolist(), draws.kinds, lines, numbers, strict=True):
+    for (row, kind, variant, place), line in zip(drawn, lines, strict=True):
         text = damage.text(kind, line, variant)
         if kind in ADDED:
             edits.added.append(_Added(_row_after(kind, row, place, end=frame.height), kind, text))
         else:
             edits.texts[row] = text
         if kind not in ADDED or kind is LineFault.CONFLICTING_DUPLICATE:
-            edits.faults[row] = _Fault(kind, line.original)
+            edits.faults[row] = kind, line.original
     edits.added.sort(key=lambda added: added.row)
     return edits
 
@@ -157,7 +132,7 @@ def _cut_off(edits: _Edits, frame: pl.DataFrame, damage: LineDamage, share: floa
     line = damage.sound_lines(frame.tail(1))[0]
     text = damage.dialect.line(line.texts)
     edits.texts[frame.height - 1] = text[: 1 + int(share * (len(text) - 1))]
-    edits.faults[frame.height - 1] = _Fault(LineFault.TRUNCATED_LINE, line.original)
+    edits.faults[frame.height - 1] = LineFault.TRUNCATED_LINE, line.original
 
 
 def _spliced(sound: SoundText, edits: _Edits) -> Iterator[bytes | memoryview]:

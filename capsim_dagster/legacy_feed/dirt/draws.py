@@ -5,8 +5,7 @@ day. So one file alone is damaged as in a full run, and neither a larger fleet n
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
@@ -26,30 +25,24 @@ _WORDS: Final = 2.0**64
 """Distinct 64-bit words."""
 
 
-@dataclass(frozen=True)
-class LineDraws:
-    """The damaged lines of one file.
+class DrawnLine(NamedTuple):
+    """A line that is damaged.
 
     Attributes:
-        rows: Their rows in the master's month, ascending, shape `(n_damaged,)`.
-        kinds: The fault of each.
-        variants: Which form the fault takes, between 0 and 1, shape `(n_damaged,)`.
-        places: Where an added line goes, between 0 and 1, shape `(n_damaged,)`.
+        row: Its row in the master's month.
+        kind: The fault.
+        variant: Which form the fault takes, between 0 and 1.
+        place: Where an added line goes, between 0 and 1.
     """
 
-    rows: IntArray
-    kinds: Sequence[LineFault]
-    variants: Float64Array
-    places: Float64Array
+    row: int
+    kind: LineFault
+    variant: float
+    place: float
 
 
 def file_number(seed: int, piece: FeedPiece, subject: str) -> float:
     """Return the number of a file for one decision about it, in `[0, 1)`.
-
-    Args:
-        seed: Seed of the defects.
-        piece: Which month and resource.
-        subject: What is decided.
 
     >>> cpu = FeedPiece(202401, Resource.CPU)
     >>> file_number(1, cpu, "truncated") == file_number(1, cpu, "truncated") != file_number(1, cpu, "dialect")
@@ -85,27 +78,25 @@ def pick(weights: Mapping[Kind, float], number: float) -> Kind | None:
 
 def damaged_lines(
     defects: Defects, resource: Resource, frame: pl.DataFrame, possible: Sequence[LineFault]
-) -> LineDraws:
-    """Return which rows are damaged, and how.
+) -> list[DrawnLine]:
+    """Return which rows are damaged, and how, ascending.
 
-    Args:
-        defects: The settings.
-        resource: Whose rows they are.
-        frame: Rows with `host_id` and `date`.
-        possible: Kinds that these settings can express.
+    `frame`: rows with `host_id` and `date`.
+    `possible`: kinds that these settings can express.
     """
     weights = {kind: defects.line_faults.get(kind, 0.0) for kind in possible}
     kinds = [kind for kind, weight in weights.items() if weight > 0]
     if not (kinds and defects.line_share):
-        return LineDraws(np.empty(0, dtype=np.int64), (), np.empty(0), np.empty(0))
+        return []
     hosts, host_of_row = _host_numbers(frame.get_column("host_id"))
     days = frame.get_column("date").to_physical().cast(pl.Int64).to_numpy()
     chosen = _streams(defects, resource, "line", hosts).words_at(host_of_row, days)
     rows = np.flatnonzero(chosen < np.uint64(int(defects.line_share * _WORDS)))
     words = _streams(defects, resource, "fault", hosts).words_at(host_of_row[rows], days[rows])
     numbers, variants, places, _ = lanes_of(words)
-    indices = _choices([weights[kind] for kind in kinds], numbers)
-    return LineDraws(rows, [kinds[index] for index in indices], variants, places)
+    chosen_kinds = [kinds[index] for index in _choices([weights[kind] for kind in kinds], numbers)]
+    drawn = zip(rows.tolist(), chosen_kinds, variants.tolist(), places.tolist(), strict=True)
+    return [DrawnLine(*line) for line in drawn]
 
 
 def _streams(defects: Defects, resource: Resource, subject: str, hosts: IntArray) -> HostStreams:

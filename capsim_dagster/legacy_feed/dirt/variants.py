@@ -23,10 +23,7 @@ _DECIMAL_COMMA_DELIMITER: Final = ";"
 def draw_dialect(contract: FeedContract, piece: FeedPiece, *, is_truncated: bool) -> Dialect:
     """Return how a file is written: mostly plain, else with one of the traits that are set.
 
-    Args:
-        contract: Names, headers and defects of the feed.
-        piece: Which month and resource.
-        is_truncated: Whether the last line is cut off; blank lines after it would hide that.
+    `is_truncated`: whether the last line is cut off; blank lines after it would hide that.
     """
     settings, defects = contract.settings, contract.settings.defects
     plain = plain_dialect(settings, piece.resource)
@@ -46,10 +43,7 @@ def draw_dialect(contract: FeedContract, piece: FeedPiece, *, is_truncated: bool
 def possible_dialects(settings: LegacyFeed, plain: Dialect, number: float) -> Iterator[tuple[DialectTrait, Dialect]]:
     """Yield the dialects that the settings can express, by the trait that makes them.
 
-    Args:
-        settings: The feed contract.
-        plain: The dialect that is changed.
-        number: Decides between the forms of a trait, in `[0, 1)`.
+    `number`: decides between the forms of a trait, in `[0, 1)`.
     """
     for trait, variant in VARIANTS.items():
         changed = variant(plain, settings, number)

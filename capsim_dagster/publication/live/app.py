@@ -22,7 +22,7 @@ from capsim_dagster.publication.live.guard import Guard
 from capsim_dagster.publication.live.interval import PLACES, Interval, as_event
 from capsim_dagster.publication.live.openmetrics import Renderer
 from capsim_dagster.publication.live.timeline import TIME_FORMAT, Clock, Timeline
-from capsim_dagster.publication.tier3.columns import TRAFFIC, UTILIZATIONS
+from capsim_dagster.publication.tier3.columns import NUMBERS, UTILIZATIONS
 
 _PAGE: Final = {
     "/": ("live.html", "text/html"),
@@ -144,7 +144,9 @@ class _Paths:
     async def page(self, request: Request) -> Response:
         """Answer with a file of the page."""
         name, kind = _PAGE[request.url.path]
-        return Response(files(__package__).joinpath("page", name).read_bytes(), media_type=kind, headers=_PAGE_HEADERS)
+        text = files(__package__).joinpath("page", name).read_text(encoding="utf-8")
+        text = text.replace("{resources}", " ".join(UTILIZATIONS))
+        return Response(text, media_type=kind, headers=_PAGE_HEADERS)
 
     async def healthz(self, _request: Request) -> Response:
         """Answer whether intervals come as they should."""
@@ -244,7 +246,7 @@ def _summary_of(interval: Interval, hot_percent: float) -> dict[str, Any]:
 def _columns_of(interval: Interval) -> dict[str, Any]:
     """Return an interval for JSON: what is said of each host and its samples, a list a column."""
     head = {"seq": interval.number, "ts": f"{interval.begin:{TIME_FORMAT}}"}
-    return head | interval.frame.select("host_id", *PLACES, *UTILIZATIONS, *TRAFFIC).to_dict(as_series=False)
+    return head | interval.frame.select("host_id", *PLACES, *NUMBERS).to_dict(as_series=False)
 
 
 def _history_of(host_id: str, intervals: Sequence[Interval]) -> dict[str, Any] | None:
@@ -253,7 +255,7 @@ def _history_of(host_id: str, intervals: Sequence[Interval]) -> dict[str, Any] |
     if said.is_empty():
         return None
     lines = [json.loads(each.line_of(host_id)) for each in intervals]
-    samples = {name: [line[name] for line in lines] for name in (*UTILIZATIONS, *TRAFFIC)}
+    samples = {name: [line[name] for line in lines] for name in NUMBERS}
     return said.row(0, named=True) | {"ts": [f"{each.begin:{TIME_FORMAT}}" for each in intervals]} | samples
 
 

@@ -19,12 +19,12 @@ import polars as pl
 from capsim_dagster.publication.archive import SampledFleet
 from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.live.timeline import TIME_FORMAT, Timeline
-from capsim_dagster.publication.tier3.columns import TRAFFIC, UTILIZATIONS
+from capsim_dagster.publication.tier3.columns import NUMBERS
 from capsim_dagster.settings import Archive, DataGeneration
 
 PLACES: Final = ("region", "department", "criticality", "server_type")
 """What is said of a host beside its samples."""
-_SCHEMA: Final = {"host_id": pl.String, **dict.fromkeys((*UTILIZATIONS, *TRAFFIC), pl.Float64)}
+_SCHEMA: Final = {"host_id": pl.String, **dict.fromkeys(NUMBERS, pl.Float64)}
 
 
 @dataclass(frozen=True)

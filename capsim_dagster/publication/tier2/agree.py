@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from glob import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,10 +12,11 @@ from capsim_dagster.audits.report import Finding, Severity
 from capsim_dagster.publication.dataset.folder import read_published
 from capsim_dagster.publication.dataset.manifest import DATA_NAME
 from capsim_dagster.publication.dataset.verify import claim, not_judged
-from capsim_dagster.publication.tier2.columns import STATISTICS
+from capsim_dagster.publication.tier2.columns import RESOURCES, STATISTICS
 from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier2.verify import MEAN_ROUNDING
 from capsim_dagster.publication.tier3.manifest import DayManifest
+from capsim_dagster.storage.warehouse import statement
 
 LINES_AT_ONCE: Final = 150_000
 """Samples of all resources that are aggregated at a time, unless an hour has more."""
@@ -97,7 +97,7 @@ def _pieces(hours: Sequence[_Hour]) -> Iterator[Sequence[_Hour]]:
 
 def _differing(connection: duckdb.DuckDBPyConnection, daily: Path, hours: Sequence[_Hour]) -> list[str]:
     """Return in words the rows of hours that differ from the samples of the day."""
-    query = files(__package__).joinpath("agree.sql").read_text(encoding="utf-8")
+    query = statement(__package__, "agree", resources=", ".join(RESOURCES))
     # DuckDB takes a path for a pattern.
     paths = {"daily": escape(str(daily)), "hourly": [escape(str(hour.folder / DATA_NAME)) for hour in hours]}
     numbers = [hour.manifest.hour for hour in hours]

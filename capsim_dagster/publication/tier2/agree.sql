@@ -1,13 +1,13 @@
 -- Rows in which hours differ from the samples of their day, by a full join of what both come to.
--- Parameters: $daily the file of the day, $hourly the files of the hours, $hours their hours, $rounding of means.
+-- Parameters: $daily the file of the day, $hourly the files of the hours, $hours their hours, $rounding of means; names of resources are put in.
 WITH samples AS (
     SELECT hour, host_id, resource, utilization
     FROM (
-        SELECT archive_hour::INTEGER AS hour, host_id, cpu, disk, memory, network
+        SELECT archive_hour::INTEGER AS hour, host_id, {resources}
         FROM read_parquet($daily)
         WHERE archive_hour IN (SELECT unnest($hours))
     )
-    UNPIVOT INCLUDE NULLS (utilization FOR resource IN (cpu, disk, memory, network))
+    UNPIVOT INCLUDE NULLS (utilization FOR resource IN ({resources}))
 ),
 expected AS (
     SELECT

@@ -7,6 +7,7 @@ from capsim_dagster.publication.tier3.columns import PERCENT
 from capsim_dagster.schemas import Column, Resource, Type
 from capsim_dagster.schemas.arrow import arrow_schema
 from capsim_dagster.schemas.column import percentage
+from capsim_dagster.schemas.resources import any_of
 
 RESOURCES: Final = tuple(sorted(resource.value for resource in Resource))
 """In the order of the rows of a host."""
@@ -21,7 +22,7 @@ def _statistic(name: str, what: str, *, repeats: bool = True) -> Column:
 COLUMNS: Final = (
     Column("ts", Type.INSTANT, "Start of the hour.", "UTC"),
     Column("host_id", Type.TEXT, "The host."),
-    Column("resource", Type.TEXT, "The resource: cpu, disk, memory or network."),
+    Column("resource", Type.TEXT, f"The resource: {any_of(RESOURCES)}."),
     _statistic("mean", "Mean utilization: the exact sum of the values, rounded once, by their number", repeats=False),
     _statistic("p50", "Median utilization by nearest rank: of n sorted values the one at place ceil(0.50 n)"),
     _statistic("p95", "P95 of utilization by nearest rank: of n sorted values the one at place ceil(0.95 n)"),

@@ -10,17 +10,20 @@ from capsim_dagster.publication.dataset.manifest import Count, Digest, Head, Hou
 from capsim_dagster.publication.hour_files import DayHour
 from capsim_dagster.publication.tier2.columns import COLUMNS, KEY, RESOURCES
 from capsim_dagster.publication.tier3.tally import SECONDS_PER_HOUR
+from capsim_dagster.schemas.resources import RESOURCE_COUNT
 
 
 class _OfHour(Head):
     """What is said of an hour alone."""
 
     hour: Hour = Field(description="Hour file of the archive, UTC.")
-    rows: Count = Field(description="Rows of the dataset: four a host.")
+    rows: Count = Field(description=f"Rows of the dataset: {RESOURCE_COUNT} a host.")
     hosts: Count = Field(description="Hosts of the hour file.")
     interval_s: int = Field(ge=60, le=3600, description="Time between two samples of a host [s].")
     samples: Count = Field(description="Values that were aggregated.")
-    gaps: Count = Field(description="Values that agents did not report; with the samples, four a line of the source.")
+    gaps: Count = Field(
+        description=f"Values that agents did not report; with the samples, {RESOURCE_COUNT} a line of the source."
+    )
     astray: Count = Field(description="Lines of the source whose timestamp lies in another hour.")
 
 
@@ -71,7 +74,7 @@ class HourManifest(Manifest, _OfHour):
             "every line of the source was a sample": source.lines == source.rows and not source.rejected,
             "the source has a line a host and interval": source.rows == self.hosts * SECONDS_PER_HOUR / self.interval_s,
             "samples and gaps are the values of the source": self.samples + self.gaps == values,
-            "there are four rows a host": self.rows == self.data.rows == self.hosts * len(RESOURCES),
+            f"there are {RESOURCE_COUNT} rows a host": self.rows == self.data.rows == self.hosts * len(RESOURCES),
             "there is a host": self.hosts > 0,
             "lines that are astray are lines": self.astray <= source.lines,
         }

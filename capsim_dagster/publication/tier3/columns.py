@@ -31,6 +31,8 @@ COLUMNS: Final = (
     Column("archive_hour", Type.INT8, "Hour file of the archive.", "h", minimum=0.0, maximum=23.0),
 )
 """In the order of the file."""
+NUMBERS: Final = tuple(column.name for column in COLUMNS if column.type is Type.DOUBLE)
+"""The columns that a line of the archive holds by their names, as a number or null."""
 KEY: Final = ("host_id", "ts")
 """No two rows have the same."""
 SCHEMA: Final = arrow_schema(COLUMNS)

@@ -45,9 +45,7 @@ _COMMAND_LENGTH: Final = 120
 def open_for_writing(path: Path, *, lock_timeout_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the warehouse read-write, making the file and its tables where they are missing.
 
-    Args:
-        path: The DuckDB file.
-        lock_timeout_s: How long to wait for another process [s].
+    `lock_timeout_s`: how long to wait for another process [s].
 
     Raises:
         WarehouseError: If another process keeps the lock, the file is no DuckDB file, or its tables are older.
@@ -73,9 +71,7 @@ def open_for_writing(path: Path, *, lock_timeout_s: float) -> Iterator[duckdb.Du
 def open_for_reading(path: Path, *, lock_timeout_s: float) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open an existing warehouse read-only.
 
-    Args:
-        path: The DuckDB file.
-        lock_timeout_s: How long to wait for a writer in another process [s].
+    `lock_timeout_s`: how long to wait for a writer in another process [s].
 
     Raises:
         WarehouseError: If the file is missing, locked, no DuckDB file, or its schema is older.
@@ -111,10 +107,8 @@ def replace_tables(
 ) -> None:
     """Replace the rows of some tables, and record facts about them, in one transaction.
 
-    Args:
-        connection: An open read-write connection.
-        frames: Rows by table; each must meet the table's contract.
-        facts: What `warehouse_info` is to say from then on, such as which settings made the rows.
+    `frames`: rows by table; each must meet the table's contract.
+    `facts`: what `warehouse_info` is to say from then on, such as which settings made the rows.
 
     Raises:
         WarehouseError: If a frame lacks a column or breaks a rule of one. No table has changed.
@@ -232,9 +226,7 @@ class _LockedError(WarehouseError):
 def _sound(path: Path, kinds: tuple[type[duckdb.Error], ...] = (duckdb.Error,)) -> Iterator[None]:
     """Say what to do about a file that DuckDB cannot open, read or write.
 
-    Args:
-        path: The file.
-        kinds: Errors that are the file's, and not those of a statement.
+    `kinds`: errors that are the file's, and not those of a statement.
     """
     try:
         yield

@@ -30,9 +30,7 @@ def create_views(connection: duckdb.DuckDBPyConnection) -> None:
 def lower_storage(connection: duckdb.DuckDBPyConnection, path: Path) -> bool:
     """Put a copy in the oldest storage in the place of a file in a newer one; return whether that was to be done.
 
-    Args:
-        connection: The only connection to the file; of no use afterwards if the file was replaced.
-        path: The file.
+    `connection`: the only connection to the file; of no use afterwards if the file was replaced.
 
     Raises:
         WarehouseError: If it cannot be copied; it is as it was.

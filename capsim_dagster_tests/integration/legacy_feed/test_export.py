@@ -13,13 +13,14 @@ from capsim_dagster.legacy_feed.dialects import Dialect, plain_dialect
 from capsim_dagster.legacy_feed.dirt.defects import dirty_file
 from capsim_dagster.legacy_feed.export import export_piece, retire_strays
 from capsim_dagster.legacy_feed.inspect import InspectedFile, inspect_file
-from capsim_dagster.legacy_feed.manifest import DefectList, list_path, read_list, read_lists
+from capsim_dagster.legacy_feed.manifest import DefectList, list_path, read_list
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import Defects, LegacyFeed
 from capsim_dagster.simulated.master import MasterFile
 from capsim_dagster_tests.conftest import MONTHS
 from capsim_dagster_tests.support.child_process import OPEN_PLATFORM, READY, kill, started
+from capsim_dagster_tests.support.legacy_feed.dirt import read_lists
 from capsim_dagster_tests.support.sabotage import change_lines, feed_file, files_under, rewrite_master
 
 PIECES = [FeedPiece(month, resource) for month in MONTHS for resource in Resource]

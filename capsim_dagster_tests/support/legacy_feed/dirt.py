@@ -1,12 +1,14 @@
 """Dirty feeds of the small fleet, and what is expected of them."""
 
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 import polars as pl
 
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece, written_columns
 from capsim_dagster.legacy_feed.dirt.defects import DirtyFile, dirty_file
+from capsim_dagster.legacy_feed.manifest import DefectList, list_files, read_list
 from capsim_dagster.schemas import Resource, host_id
 from capsim_dagster.settings import Defects, LegacyFeed
 from capsim_dagster.simulated.master import MasterFile
@@ -59,3 +61,9 @@ def line_faults(dirty: DirtyFile) -> dict[int, str]:
 
 def kinds(written: dict[FeedPiece, DirtyFile]) -> Counter[str]:
     return Counter(kind for dirty in written.values() for kind in dirty.defects["kind"])
+
+
+def read_lists(contract: FeedContract, root: Path, months: Collection[int]) -> dict[FeedPiece, DefectList]:
+    """Return the lists of some months, by piece, in order; a file that was written clean has none."""
+    found = sorted((piece, path) for piece, path in list_files(contract, root) if piece.month in months)
+    return {piece: read_list(path) for piece, path in found}

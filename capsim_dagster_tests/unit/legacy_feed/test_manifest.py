@@ -10,14 +10,13 @@ from capsim_dagster.legacy_feed.manifest import (
     list_files,
     list_path,
     read_list,
-    read_lists,
     remove_list,
     staged_list,
 )
 from capsim_dagster.schemas import Resource
 from capsim_dagster.schemas.feed import INJECTED_DEFECTS
 from capsim_dagster.schemas.frames import frame_schema
-from capsim_dagster_tests.support.legacy_feed.dirt import changed, feed
+from capsim_dagster_tests.support.legacy_feed.dirt import changed, feed, read_lists
 
 PIECE = FeedPiece(202302, Resource.CPU)
 PATH = "2023/02/cpu_utilization_202302.csv"

@@ -140,7 +140,7 @@ def test_correlations_that_contradict_each_other_are_refused_and_those_that_just
     assert "contradict each other" in refusal({"metadata": {"server_types": first_changed("server_types", too_low)}})
     accepted = {"server_types": first_changed("server_types", just)}
     metadata = load_settings(CONFIG, {"data_generation": {"metadata": accepted}}).data_generation.metadata
-    assert metadata.server_types[0].correlation.memory_disk == 0.29
+    assert metadata.server_types[0].correlation.model_dump()["memory_disk"] == 0.29
 
 
 def generation_with(anomalies: dict[str, object]) -> DataGeneration:

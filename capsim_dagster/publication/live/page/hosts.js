@@ -1,12 +1,13 @@
 "use strict";
 // Every host as a cell, by region and department, and the series of the one that is pointed at.
 
-const RESOURCES = ["cpu", "memory", "disk", "network"];
 const STEPS = 10;
 const PAUSE_MS = 1000;
 const POINTED_MS = 120;
 const CHART = { left: 26, right: 354, top: 8, bottom: 132 };
 const byId = (id) => document.getElementById(id);
+const RESOURCES = byId("fleet").dataset.resources.split(" ");
+const line = (name) => `${name} r${RESOURCES.indexOf(name)}`; // How the line of a resource is drawn.
 const count = (number) => number.toLocaleString("en");
 let hosts = null; // The columns of /hosts.
 let cells = []; // The cell of each host, in the order of the columns.
@@ -183,9 +184,9 @@ function drawHost(host) {
   byId("host-title").textContent = host.host_id;
   byId("host-said").textContent = [host.region, host.department, host.criticality, host.server_type].join(" · ");
   byId("host-now").replaceChildren(...RESOURCES.map((name) => {
-    const line = draw("svg", { viewBox: "0 0 26 6", "aria-hidden": "true" });
-    line.append(draw("path", { class: name, d: "M0 3H26" }));
-    return make("li", "", line, `${name} ${number(host[name][last], "%")}`);
+    const sign = draw("svg", { viewBox: "0 0 26 6", "aria-hidden": "true" });
+    sign.append(draw("path", { class: line(name), d: "M0 3H26" }));
+    return make("li", "", sign, `${name} ${number(host[name][last], "%")}`);
   }), make("li", "quiet", `in ${number(host.net_in_mbps[last], "Mbps")}, out ${number(host.net_out_mbps[last], "Mbps")}`));
   drawChart(host, last);
 }
@@ -200,9 +201,9 @@ function drawChart(host, last) {
   for (const name of RESOURCES) {
     const points = host[name].map((value, place) => [place, value]).filter(([, value]) => value !== null);
     // A line goes on only between neighbours: a gap stays one.
-    parts.push(draw("path", { class: name, d: points.map(([place, value], index) =>
+    parts.push(draw("path", { class: line(name), d: points.map(([place, value], index) =>
       `${index && points[index - 1][0] === place - 1 ? "L" : "M"}${x(place).toFixed(1)} ${y(value).toFixed(1)}`).join("") }));
-    parts.push(...points.slice(-1).map(([place, value]) => draw("circle", { class: name, cx: x(place), cy: y(value), r: 2.6 })));
+    parts.push(...points.slice(-1).map(([place, value]) => draw("circle", { class: line(name), cx: x(place), cy: y(value), r: 2.6 })));
   }
   byId("chart").replaceChildren(...parts);
   const spans = RESOURCES.map((name) => {
@@ -210,6 +211,11 @@ function drawChart(host, last) {
     return known.length ? `${name} ${Math.min(...known).toFixed(0)} to ${Math.max(...known).toFixed(0)} percent` : `${name} no report`;
   });
   byId("chart").setAttribute("aria-label", `${host.host_id} from ${host.ts[0]} to ${host.ts[last]}: ${spans.join(", ")}`);
+}
+
+for (const name of RESOURCES) {
+  byId("resource").append(make("option", "", name));
+  byId("regions").tHead.rows[0].append(Object.assign(make("th", "", name), { scope: "col" }));
 }
 
 const cellAt = (event) => event.target.closest("button.cell");

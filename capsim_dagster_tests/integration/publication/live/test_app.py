@@ -269,6 +269,10 @@ def test_asking_only_for_the_head_of_a_stream_ends(shown: LiveState) -> None:
     assert answer.headers["content-type"].startswith("text/event-stream")
 
 
+def test_the_page_is_told_which_resources_there_are(shown: LiveState) -> None:
+    assert f'data-resources="{" ".join(RESOURCES)}"' in asked(shown, "/").text
+
+
 def test_the_page_needs_nothing_from_elsewhere(shown: LiveState) -> None:
     page = asked(shown, "/")
     parts = [asked(shown, path) for path in ("/live.css", "/live.js", "/hosts.js")]
