@@ -1,5 +1,6 @@
 """What audits, validations and verifications find: one finding a claim, and all of them on one thing."""
 
+import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -132,3 +133,28 @@ def _named(name: str, count: float) -> str:
     if count == 1 and plurals:
         words[plurals[0]] = words[plurals[0]].removesuffix("s")
     return " ".join(words)
+
+
+class Verdict(StrEnum):
+    """How an evaluation of a check ended."""
+
+    PASSED = "passed"
+    WARNED = "warned"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation of a check: when it was (a naive time is in UTC), and how it ended."""
+
+    when: dt.datetime
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class CheckTrend:
+    """The evaluations of one check of an asset, in any order."""
+
+    asset: str
+    check: str
+    evaluations: Sequence[Evaluation]

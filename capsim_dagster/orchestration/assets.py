@@ -20,10 +20,6 @@ from capsim_dagster.orchestration.partitioned import Asked, Made, Part, Partitio
 from capsim_dagster.orchestration.partitions import forget, replace_span
 from capsim_dagster.orchestration.progress import Progress, clear_failure
 from capsim_dagster.orchestration.status import is_of_other_fleet
-from capsim_dagster.pictures import of_disk as pictures
-from capsim_dagster.pictures.checks import check_trends_picture
-from capsim_dagster.pictures.composition import inventory_pictures
-from capsim_dagster.pictures.feed import audit_pictures
 from capsim_dagster.pipeline import refine, stages
 from capsim_dagster.pipeline.checks import FeedMonths
 from capsim_dagster.pipeline.platform import Platform
@@ -75,6 +71,9 @@ def host_inventory(
             f"another fleet: the months of the one before are forgotten, {forgotten} in all, and {dates} of its "
             "days and hours"
         )
+    # Drawing loads matplotlib, 0.9 CPU s: not in every process that loads the definitions.
+    from capsim_dagster.pictures.composition import inventory_pictures
+
     return dg.MaterializeResult(
         data_version=dg.DataVersion(fleet_hash(platform.generation)),
         metadata={
@@ -119,6 +118,8 @@ def master_parquet(
     context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform], progress: dg.ResourceParam[Progress]
 ) -> dg.MaterializeResult[None]:
     """Every host x resource x day: daily P95 utilization, one Parquet file, with its settings in the footer."""
+    from capsim_dagster.pictures import of_disk as pictures  # not before something is drawn
+
     with (
         clear_failure(),
         progress.stage(context, name="master_parquet", total=stages.master_rows(platform), unit="rows") as advance,
@@ -149,6 +150,8 @@ def ground_truth(
 
     Files truth/expected.parquet, truth/events.parquet and truth/series.parquet.
     """
+    from capsim_dagster.pictures import of_disk as pictures  # not before something is drawn
+
     with (
         clear_failure(),
         progress.stage(context, name="ground_truth", total=stages.master_rows(platform), unit="rows") as advance,
@@ -170,6 +173,9 @@ def refinery_audit(
 
     The checks here look at all months at once; each can be run again by its button.
     """
+    from capsim_dagster.pictures.checks import check_trends_picture  # not before something is drawn
+    from capsim_dagster.pictures.feed import audit_pictures
+
     with clear_failure():
         refining = feed.refining(platform)
         page = refine.write_audit_page(refining)

@@ -10,7 +10,7 @@ from typing import Final
 
 import dagster as dg
 
-from capsim_dagster.audits.report import Reports
+from capsim_dagster.audits.report import CheckTrend, Evaluation, Reports, Verdict
 from capsim_dagster.orchestration import keys
 from capsim_dagster.orchestration.dagster_private import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 from capsim_dagster.orchestration.feed import FeedResource
@@ -19,7 +19,6 @@ from capsim_dagster.orchestration.metadata import audit_page, check_result
 from capsim_dagster.orchestration.months import month_of
 from capsim_dagster.orchestration.partitioned import Made
 from capsim_dagster.orchestration.progress import Progress, clear_failure
-from capsim_dagster.pictures.checks import CheckTrend, Evaluation, Verdict
 from capsim_dagster.pipeline import checks, panel, stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.refine import AuditPage

@@ -3,11 +3,8 @@
 What a check is, and which orchestrator runs it, is not known here.
 """
 
-import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from capsim_dagster.audits.report import CheckTrend, Evaluation, Verdict
 from capsim_dagster.pictures import canvas
 from capsim_dagster.pictures.canvas import ALARM, INK, MUTED, POINTS_PER_PIXEL, RESOURCE_COLOURS, WIDTH_PX, Margins
 from capsim_dagster.refinery.page.words import in_utc
@@ -39,14 +37,6 @@ _STROKE_POINTS: Final = 1.8
 _STRIPE: Final = "#F4F6F8"
 
 
-class Verdict(StrEnum):
-    """How an evaluation of a check ended."""
-
-    PASSED = "passed"
-    WARNED = "warned"
-    FAILED = "failed"
-
-
 _COLOURS: Final[Mapping[Verdict, str]] = {
     Verdict.PASSED: RESOURCE_COLOURS[Resource.DISK],
     Verdict.WARNED: RESOURCE_COLOURS[Resource.MEMORY],
@@ -61,26 +51,9 @@ _STROKES_PX: Final[Mapping[Verdict, Sequence[tuple[float, float]]]] = {
 """Corners of a triangle and of a cross around the middle of a mark; NaN lifts the pen [pixels]."""
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """One evaluation of a check: when it was (a naive time is in UTC), and how it ended."""
-
-    when: dt.datetime
-    verdict: Verdict
-
-
-@dataclass(frozen=True)
-class CheckTrend:
-    """The evaluations of one check of an asset, in any order."""
-
-    asset: str
-    check: str
-    evaluations: Sequence[Evaluation]
-
-    @property
-    def newest(self) -> Sequence[Evaluation]:
-        """The evaluations that are shown, the newest last."""
-        return sorted(self.evaluations, key=lambda one: in_utc(one.when))[-MOST_EVALUATIONS:]
+def _newest(trend: CheckTrend) -> Sequence[Evaluation]:
+    """Return the evaluations that are shown, the newest last."""
+    return sorted(trend.evaluations, key=lambda one: in_utc(one.when))[-MOST_EVALUATIONS:]
 
 
 def check_trends_picture(trends: Sequence[CheckTrend], note: str) -> bytes:
@@ -99,7 +72,7 @@ def check_trends_picture(trends: Sequence[CheckTrend], note: str) -> bytes:
 
 def _summary(trends: Sequence[CheckTrend], note: str) -> str:
     """Return how many checks stand how at their newest evaluation."""
-    counts = Counter(trend.newest[-1].verdict if trend.evaluations else None for trend in trends)
+    counts = Counter(_newest(trend)[-1].verdict if trend.evaluations else None for trend in trends)
     named = [(f"{verdict.value}", counts[verdict]) for verdict in reversed(Verdict)] + [(NEVER, counts[None])]
     stand = ", ".join(f"{count:,} {name}" for name, count in named if count)
     return " · ".join(part for part in (f"now {stand}" if stand else "", note) if part)
@@ -128,7 +101,7 @@ def _name_rows(axes: Axes, trends: Sequence[CheckTrend]) -> None:
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.annotate("newest, UTC", (MOST_EVALUATIONS, -0.5), (6, 3), textcoords="offset points", color=MUTED)
     for row, trend in enumerate(trends):
-        newest = trend.newest[-1] if trend.evaluations else None
+        newest = _newest(trend)[-1] if trend.evaluations else None
         text = f"{in_utc(newest.when):%Y-%m-%d %H:%M} {newest.verdict}" if newest else NEVER
         colour = _WORD_COLOURS[newest.verdict] if newest else MUTED
         axes.text(MOST_EVALUATIONS + 0.5, row, text, va="center_baseline", color=colour)
@@ -166,8 +139,8 @@ def _draw_strokes(axes: Axes, trends: Sequence[CheckTrend], verdict: Verdict) ->
 def _marks(trends: Sequence[CheckTrend], verdict: Verdict) -> Iterator[tuple[int, int]]:
     """Yield row and place of each evaluation that ended so; the newest has the last place."""
     for row, trend in enumerate(trends):
-        first = MOST_EVALUATIONS - len(trend.newest)
-        for place, evaluation in enumerate(trend.newest, start=first):
+        first = MOST_EVALUATIONS - len(_newest(trend))
+        for place, evaluation in enumerate(_newest(trend), start=first):
             if evaluation.verdict is verdict:
                 yield row, place
 

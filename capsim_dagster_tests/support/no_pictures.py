@@ -5,15 +5,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from capsim_dagster.orchestration import assets
-from capsim_dagster.pictures import of_disk as pictures
+from capsim_dagster.pictures import checks, composition, feed, of_disk
 
 
 @contextmanager
 def without_pictures() -> Iterator[None]:
     """Let assets have no pictures while this lasts."""
     with pytest.MonkeyPatch.context() as patched:
-        for module in (assets, pictures):
+        for module in (checks, composition, feed, of_disk):
             for name in dir(module):
                 if name.endswith("_pictures"):
                     patched.setattr(module, name, lambda *_args, **_kwargs: {})

@@ -4,13 +4,11 @@ import datetime as dt
 
 import pytest
 
+from capsim_dagster.audits.report import CheckTrend, Evaluation, Verdict
 from capsim_dagster.pictures.canvas import WIDTH_PX
 from capsim_dagster.pictures.checks import (
     MOST_EVALUATIONS,
     NEVER,
-    CheckTrend,
-    Evaluation,
-    Verdict,
     check_trends_picture,
 )
 from capsim_dagster_tests.support.pictures.views import crowded, strokes, svg_size, texts
