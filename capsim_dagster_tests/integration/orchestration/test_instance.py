@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -13,6 +14,8 @@ from capsim_dagster.orchestration.event_log import EngineReusingEventLog
 from capsim_dagster.orchestration.instance import open_instance, prepare_home, workspace_files
 from capsim_dagster.storage import DataLayout
 from capsim_dagster_tests.conftest import ROOT
+
+NAMES = ("journal_mode", "synchronous")
 
 
 def test_home_keeps_everything_under_the_data_directory(tmp_path: Path) -> None:
@@ -100,3 +103,16 @@ def test_instance_of_another_project_in_the_current_folder_is_not_adopted(
 
     assert "postgres" not in text
     assert "enabled: false" in text
+
+
+def test_a_commit_of_the_event_log_is_safe_from_kills_and_waits_for_no_disk(tmp_path: Path) -> None:
+    with open_instance(DataLayout(tmp_path)) as instance:
+        log = instance.event_log_storage
+        assert isinstance(log, EngineReusingEventLog)
+        modes = []
+        for connected in (log.index_connection, partial(log.run_connection, "a_run")):
+            with connected() as connection:
+                modes += [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in NAMES]
+
+    # 1 is NORMAL.
+    assert modes == ["wal", 1] * 2
