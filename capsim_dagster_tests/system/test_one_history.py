@@ -116,7 +116,6 @@ def require_status(disk: Mapping[str, set[str]]) -> None:
             assert shown == there, asset
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("_without_pictures")
 @pytest.mark.parametrize("story", STORIES)
 def test_ui_and_disk_agree_after_each_command(story: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +145,6 @@ def test_ui_and_disk_agree_after_each_command(story: str, tmp_path: Path, monkey
             assert all(not key.startswith("capsim/process") for run in ui.runs() for key in run.tags)
 
 
-@pytest.mark.slow
 def test_days_that_the_live_server_made_whole_are_recorded_once_and_by_the_next_start_if_it_was_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,7 +215,6 @@ def test_a_dry_run_records_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / ".dagster").exists()
 
 
-@pytest.mark.slow
 def test_an_interrupted_command_is_a_cancelled_run_with_what_was_made_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -168,7 +168,6 @@ def test_each_failure_is_one_clear_line_without_credentials_and_leaves_everythin
     assert [(entry["Key"], entry["Size"]) for entry in found] == [(KEY, len(OLD))]
 
 
-@pytest.mark.slow
 def test_an_endpoint_that_cannot_be_reached_fails_within_fifteen_seconds_as_shipped() -> None:
     connection = Connection("capsim-absent", endpoint_url=closed_port())
     started = time.monotonic()
@@ -192,7 +191,6 @@ def test_no_credentials_at_all_is_one_clear_line_that_says_how_to_give_them(
         ACTS[act](moto_bucket)
 
 
-@pytest.mark.slow
 def test_the_search_for_credentials_does_not_wait_long_for_a_metadata_service_that_never_answers(
     moto_bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

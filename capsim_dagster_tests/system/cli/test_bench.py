@@ -36,7 +36,6 @@ ROWS = 10 * 4 * 31
 SAMPLES = 10 * 24 * 12
 
 
-@pytest.mark.slow
 def test_all_stages_are_measured_with_their_rows(make_settings: MakeSettings) -> None:
     settings = make_settings(num_servers=10, end_date="2023-01-31")
     measured = measure_stages(settings)
@@ -92,7 +91,6 @@ def test_whole_command_is_measured_start_up_included() -> None:
     assert measured.peak_rss_mib > 10
 
 
-@pytest.mark.slow
 def test_memory_of_the_process_that_measures_is_not_counted() -> None:
     held = bytes(400 << 20).replace(b"\0", b"1")
     assert measure_command(options=["--help"]).peak_rss_mib < len(held) >> 20

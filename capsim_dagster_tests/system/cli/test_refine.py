@@ -375,7 +375,6 @@ def run_capsim(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
 
 
-@pytest.mark.slow
 def test_a_wrong_path_is_one_clear_message_without_a_traceback(tmp_path: Path) -> None:
     finished = run_capsim("refine", "--feed", "/nowhere", "--data-dir", str(tmp_path / "work"))
 
@@ -386,7 +385,6 @@ def test_a_wrong_path_is_one_clear_message_without_a_traceback(tmp_path: Path) -
     assert not (tmp_path / "work").exists()
 
 
-@pytest.mark.slow
 def test_dirty_run_passes_every_check_and_finds_every_defect(tmp_path: Path) -> None:
     window = ["--hosts", "12", "--end", "2023-02-28", "--data-dir", str(tmp_path)]
 
@@ -400,7 +398,6 @@ def test_dirty_run_passes_every_check_and_finds_every_defect(tmp_path: Path) -> 
     assert int(counted[1]) == int(counted[2]) > 0
 
 
-@pytest.mark.slow
 def test_run_that_fails_after_the_feed_writes_the_audit_page_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,7 +71,6 @@ def test_each_option_has_help() -> None:
     assert silent == []
 
 
-@pytest.mark.slow
 def test_run_builds_audits_and_summarizes_and_a_second_run_changes_no_byte(tmp_path: Path) -> None:
     first = run_capsim("run", *SMALL, data_dir=tmp_path)
     before = digests(tmp_path / "legacy"), digests(tmp_path / "master"), digests(tmp_path / "truth")
@@ -87,7 +86,6 @@ def test_run_builds_audits_and_summarizes_and_a_second_run_changes_no_byte(tmp_p
     assert len(before[0]) == 8
 
 
-@pytest.mark.slow
 def test_run_warns_of_a_file_that_is_not_in_the_layout_and_goes_on(tmp_path: Path) -> None:
     (tmp_path / "legacy").mkdir()
     (tmp_path / "legacy" / "notes.txt").write_text("not a feed file")
@@ -101,7 +99,6 @@ def test_run_warns_of_a_file_that_is_not_in_the_layout_and_goes_on(tmp_path: Pat
     )
 
 
-@pytest.mark.slow
 def test_run_ends_with_one_when_a_gate_fails_and_says_why(tmp_path: Path) -> None:
     finished = run_capsim("run", *SMALL, "--dirty", data_dir=tmp_path, CAPSIM__REFINERY__MAX_REJECTED_SHARE="0")
 
@@ -133,7 +130,6 @@ def test_run_refuses_bad_settings_before_anything_is_written(
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.slow
 def test_run_with_other_settings_replaces_the_fleet_and_its_months(tmp_path: Path) -> None:
     run_capsim("run", *SMALL, data_dir=tmp_path)
 
@@ -149,7 +145,6 @@ def test_run_with_other_settings_replaces_the_fleet_and_its_months(tmp_path: Pat
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_run_ends_within_seconds_on_a_signal_and_a_second_run_repairs(
     tmp_path: Path, number: signal.Signals, code: int
@@ -167,7 +162,6 @@ def test_run_ends_within_seconds_on_a_signal_and_a_second_run_repairs(
     assert run_capsim(*arguments, data_dir=tmp_path).returncode == 0
 
 
-@pytest.mark.slow
 def test_run_that_was_killed_is_ended_and_repaired_by_the_next_one(tmp_path: Path) -> None:
     arguments = ["run", "--hosts", "600", "--end", "2023-12-31"]
     process = start_capsim(*arguments, data_dir=tmp_path, until="monthly_csv:")
@@ -185,7 +179,6 @@ def test_run_that_was_killed_is_ended_and_repaired_by_the_next_one(tmp_path: Pat
     assert statuses == ["SUCCESS", "FAILURE"]
 
 
-@pytest.mark.slow
 def test_bench_measures_every_stage_and_the_whole_process() -> None:
     finished = subprocess.run(
         [sys.executable, "-m", "capsim_dagster.cli", "bench", "--hosts", "10", "--end", "2023-01-31", "--json"],
@@ -207,7 +200,6 @@ def test_bench_measures_every_stage_and_the_whole_process() -> None:
     assert all(measured[name]["peak_rss_mib"] > 100 for name in commands)
 
 
-@pytest.mark.slow
 def test_run_reports_a_locked_warehouse_after_a_bounded_wait(tmp_path: Path) -> None:
     run_capsim("run", *SMALL, data_dir=tmp_path)
     code = "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(600)"

@@ -43,7 +43,6 @@ COMMANDS: dict[str, tuple[list[str], Callable[[Path], list[str]], str]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it(command: str, number: signal.Signals, code: int, tmp_path: Path) -> None:

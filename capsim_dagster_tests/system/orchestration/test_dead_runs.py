@@ -84,7 +84,6 @@ def slots_taken(tmp_path: Path) -> int:
         return len(held + index.execute("SELECT run_id FROM pending_steps").fetchall())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("tags", [[], [f"{HOST_TAG}=first"]], ids=["of the UI", "of a terminal"])
 def test_a_run_killed_under_another_host_name_is_ended_by_the_next_one_which_does_not_wait(
     instance: dg.DagsterInstance, tmp_path: Path, tags: list[str]
@@ -101,7 +100,6 @@ def test_a_run_killed_under_another_host_name_is_ended_by_the_next_one_which_doe
     assert list((tmp_path / "instance/.dagster/storage").rglob("*.lock")) == []
 
 
-@pytest.mark.slow
 def test_a_second_run_waits_visibly_for_a_live_one_elsewhere_and_then_goes_on(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
@@ -117,7 +115,6 @@ def test_a_second_run_waits_visibly_for_a_live_one_elsewhere_and_then_goes_on(
     assert run.status is dg.DagsterRunStatus.SUCCESS
 
 
-@pytest.mark.slow
 def test_a_run_that_is_killed_while_another_waits_for_it_lets_that_one_go_on(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
@@ -130,7 +127,6 @@ def test_a_run_that_is_killed_while_another_waits_for_it_lets_that_one_go_on(
     assert statuses(instance)["occupy"] == "FAILURE"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_waiting_run_at_once_as_cancelled_and_leaves_the_queue_of_the_pool(
     instance: dg.DagsterInstance, tmp_path: Path, number: signal.Signals
@@ -145,7 +141,6 @@ def test_a_signal_ends_a_waiting_run_at_once_as_cancelled_and_leaves_the_queue_o
     assert slots_taken(tmp_path) == 0
 
 
-@pytest.mark.slow
 def test_waiting_ends_with_an_error_that_names_the_run_and_the_setting(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
@@ -160,7 +155,6 @@ def test_waiting_ends_with_an_error_that_names_the_run_and_the_setting(
     assert "Traceback" not in failure
 
 
-@pytest.mark.slow
 def test_waiting_is_no_work(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     with started(OCCUPANT, tmp_path / "instance"):
         before = time.process_time()

@@ -21,8 +21,6 @@ from capsim_dagster_tests.conftest import MakeSettings
 from capsim_dagster_tests.support.foreign_feed import expected_rows, file_of, foreign_platform, refined, write_feed
 from capsim_dagster_tests.support.sabotage import change_lines, rows_in
 
-pytestmark = pytest.mark.slow
-
 TODAY = dt.date(2025, 1, 15)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 START, END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"

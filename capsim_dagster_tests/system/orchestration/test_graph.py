@@ -14,8 +14,6 @@ from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MONTHS
 from capsim_dagster_tests.support.orchestration.fixtures import QUIET, TODAY, failure_texts, run_job
 
-pytestmark = pytest.mark.slow
-
 
 def table_rows(platform: Platform) -> list[tuple[object, ...]]:
     with duckdb.connect(str(platform.layout.warehouse), read_only=True) as connection:
@@ -97,7 +95,6 @@ def test_full_refresh_builds_everything_in_one_run_and_every_check_passes(
     assert instance.get_runs_count() == 1
 
 
-@pytest.mark.slow
 def test_full_refresh_twice_changes_no_byte_of_master_or_feed_and_no_row(
     empty_platform: Platform, instance: dg.DagsterInstance
 ) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
-import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
@@ -14,8 +13,6 @@ from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MONTHS, small_settings
 from capsim_dagster_tests.support.orchestration.fixtures import TODAY, run_job
 from capsim_dagster_tests.support.orchestration.month_states import partition_states
-
-pytestmark = pytest.mark.slow
 
 FLEET = ["host_inventory", "time_dimension", "master_parquet"]
 

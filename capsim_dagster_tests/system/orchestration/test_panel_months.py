@@ -15,7 +15,7 @@ from capsim_dagster_tests.support.orchestration.fixtures import TODAY, failure_t
 from capsim_dagster_tests.support.orchestration.panel_site import VALIDATED, failed_checks, panel_platform
 from capsim_dagster_tests.support.sabotage import files_under
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("_without_pictures")]
+pytestmark = pytest.mark.usefixtures("_without_pictures")
 
 MARCH, APRIL = "server_metrics_20230101_to_20230331", "server_metrics_20230101_to_20230430"
 

@@ -41,8 +41,6 @@ from capsim_dagster_tests.support.orchestration.published_days import (
 )
 from capsim_dagster_tests.support.sabotage import files_under
 
-pytestmark = pytest.mark.slow
-
 Damage = Callable[[Path], None]
 OF_ARCHIVE = {check.name for check in every_check() if check.asset_key == dg.AssetKey("hourly_archive")}
 OF_TIER3 = {check.name for check in every_check() if check.asset_key == dg.AssetKey("tier3_daily")}

@@ -18,8 +18,6 @@ from capsim_dagster_tests.support.orchestration.published_days import (
     publishing_platform,
 )
 
-pytestmark = pytest.mark.slow
-
 DAILY, HOURLY = "daily_publication_schedule", "hourly_publication_schedule"
 
 

@@ -180,7 +180,6 @@ def built(folder: Path) -> Platform:
     return Platform(small_settings(folder / "data", **WINDOW))
 
 
-@pytest.mark.slow
 def test_a_year_of_ticks_makes_each_month_once_changes_nothing_older_and_leaves_every_check_passed(
     tmp_path: Path,
 ) -> None:
@@ -261,7 +260,6 @@ def require_just_june_red(fleet: Operation) -> None:
     ]
 
 
-@pytest.mark.slow
 def test_a_file_that_is_gone_shows_just_its_month_red_and_its_return_makes_it_green(fleet: Operation) -> None:
     before = Snapshot.of(fleet.platform)
 
@@ -277,7 +275,6 @@ def test_a_file_that_is_gone_shows_just_its_month_red_and_its_return_makes_it_gr
     assert Snapshot.of(fleet.platform) == before
 
 
-@pytest.mark.slow
 def test_monthly_refresh_of_the_red_month_alone_writes_its_file_again_and_makes_it_green(fleet: Operation) -> None:
     before = Snapshot.of(fleet.platform)
     lose_a_file_of_june(fleet)
@@ -289,7 +286,6 @@ def test_monthly_refresh_of_the_red_month_alone_writes_its_file_again_and_makes_
     assert Snapshot.of(fleet.platform) == before
 
 
-@pytest.mark.slow
 def test_the_next_tick_asks_for_the_red_month_and_the_new_one_and_makes_both_green(fleet: Operation) -> None:
     before, day = Snapshot.of(fleet.platform), dt.date(2026, 9, 2)
     lose_a_file_of_june(fleet)
@@ -305,7 +301,6 @@ def test_the_next_tick_asks_for_the_red_month_and_the_new_one_and_makes_both_gre
     assert fleet.tick(day) == "every complete month before 2026-09 is there"
 
 
-@pytest.mark.slow
 def test_a_file_of_a_users_feed_that_is_gone_shows_just_its_month_red_and_its_return_makes_it_green(
     tmp_path: Path,
 ) -> None:

@@ -46,7 +46,6 @@ def batches(*, in_order: bool) -> Iterator[pa.RecordBatch]:
         yield batch if in_order else batch.take(pa.array(generator.permutation(batch.num_rows)))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("in_order", [True, False], ids=["in order", "in no order"])
 def test_two_thousand_servers_over_four_years_load_in_bounded_memory(tmp_path: Path, in_order: bool) -> None:
     path = tmp_path / "panel.parquet"

@@ -4,8 +4,6 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-import pytest
-
 from capsim_dagster.publication.retention import remove
 from capsim_dagster_tests.support.child_process import READY, kill, started
 from capsim_dagster_tests.support.publication.days import DAY, names_in
@@ -35,7 +33,6 @@ print("ready", flush=True)
 """
 
 
-@pytest.mark.slow
 def test_a_removal_that_is_killed_before_any_step_leaves_no_manifest_without_data_and_a_re_run_completes_it(
     tmp_path: Path,
 ) -> None:

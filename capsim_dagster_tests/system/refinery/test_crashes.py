@@ -18,8 +18,6 @@ from capsim_dagster.settings import Settings, load_settings
 from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.support.child_process import OPEN_PLATFORM, READY, kill, let_go, started
 
-pytestmark = pytest.mark.slow
-
 KILLS: Final = 20
 MONTHS: Final = [year * 100 + month for year in (2023, 2024, 2025) for month in range(1, 13)]
 DIRT: Final = {"line_share": 0.05, "truncated_share": 0.3, "dialect_share": 0.5}

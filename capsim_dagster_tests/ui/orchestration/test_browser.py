@@ -22,8 +22,6 @@ from capsim_dagster_tests.support.orchestration.server import Server, serving, w
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-pytestmark = pytest.mark.browser
-
 MINUTE: Final = 60_000
 """Patience with runs and with the daemon, which looks for backfills every half minute [ms]."""
 

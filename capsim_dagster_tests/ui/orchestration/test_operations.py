@@ -19,8 +19,6 @@ from capsim_dagster_tests.conftest import ROOT, small_settings
 from capsim_dagster_tests.support.foreign_feed import OTHER_TOOL, file_of, write_feed
 from capsim_dagster_tests.support.orchestration.server import Server, serving, wait
 
-pytestmark = pytest.mark.slow
-
 FLEET: dict[str, Any] = {"num_servers": 60, "start_date": "2023-01-01", "end_date": "2025-12-31"}
 FEED = [f"monthly_csv/{name}" for name in ("cpu", "memory", "disk", "network")]
 TABLE_CHECKS = ("hosts_are_known", "keys_are_unique", "reconciliation", "row_parity")

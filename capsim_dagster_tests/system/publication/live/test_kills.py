@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pytest
 
 from capsim_dagster_tests.support.child_process import READY, kill, let_go, started
 from capsim_dagster_tests.support.publication.live.fleets import (
@@ -17,8 +16,6 @@ from capsim_dagster_tests.support.publication.live.fleets import (
     run_until,
     whole_path,
 )
-
-pytestmark = pytest.mark.slow
 
 KILLS: Final = 20
 SERVE: Final = f"""

@@ -14,11 +14,8 @@ from pathlib import Path
 from typing import Final
 
 import httpx
-import pytest
 
 from capsim_dagster_tests.support.publication.live.fleets import FIRST, whole_path
-
-pytestmark = pytest.mark.slow
 
 CLIENTS: Final = 100
 HOSTS: Final = 2_000

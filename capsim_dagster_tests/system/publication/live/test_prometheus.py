@@ -16,8 +16,6 @@ from capsim_dagster_tests.integration.publication.live.test_app import asked, st
 from capsim_dagster_tests.support.publication.live.dashboard import dashboard, expressions
 from capsim_dagster_tests.support.publication.live.fleets import live_fleet, options_for, running
 
-pytestmark = pytest.mark.slow
-
 HOSTS: Final = 2_000
 PATIENCE_S: Final = 60.0
 TOKEN: Final = "sentinel-of-20-chars"  # noqa: S105 it opens nothing

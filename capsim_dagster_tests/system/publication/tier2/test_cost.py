@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from capsim_dagster_tests.support.publication.days import DAY, write_hour
 from capsim_dagster_tests.system.publication.tier3.test_cost import HOSTS, hour_text
 
@@ -52,7 +50,6 @@ print(json.dumps({
 """
 
 
-@pytest.mark.slow
 def test_hours_of_two_thousand_hosts_are_published_verified_and_compared_within_their_budget(tmp_path: Path) -> None:
     for hour in range(HOURS):
         write_hour(tmp_path, hour, hour_text(hour))

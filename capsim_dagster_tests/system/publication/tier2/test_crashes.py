@@ -18,8 +18,6 @@ from capsim_dagster_tests.support.publication.days import DAY, NOW, change_hour,
 from capsim_dagster_tests.support.publication.dying import export_code, export_until_code
 from capsim_dagster_tests.support.publication.tier2.hours import HOUR, export, site
 
-pytestmark = pytest.mark.slow
-
 KILLS: Final = 20
 EXPORT: Final = export_code("capsim_dagster_tests.support.publication.tier2.hours")
 EXPORT_UNTIL: Final = export_until_code(

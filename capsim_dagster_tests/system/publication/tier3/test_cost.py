@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from capsim_dagster_tests.support.publication.days import DAY, START, write_hour
 
@@ -48,7 +47,6 @@ def hour_text(hour: int) -> bytes:
     return "".join(lines).encode()
 
 
-@pytest.mark.slow
 def test_a_day_of_two_thousand_hosts_is_published_and_verified_within_its_budget(tmp_path: Path) -> None:
     for hour in range(24):
         write_hour(tmp_path, hour, hour_text(hour))

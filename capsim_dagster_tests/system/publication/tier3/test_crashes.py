@@ -17,8 +17,6 @@ from capsim_dagster_tests.support.child_process import READY, kill, let_go, star
 from capsim_dagster_tests.support.publication.days import DAY, change_hour, export, files_in, names_in
 from capsim_dagster_tests.support.publication.dying import export_code, export_until_code
 
-pytestmark = pytest.mark.slow
-
 KILLS: Final = 20
 EXPORT: Final = export_code("capsim_dagster_tests.support.publication.days")
 EXPORT_UNTIL: Final = export_until_code(
@@ -95,7 +93,6 @@ def test_an_export_that_is_killed_just_before_or_after_a_step_is_completed_by_a_
     assert names_in(published) == ["data.parquet", "manifest.json"]
 
 
-@pytest.mark.s3
 def test_an_upload_that_is_killed_leaves_no_manifest_without_its_data_and_a_re_run_completes_it(
     bucket: Bucket, s3_endpoint: str, published: Path
 ) -> None:

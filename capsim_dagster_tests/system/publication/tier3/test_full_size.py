@@ -15,8 +15,6 @@ from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.support.publication.days import DAY
 from capsim_dagster_tests.support.s3_servers import s3_client
 
-pytestmark = [pytest.mark.s3, pytest.mark.slow]
-
 HOSTS: Final = 2_000
 LINES: Final = HOSTS * 288
 CLAIMS: Final = 25
