@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import click
+import duckdb
 import pytest
 from click.testing import CliRunner
 from dagster import DagsterInstance
@@ -50,6 +51,13 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def made_in(data_dir: Path) -> tuple[dict[str, str], dict[str, str], dict[str, str], list[tuple[object, ...]]]:
+    """Return digests of feed, master and truth, and the rows of the table."""
+    with duckdb.connect(str(data_dir / "warehouse" / "capsim.duckdb"), read_only=True) as connection:
+        rows = connection.execute("SELECT * FROM processed_data ORDER BY ALL").fetchall()
+    return digests(data_dir / "legacy"), digests(data_dir / "master"), digests(data_dir / "truth"), rows
+
+
 @pytest.mark.parametrize("command", capsim.list_commands(click.Context(capsim)))
 def test_each_command_has_help_and_stands_in_the_readme(command: str) -> None:
     result = CliRunner().invoke(capsim, [command, "--help"])
@@ -71,9 +79,9 @@ def test_each_option_has_help() -> None:
     assert silent == []
 
 
-def test_run_builds_audits_and_summarizes_and_a_second_run_changes_no_byte(tmp_path: Path) -> None:
+def test_run_builds_audits_and_summarizes_and_a_second_run_changes_no_byte_and_no_row(tmp_path: Path) -> None:
     first = run_capsim("run", *SMALL, data_dir=tmp_path)
-    before = digests(tmp_path / "legacy"), digests(tmp_path / "master"), digests(tmp_path / "truth")
+    before = made_in(tmp_path)
 
     second = run_capsim("run", *SMALL, data_dir=tmp_path)
 
@@ -82,8 +90,8 @@ def test_run_builds_audits_and_summarizes_and_a_second_run_changes_no_byte(tmp_p
         assert finished.stderr == ""
         assert "26 of 26 checks passed; all gates hold" in finished.stdout
     assert re.search(r"processed_data\s+│\s+2 │ 2,832 │", first.stdout)
-    assert (digests(tmp_path / "legacy"), digests(tmp_path / "master"), digests(tmp_path / "truth")) == before
-    assert len(before[0]) == 8
+    assert made_in(tmp_path) == before
+    assert (len(before[0]), len(before[-1])) == (8, 2_832)
 
 
 def test_run_warns_of_a_file_that_is_not_in_the_layout_and_goes_on(tmp_path: Path) -> None:
