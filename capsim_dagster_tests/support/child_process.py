@@ -18,6 +18,8 @@ FORK: Final = """
 import json, os
 print("ready", flush=True)
 for line in sys.stdin:
+    if not line.strip():
+        continue  # a child was let go that was gone already
     if not os.fork():
         sys.argv[1:] = json.loads(line)
         print(os.getpid(), flush=True)

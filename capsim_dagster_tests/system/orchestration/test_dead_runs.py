@@ -127,7 +127,7 @@ def test_a_second_run_waits_visibly_for_a_live_one_elsewhere_and_then_goes_on(
         assert other.wait() == 0
 
     (run,) = instance.get_runs(filters=dg.RunsFilter(job_name="occupy"))
-    (line,) = said.lines
+    line = said.lines[0]
     assert summary.succeeded
     assert line.startswith(f"waiting for run {run.run_id[:8]} of occupy, started 20")
     assert line.endswith(" UTC on first")

@@ -70,18 +70,6 @@ def test_full_refresh_builds_everything_in_one_run_and_every_check_passes(
     assert instance.get_runs_count() == 1
 
 
-def test_one_month_is_materialized_alone(platform: Platform, instance: dg.DagsterInstance) -> None:
-    before = table_rows(platform)
-
-    result = run_job(
-        platform, instance, "full_refresh", {"dagster/partition": "2023-02-01"}, ["monthly_csv/cpu", "processed_data"]
-    )
-
-    assert result.success
-    assert materialized(instance, "processed_data") == {"2023-02-01"}
-    assert table_rows(platform) == before
-
-
 def test_a_bad_file_fails_its_month_with_a_remedy_and_keeps_the_rows(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:

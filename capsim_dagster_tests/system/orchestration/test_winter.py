@@ -24,10 +24,8 @@ from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas.months import first_day, months_between, yearmonth
 from capsim_dagster.storage import sha256
 from capsim_dagster_tests.conftest import small_settings
-from capsim_dagster_tests.support.foreign_feed import file_of, foreign_platform, write_feed
 from capsim_dagster_tests.support.no_pictures import without_pictures
 from capsim_dagster_tests.support.orchestration.fixtures import QUIET, failure_texts
-from capsim_dagster_tests.support.orchestration.memory import in_memory
 from capsim_dagster_tests.support.orchestration.month_states import check_states, partition_states
 from capsim_dagster_tests.support.sabotage import feed_file, rows_in
 
@@ -292,36 +290,3 @@ def test_the_next_tick_asks_for_the_red_month_and_the_new_one_writes_the_lost_fi
     fleet.require_all_green([*SO_FAR, 202603], day)
     red.before.require_kept_in(Snapshot.of(fleet.platform))
     assert fleet.tick(day) == "every complete month before 2026-04 is there"
-
-
-def test_a_file_of_a_users_feed_that_is_gone_shows_just_its_month_red_and_its_return_makes_it_green(
-    tmp_path: Path,
-) -> None:
-    there, june, day = months(202405, 202407), 202406, dt.date(2024, 8, 2)
-    exports = write_feed(tmp_path / "exports", there)
-    lost = file_of(exports, june)
-    content = lost.read_bytes()
-    with in_memory() as memory:
-        instance = memory.instance
-        feed = Operation(foreign_platform(tmp_path / "work", exports), instance)
-        assert feed.run("refine_feed", range_tags(there), day).success
-        before = rows_in(feed.platform, "processed_data")
-
-        lost.unlink()
-        result = feed.run("refine_feed", range_tags(there), day)
-
-        assert not result.success
-        assert "2024-06/CPU.csv: no such file" in failure_texts(result)[0]
-        assert feed.table_states(there, day) == {**dict.fromkeys(there, "MATERIALIZED"), june: "FAILED"}
-        for check in TABLE_CHECKS:
-            wrong = {june: "FAILED"} if check == "reconciliation" else {}
-            passed = dict.fromkeys(there, "SUCCEEDED")
-            assert check_states(instance, "processed_data", check) == {**passed, **wrong}
-
-        lost.write_bytes(content)
-        assert feed.run("refine_feed", range_tags([june]), day).success
-
-        assert feed.table_states(there, day) == dict.fromkeys(there, "MATERIALIZED")
-        for check in TABLE_CHECKS:
-            assert check_states(instance, "processed_data", check) == dict.fromkeys(there, "SUCCEEDED")
-        assert rows_in(feed.platform, "processed_data") == before

@@ -18,7 +18,7 @@ from capsim_dagster.settings import Settings, load_settings
 from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.support.child_process import FORK, nursery
 
-KILLS: Final = 12
+KILLS: Final = 8
 MONTHS: Final = [202300 + month for month in range(1, 13)]
 DIRT: Final = {"line_share": 0.05, "truncated_share": 0.3, "dialect_share": 0.5}
 LOAD: Final = f"""
