@@ -2,10 +2,8 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,21 +154,3 @@ def test_reader_that_goes_away_ends_a_command_quietly(tmp_path: Path) -> None:
         assert process.stderr.read() == ""
 
     assert process.returncode in (1, 141)
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signal_ends_a_command_with_its_exit_code_and_no_traceback(
-    number: signal.Signals, code: int, tmp_path: Path
-) -> None:
-    arguments = ["archive", "--hosts", "30", "--start", "2023-01-01", "--end", "2023-12-31"]
-    process = start(*arguments, "--date", "2023-01-01..2023-12-31", "--data-dir", str(tmp_path))
-    while not list(tmp_path.glob("archive/*/*.gz")):
-        assert process.poll() is None
-        time.sleep(0.05)
-
-    process.send_signal(number)
-    out, err = process.communicate(timeout=120)
-
-    assert process.returncode == code, out + err
-    assert "Traceback" not in err
-    assert "interrupted" in err
