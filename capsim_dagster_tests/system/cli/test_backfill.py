@@ -301,6 +301,8 @@ def stopped_half_way(data_dir: Path, stop: signal.Signals) -> tuple[int, str, st
     while len(loaded_by_the_last_run(data_dir)) < 3:
         assert process.poll() is None
         assert time.monotonic() < until
+        # To look costs as much as a month takes.
+        time.sleep(0.25)
     process.send_signal(stop)
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err

@@ -24,8 +24,9 @@ CLAIMS: Final = 25
 PREFIX: Final = f"tier3/daily/{DAY}"
 HOURS: Final = 8
 """Hours of that day that are published: their costs are told for one."""
-EXPORT_CPU_S: Final = 8.0
-"""The budget of 4 and half as much again, as processors with shared cores charge for others, beside the start."""
+EXPORT_READINGS: Final = 45
+"""An export of the day, its start included, against plain Python reading the lines of one hour: seconds of a processor
+whose cores others share are not those of an idle one. Measured: 27, where twenty other processes worked too."""
 VERIFY_CPU_S: Final = 2.0
 HOUR_CPU_S: Final = {"exporting": 0.22, "verifying": 0.15}
 """Of an hour; exporting is what goes beyond reading it."""
@@ -34,7 +35,7 @@ PENDING_CPU_S: Final = 0.5
 AGREEMENT_CPU_S: Final = 2.0
 MEMORY_MIB: Final = 600
 _CHILD: Final = """
-import datetime as dt, json, sys, time
+import gzip, json, sys, time
 from pathlib import Path
 from capsim_dagster.publication.dataset.export import site_of
 from capsim_dagster.publication.hours import read_hour
@@ -56,16 +57,20 @@ def cost(step):
     return time.process_time() - begin, done
 def read(hour):
     return parse_lines(read_hour(site.archive_root, DAY, hour)[1], hour, site.rule).rows.num_rows
-warm = read(0)
+def read_plainly():
+    packed = (site.archive_root / f"{DAY:%Y%m%d}" / "00.jsonl.gz").read_bytes()
+    return len([json.loads(line) for line in gzip.decompress(packed).splitlines()])
+before, warm = cost(read_plainly)[0], read(0)
 reading, lines = cost(lambda: [read(hour) for hour in hours])
 exporting, done = cost(lambda: [export_hour(site, DayHour(DAY, hour), now=NOW) for hour in hours])
 verifying, found = cost(lambda: [verify_hour(each.folder) for each in done])
 pending, later = cost(lambda: pending_hours(site, [DAY], now=NOW))
 agreeing, claims = cost(lambda: agreement(published, hour_folders(site.folder(DAY))))
 daily, day = cost(lambda: verify_dataset(published, max_null_share=0.1))
+after = cost(read_plainly)[0]
 print(json.dumps({
-    "lines": sum(lines), "rows": [each.rows for each in found] + [day.rows],
-    "passed": all(each.passed for each in [*found, day, *claims]),
+    "plain": (before + after) / 2, "lines": sum(lines), "rows": [each.rows for each in found] + [day.rows],
+    "passed": all(each.passed for each in [*found, day]), "open": [each.claim for each in claims if not each.passed],
     "later": len(later), "exporting": (exporting - reading) / len(hours),
     "verifying": verifying / len(hours), "pending": pending, "agreeing": agreeing, "day": daily,
 }))
@@ -141,7 +146,6 @@ def test_a_day_of_two_thousand_hosts_is_archived_published_uploaded_and_verified
     for result in (archived, uploaded, remote):
         assert (result.code, result.errors) == (0, ""), result
         assert result.peak_mib < MEMORY_MIB, result
-    assert uploaded.cpu_s < EXPORT_CPU_S
     assert f"{DAY} 24 {LINES:,} " in archived.words
     assert "24 written" in archived.words
     assert f"{DAY} 24 {HOSTS:,} {LINES:,} 0 " in uploaded.words
@@ -160,20 +164,24 @@ def test_a_day_of_two_thousand_hosts_is_archived_published_uploaded_and_verified
         )
         for hour in range(24)
     }
-    require_budget_of_hours(site)
+    assert uploaded.cpu_s < EXPORT_READINGS * reading_of_an_hour(site)
 
 
-def require_budget_of_hours(site: Site) -> None:
-    """Publish hours of the day, and see what that, their verifier and that of the day cost without a command."""
+def reading_of_an_hour(site: Site) -> float:
+    """Publish hours of the day within their budget, verify and compare them, and return what reading one costs [s].
+
+    It is read by Python alone.
+    """
     command = [sys.executable, "-c", _CHILD, str(site.data_dir), str(site.settings), str(HOURS)]
     said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     assert (said["lines"], said["rows"]) == (HOSTS * 12 * HOURS, [HOSTS * 4] * HOURS + [LINES])
-    assert (said["passed"], said["later"]) == (True, 24 - HOURS)
+    assert (said["passed"], said["open"], said["later"]) == (True, ["each_hour_of_the_day_is_published"], 24 - HOURS)
     assert {name: said[name] for name, most in HOUR_CPU_S.items() if said[name] >= most} == {}
     assert said["pending"] < PENDING_CPU_S
     assert said["agreeing"] < AGREEMENT_CPU_S
     assert said["day"] < VERIFY_CPU_S
+    return float(said["plain"])
 
 
 def digest(content: bytes) -> str:
