@@ -17,7 +17,7 @@ from capsim_dagster_tests.support.publication.live.fleets import (
     whole_path,
 )
 
-KILLS: Final = 20
+KILLS: Final = 12
 SERVE: Final = f"""
 from pathlib import Path
 from capsim_dagster.publication.live.serve import serve

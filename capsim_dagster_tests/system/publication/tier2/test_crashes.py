@@ -19,7 +19,7 @@ from capsim_dagster_tests.support.publication.days import DAY, NOW, change_hour,
 from capsim_dagster_tests.support.publication.dying import export_code
 from capsim_dagster_tests.support.publication.tier2.hours import HOUR, export, site
 
-KILLS: Final = 20
+KILLS: Final = 8
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from capsim_dagster_tests.support.child_process import FORK, Nursery, nursery
 from capsim_dagster_tests.support.publication.days import DAY, change_hour, export, files_in, names_in
 from capsim_dagster_tests.support.publication.dying import export_code
 
-KILLS: Final = 20
+KILLS: Final = 8
 UPLOAD: Final = f"""
 from pathlib import Path
 from capsim_dagster.publication.dataset.upload import upload
