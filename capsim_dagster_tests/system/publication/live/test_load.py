@@ -87,12 +87,14 @@ def served(root: Path) -> Iterator[tuple[str, list[str]]]:
 
 def test_a_hundred_clients_lose_no_sample_and_those_that_do_not_read_are_dropped(tmp_path: Path) -> None:
     with served(tmp_path) as (url, said):
-        first = int(httpx.get(f"{url}/latest").json()["seq"])
+        first = int(httpx.get(f"{url}/latest", timeout=PATIENCE_S).json()["seq"])
         idle = [does_not_read(url) for _client in range(2)]
         found = asyncio.run(digests(url, first))
         end = time.monotonic() + PATIENCE_S
         # The buffers of the system take some intervals, before those who do not read lag.
-        while DROPPED not in (metrics := httpx.get(f"{url}/metrics").text) and time.monotonic() < end:
+        while (
+            DROPPED not in (metrics := httpx.get(f"{url}/metrics", timeout=PATIENCE_S).text) and time.monotonic() < end
+        ):
             time.sleep(1)
         for client in idle:
             client.close()

@@ -72,7 +72,9 @@ def _answer(address: str, text: str) -> list[dict[str, Any]]:
 def test_prometheus_scrapes_the_fleet_and_its_answers_are_the_samples(live_url: str, query: Query) -> None:
     found = query("capsim_host_utilization_percent")
     values = {(each["metric"]["host_id"], each["metric"]["resource"]): float(each["value"][1]) for each in found}
-    lines = httpx.get(f"{live_url}/latest", headers={"authorization": f"Bearer {TOKEN}"}).json()["samples"]
+    lines = httpx.get(f"{live_url}/latest", headers={"authorization": f"Bearer {TOKEN}"}, timeout=PATIENCE_S).json()[
+        "samples"
+    ]
     resources = ("cpu", "memory", "disk", "network")
     expected = {(line["host_id"], r): line[r] for line in lines for r in resources if line[r] is not None}
     gaps = sum(line[r] is None for line in lines for r in resources)
