@@ -66,7 +66,7 @@ class Feeds(NamedTuple):
 
 
 def settings(folder: Path, **defects: float) -> Settings:
-    fleet = {"num_servers": 20, "start_date": "2023-01-01", "end_date": "2023-12-31"}
+    fleet = {"num_servers": 60, "start_date": "2023-01-01", "end_date": "2023-12-31"}
     return load_settings(
         CONFIG,
         {
