@@ -1,4 +1,4 @@
-"""Libraries of the dependency group `forecast` read the views unchanged: marked, and run by .ci/run."""
+"""Libraries of the dependency group `forecast` read the views unchanged."""
 
 import datetime as dt
 
@@ -7,15 +7,17 @@ import pytest
 
 from capsim_dagster.pipeline.platform import Platform
 
-pytestmark = [
-    pytest.mark.forecast,
-    # What other libraries say of their own dependencies is no fault of the views.
-    pytest.mark.filterwarnings("ignore"),
-]
+# What other libraries say of their own dependencies is no fault of the views.
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 HORIZON = 14
 LAST_DAY = dt.datetime(2023, 3, 31)  # noqa: DTZ001 the view's timestamps are naive
 SERIES = 12 * 4
+
+
+def require(library: str) -> None:
+    """Skip the test where a library is not installed."""
+    pytest.importorskip(library, reason="the dependency group forecast is not installed: uv sync --group forecast")
 
 
 def view(platform: Platform, name: str) -> pl.DataFrame:
@@ -35,33 +37,36 @@ def assert_is_forecast(forecast: pl.DataFrame, model: str) -> None:
     assert forecast[model].is_between(-50, 200).all()
 
 
-def test_statsforecast_reads_forecast_input(platform: Platform) -> None:
+def test_statsforecast_reads_forecast_input(open_platform: Platform) -> None:
+    require("statsforecast")
     from statsforecast import StatsForecast
     from statsforecast.models import AutoETS, SeasonalNaive
 
     library = StatsForecast(models=[SeasonalNaive(7), AutoETS(season_length=7)], freq="1d")
-    forecast = library.forecast(df=view(platform, "forecast_input"), h=HORIZON)
+    forecast = library.forecast(df=view(open_platform, "forecast_input"), h=HORIZON)
 
     assert_is_forecast(forecast, "SeasonalNaive")
     assert_is_forecast(forecast, "AutoETS")
 
 
-def test_mlforecast_reads_forecast_input(platform: Platform) -> None:
+def test_mlforecast_reads_forecast_input(open_platform: Platform) -> None:
+    require("mlforecast")
     from lightgbm import LGBMRegressor
     from mlforecast import MLForecast
 
     library = MLForecast(
         models={"trees": LGBMRegressor(n_estimators=20, n_jobs=1, verbosity=-1)}, freq="1d", lags=[1, 7]
     )
-    forecast = library.fit(view(platform, "forecast_input")).predict(HORIZON)
+    forecast = library.fit(view(open_platform, "forecast_input")).predict(HORIZON)
 
     assert_is_forecast(forecast, "trees")
 
 
-def test_prophet_reads_prophet_input_with_its_gaps_and_saturates_below_the_cap(platform: Platform) -> None:
+def test_prophet_reads_prophet_input_with_its_gaps_and_saturates_below_the_cap(open_platform: Platform) -> None:
+    require("prophet")
     from prophet import Prophet
 
-    table = view(platform, "prophet_input")
+    table = view(open_platform, "prophet_input")
     with_gaps = table.filter(pl.col("y").is_null())["unique_id"][0]
     series = table.filter(pl.col("unique_id") == with_gaps)
     model = Prophet(growth="logistic").fit(series.to_pandas())

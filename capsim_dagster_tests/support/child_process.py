@@ -1,16 +1,34 @@
 """A Python process of its own, that a test starts, waits for and may kill."""
 
+import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import pytest
 
 READY: Final = 'print("ready", flush=True); sys.stdin.readline()\n'
 """Code with which a child says that it is where the test wants it, and stays there."""
+FORK: Final = """
+import json, os
+print("ready", flush=True)
+for line in sys.stdin:
+    if not line.strip():
+        continue  # a child was let go that was gone already
+    if not os.fork():
+        sys.argv[1:] = json.loads(line)
+        print(os.getpid(), flush=True)
+        break
+    print("ended", os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+else:
+    sys.exit()
+"""
+"""Code from which on each child of a `Nursery` goes its own way, with arguments of its own."""
 OPEN_PLATFORM: Final = """
 import json, sys
 from capsim_dagster.pipeline.platform import Platform
@@ -31,6 +49,71 @@ def started(code: str, *arguments: object, host: str = "") -> Iterator[subproces
             yield process
         finally:
             process.kill()
+
+
+class Fork:
+    """A child of a nursery, which runs what comes after `FORK`."""
+
+    def __init__(self, nursery: subprocess.Popen[str], arguments: tuple[object, ...]) -> None:
+        self._nursery = nursery
+        self._say(json.dumps([str(argument) for argument in arguments]))
+        self._pid = int(self.said())
+        self._code: int | None = None
+
+    def _say(self, text: str) -> None:
+        assert self._nursery.stdin is not None
+        self._nursery.stdin.write(f"{text}\n")
+        self._nursery.stdin.flush()
+
+    def said(self) -> str:
+        """Return the next line that the child says, or the nursery of its end."""
+        assert self._nursery.stdout is not None
+        return self._nursery.stdout.readline().rstrip("\n")
+
+    def until_ready(self) -> None:
+        """Wait until the child has come to `READY`."""
+        assert self.said() == "ready"
+
+    def let_go(self) -> None:
+        """Let the child run on from `READY`, without waiting for it."""
+        self._say("")
+
+    def kill(self) -> None:
+        """Send SIGKILL and wait until the child is gone."""
+        if self._code is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+            self.wait()
+
+    def wait(self) -> int:
+        """Wait until the child is gone, and return its exit code."""
+        while self._code is None:
+            word, _, code = self.said().partition(" ")
+            self._code = int(code) if word == "ended" else None
+        return self._code
+
+
+class Nursery:
+    """A process that has loaded what a test needs, and has children: loading costs more than what is killed."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    @contextmanager
+    def child(self, *arguments: object) -> Iterator[Fork]:
+        """Yield a child that has just begun; it is gone afterwards."""
+        fork = Fork(self._process, arguments)
+        try:
+            yield fork
+        finally:
+            fork.kill()
+
+
+@contextmanager
+def nursery(code: str, *, host: str = "") -> Iterator[Nursery]:
+    """Yield a process that has come to `FORK`, on a host of another name; it is gone afterwards."""
+    with started(code, host=host) as process:
+        yield Nursery(process)
 
 
 def let_go(process: subprocess.Popen[str]) -> None:

@@ -1,7 +1,7 @@
 """S3 servers for tests, and a proxy before them that loses connections and answers that the store is busy.
 
-Tests marked `s3` run against moto, or against the server that S3_TEST_ENDPOINT names. A conftest that imports the
-fixtures gives them to the tests beside it.
+Tests run against moto, or against the server that S3_TEST_ENDPOINT names; those that need what only moto can do always
+run against moto. A conftest that imports the fixtures gives them to the tests beside it.
 """
 
 import http.client
@@ -194,7 +194,7 @@ def moto_endpoint() -> str:
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> str:
-    """Return the address of the S3 server that tests marked `s3` run against."""
+    """Return the address of the S3 server that tests run against: moto where S3_TEST_ENDPOINT names none."""
     return os.environ.get("S3_TEST_ENDPOINT") or _started_moto()
 
 

@@ -26,8 +26,6 @@ from capsim_dagster_tests.support.s3_servers import (
 
 __all__ = ["aws_environment", "bucket", "bucket_name", "s3_endpoint"]
 
-pytestmark = pytest.mark.s3
-
 STEM = "raw_server_metrics_20230101_to_20230331"
 
 

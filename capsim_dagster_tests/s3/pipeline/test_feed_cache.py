@@ -25,8 +25,6 @@ from capsim_dagster_tests.support.sabotage import files_under
 
 __all__ = ["aws_environment", "bucket_name", "s3_endpoint"]
 
-pytestmark = pytest.mark.s3
-
 Put = Callable[[str, bytes], None]
 
 
@@ -97,7 +95,6 @@ def test_only_what_is_new_or_changed_is_fetched_and_what_is_gone_goes(
     assert cached(in_bucket) == expected
 
 
-@pytest.mark.slow
 def test_a_file_that_was_lost_or_cut_on_disk_is_fetched_again(in_bucket: Platform, feed_dir: Path) -> None:
     refresh_feed(in_bucket)
     root = in_bucket.refined.root
@@ -109,7 +106,6 @@ def test_a_file_that_was_lost_or_cut_on_disk_is_fetched_again(in_bucket: Platfor
     assert cached(in_bucket) == files_under(feed_dir)
 
 
-@pytest.mark.slow
 def test_a_file_has_the_time_of_its_object_in_seconds(in_bucket: Platform, bucket_name: str, s3_endpoint: str) -> None:
     refresh_feed(in_bucket)
     path = file_of(in_bucket.refined.root, 202405)
@@ -167,7 +163,6 @@ def test_a_listing_that_does_not_end_is_ended(in_bucket: Platform, monkeypatch: 
         refresh_feed(in_bucket)
 
 
-@pytest.mark.slow
 def test_a_prefix_with_nothing_below_it_is_an_error_and_the_folder_stays(
     in_bucket: Platform, bucket_name: str, s3_endpoint: str, feed_dir: Path
 ) -> None:
@@ -181,7 +176,6 @@ def test_a_prefix_with_nothing_below_it_is_an_error_and_the_folder_stays(
     assert cached(in_bucket) == files_under(feed_dir)
 
 
-@pytest.mark.slow
 def test_the_watch_sees_a_changed_object_and_asks_for_its_month_alone(in_bucket: Platform, put: Put) -> None:
     watch = Watch(in_bucket).settle()
     path = file_of(in_bucket.refined.root, 202406)

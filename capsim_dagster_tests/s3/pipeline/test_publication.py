@@ -102,7 +102,6 @@ def test_an_archive_that_is_not_as_it_was_written_fails_its_parity(
     assert said in archive_parity(platform, archived).examples
 
 
-@pytest.mark.s3
 def test_a_day_that_passed_goes_to_the_bucket_and_is_unchanged_there_the_second_time(
     tmp_path: Path, bucket_name: str, s3_endpoint: str, objects: Callable[[], dict[str, bytes]]
 ) -> None:
@@ -120,7 +119,6 @@ def test_a_day_that_passed_goes_to_the_bucket_and_is_unchanged_there_the_second_
     }
 
 
-@pytest.mark.s3
 def test_an_hour_that_passed_goes_to_the_bucket_and_is_unchanged_there_the_second_time(
     tmp_path: Path, bucket_name: str, s3_endpoint: str, objects: Callable[[], dict[str, bytes]]
 ) -> None:
@@ -139,7 +137,6 @@ def test_an_hour_that_passed_goes_to_the_bucket_and_is_unchanged_there_the_secon
     }
 
 
-@pytest.mark.s3
 def test_a_day_that_did_not_pass_stays_on_disk_alone(
     tmp_path: Path, bucket_name: str, s3_endpoint: str, objects: Callable[[], dict[str, bytes]]
 ) -> None:

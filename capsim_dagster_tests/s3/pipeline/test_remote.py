@@ -16,8 +16,6 @@ from capsim_dagster_tests.support.sabotage import files_under
 
 __all__ = ["aws_environment", "bucket_name", "s3_endpoint"]
 
-pytestmark = pytest.mark.s3
-
 MASTER = "master/master_daily.parquet"
 JANUARY = {
     f"legacy/2023/01/{prefix}_202301.csv"
@@ -109,8 +107,8 @@ def written_by_refinery(platform: Platform) -> None:
     "stage",
     [
         written_by_feed,
-        pytest.param(written_by_truth, marks=pytest.mark.slow),
-        pytest.param(written_by_refinery, marks=pytest.mark.slow),
+        written_by_truth,
+        written_by_refinery,
     ],
 )
 def test_a_machine_without_the_master_fetches_it(remote_platform: Platform, stage: Callable[[Platform], None]) -> None:

@@ -14,7 +14,7 @@ from capsim_dagster.storage.bucket import Bucket
 KEY = "tier3/daily/manifest.json"
 
 
-@pytest.fixture(params=["folder", pytest.param("bucket", marks=pytest.mark.s3)])
+@pytest.fixture(params=["folder", "bucket"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "folder":
         return Folder(tmp_path / "there")

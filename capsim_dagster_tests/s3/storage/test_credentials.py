@@ -128,7 +128,6 @@ def test_variables_of_the_environment_win(monkeypatch: pytest.MonkeyPatch) -> No
     assert Connection("telemetry").endpoint == "http://127.0.0.1:7"
 
 
-@pytest.mark.s3
 @pytest.mark.usefixtures("without_keys")
 def test_a_bucket_is_reached_with_what_is_stored_alone(bucket_name: str, s3_endpoint: str, tmp_path: Path) -> None:
     store_credentials(StoredCredentials(bucket_name, s3_endpoint, "", "STOREDKEY", "stored-sentinel"))

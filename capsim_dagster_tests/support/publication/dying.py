@@ -1,36 +1,27 @@
 """What a process does that exports a dataset and is killed meanwhile."""
 
-from capsim_dagster_tests.support.child_process import READY
+from capsim_dagster_tests.support.child_process import FORK, READY
 
 
 def export_code(module: str) -> str:
-    """Return code that exports with the function `export` of a module of the tests, and says that it is done."""
-    return f"""
-from pathlib import Path
-from {module} import export
-{READY}
-export(Path(sys.argv[1]))
-print("done", flush=True)
-"""
+    """Return code whose children export, and those that are told a step wait to be killed before or after it.
 
-
-def export_until_code(module: str, exporter: str) -> str:
-    """Return code that exports likewise, and waits to be killed before or after a step.
+    Their arguments are the root, the name of a function of `capsim_dagster.publication.dataset.export`, and 1 = after.
 
     Args:
         module: Module of the tests with the function `export`.
-        exporter: Module whose function is the step.
     """
-    package, _, name = exporter.rpartition(".")
     return f"""
 from pathlib import Path
-from {package} import {name} as module
+from capsim_dagster.publication.dataset import export as exporter
 from {module} import export
-step, is_done = getattr(module, sys.argv[2]), int(sys.argv[3])
+{FORK}
 def stop(*arguments):
-    if is_done:
+    if int(sys.argv[3]):
         step(*arguments)
     {READY}
-setattr(module, sys.argv[2], stop)
+if sys.argv[2:]:
+    step = getattr(exporter, sys.argv[2])
+    setattr(exporter, sys.argv[2], stop)
 export(Path(sys.argv[1]))
 """

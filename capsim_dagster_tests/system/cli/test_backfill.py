@@ -27,8 +27,6 @@ from capsim_dagster_tests.support.orchestration.reported import report_all, repo
 from capsim_dagster_tests.support.sabotage import rows_in
 from capsim_dagster_tests.system.cli.test_run import run_capsim, start_capsim
 
-pytestmark = pytest.mark.slow
-
 TODAY = dt.datetime.now(dt.UTC).date()
 # A window that lies ahead: its months can be there, and no other can, whatever the day.
 WINDOW = {"num_servers": 12, "start_date": "2190-01-01", "end_date": "2190-04-30"}
@@ -303,6 +301,8 @@ def stopped_half_way(data_dir: Path, stop: signal.Signals) -> tuple[int, str, st
     while len(loaded_by_the_last_run(data_dir)) < 3:
         assert process.poll() is None
         assert time.monotonic() < until
+        # To look costs as much as a month takes.
+        time.sleep(0.25)
     process.send_signal(stop)
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
@@ -341,7 +341,6 @@ def require_the_rest_is_done_by_the_next_call(data_dir: Path, reached: list[int]
     assert panel.startswith("not made yet, job panel_refresh: server_metrics, validated_server_metrics → capsim ui ")
 
 
-@pytest.mark.slow
 def test_ctrl_c_leaves_the_months_that_were_reached_and_the_next_call_does_the_rest(data_dir: Path) -> None:
     code, out, err = stopped_half_way(data_dir, signal.SIGINT)
 
@@ -356,7 +355,6 @@ def test_ctrl_c_leaves_the_months_that_were_reached_and_the_next_call_does_the_r
     require_the_rest_is_done_by_the_next_call(data_dir, reached)
 
 
-@pytest.mark.slow
 def test_a_killed_run_is_shown_as_failed_with_the_command_and_the_next_call_does_the_rest(data_dir: Path) -> None:
     code, _, _ = stopped_half_way(data_dir, signal.SIGKILL)
 

@@ -27,8 +27,6 @@ from capsim_dagster.publication.tier3.verify import verify_dataset
 from capsim_dagster_tests.conftest import ROOT, small_settings
 from capsim_dagster_tests.support.child_process import on_host
 
-pytestmark = pytest.mark.slow
-
 KILLS: Final = int(os.environ.get("CAPSIM_KILLS", "3"))
 IN_A_ROW: Final = 5
 WINDOW: Final = {"num_servers": 12, "start_date": "2023-01-01", "end_date": "2023-02-28"}

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -109,7 +108,6 @@ def test_data_directory_that_cannot_be_made_is_told_without_a_traceback(
     assert "Traceback" not in said
 
 
-@pytest.mark.slow
 def test_full_disk_ends_a_run_with_what_to_do(mount: Path) -> None:
     finished = run_capsim("run", "--hosts", "40", "--end", "2023-04-30", data_dir=mount / "data")
 
@@ -156,21 +154,3 @@ def test_reader_that_goes_away_ends_a_command_quietly(tmp_path: Path) -> None:
         assert process.stderr.read() == ""
 
     assert process.returncode in (1, 141)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signal_ends_a_command_with_its_exit_code_and_no_traceback(
-    number: signal.Signals, code: int, tmp_path: Path
-) -> None:
-    arguments = ["archive", "--hosts", "200", "--start", "2023-01-01", "--end", "2023-12-31"]
-    process = start(*arguments, "--date", "2023-01-01..2023-12-31", "--data-dir", str(tmp_path))
-    while not list(tmp_path.rglob("*.gz")):
-        assert process.poll() is None
-
-    process.send_signal(number)
-    out, err = process.communicate(timeout=120)
-
-    assert process.returncode == code, out + err
-    assert "Traceback" not in err
-    assert "interrupted" in err

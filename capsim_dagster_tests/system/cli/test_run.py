@@ -8,14 +8,32 @@ import sys
 from pathlib import Path
 
 import click
+import duckdb
 import pytest
 from click.testing import CliRunner
-from dagster import DagsterInstance
 
 from capsim_dagster.cli import capsim
-from capsim_dagster.orchestration.keys import WAREHOUSE_POOL
+from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import ROOT
 
+STAGES = [
+    "host_inventory",
+    "time_dimension",
+    "fleet checks",
+    "master_parquet",
+    "master checks",
+    "ground_truth",
+    "truth checks",
+    "pictures",
+    "monthly_csv",
+    "feed checks",
+    "processed_data",
+    "processed_data, again",
+    "table checks",
+    "audit checks",
+    "all stages",
+]
+"""The stages that are measured."""
 SMALL = ["--hosts", "12", "--end", "2023-02-28"]
 
 
@@ -50,6 +68,13 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def made_in(data_dir: Path) -> tuple[dict[str, str], dict[str, str], dict[str, str], list[tuple[object, ...]]]:
+    """Return digests of feed, master and truth, and the rows of the table."""
+    with duckdb.connect(str(data_dir / "warehouse" / "capsim.duckdb"), read_only=True) as connection:
+        rows = connection.execute("SELECT * FROM processed_data ORDER BY ALL").fetchall()
+    return digests(data_dir / "legacy"), digests(data_dir / "master"), digests(data_dir / "truth"), rows
+
+
 @pytest.mark.parametrize("command", capsim.list_commands(click.Context(capsim)))
 def test_each_command_has_help_and_stands_in_the_readme(command: str) -> None:
     result = CliRunner().invoke(capsim, [command, "--help"])
@@ -71,44 +96,39 @@ def test_each_option_has_help() -> None:
     assert silent == []
 
 
-@pytest.mark.slow
-def test_run_builds_audits_and_summarizes_and_a_second_run_changes_no_byte(tmp_path: Path) -> None:
+def test_run_builds_audits_warns_and_summarizes_and_a_second_run_changes_no_byte_and_no_row(
+    tmp_path: Path,
+) -> None:
+    stray = tmp_path / "legacy" / "notes.txt"
+    stray.parent.mkdir()
+    stray.write_text("not a feed file")
     first = run_capsim("run", *SMALL, data_dir=tmp_path)
-    before = digests(tmp_path / "legacy"), digests(tmp_path / "master"), digests(tmp_path / "truth")
+    stray.unlink()
+    before = made_in(tmp_path)
 
     second = run_capsim("run", *SMALL, data_dir=tmp_path)
 
     for finished in (first, second):
         assert finished.returncode == 0, finished.stdout + finished.stderr
         assert finished.stderr == ""
-        assert "26 of 26 checks passed; all gates hold" in finished.stdout
+    assert "25 of 26 checks passed, 1 warning; all gates hold" in first.stdout
+    said = re.sub(r"[│\s]+", " ", first.stdout)
+    assert "notes.txt is not in the layout {year}/{month}/{prefix}_{yearmonth}.csv" in said
+    assert "26 of 26 checks passed; all gates hold" in second.stdout
     assert re.search(r"processed_data\s+│\s+2 │ 2,832 │", first.stdout)
-    assert (digests(tmp_path / "legacy"), digests(tmp_path / "master"), digests(tmp_path / "truth")) == before
-    assert len(before[0]) == 8
+    assert made_in(tmp_path) == before
+    assert (len(before[0]), len(before[-1])) == (8, 2_832)
 
 
-@pytest.mark.slow
-def test_run_warns_of_a_file_that_is_not_in_the_layout_and_goes_on(tmp_path: Path) -> None:
-    (tmp_path / "legacy").mkdir()
-    (tmp_path / "legacy" / "notes.txt").write_text("not a feed file")
-
-    finished = run_capsim("run", *SMALL, data_dir=tmp_path)
-
-    assert finished.returncode == 0
-    assert "25 of 26 checks passed, 1 warning; all gates hold" in finished.stdout
-    assert "notes.txt is not in the layout {year}/{month}/{prefix}_{yearmonth}.csv" in re.sub(
-        r"[│\s]+", " ", finished.stdout
-    )
-
-
-@pytest.mark.slow
-def test_run_ends_with_one_when_a_gate_fails_and_says_why(tmp_path: Path) -> None:
+def test_run_ends_with_one_when_a_gate_fails_says_why_and_writes_the_audit_page_all_the_same(tmp_path: Path) -> None:
     finished = run_capsim("run", *SMALL, "--dirty", data_dir=tmp_path, CAPSIM__REFINERY__MAX_REJECTED_SHARE="0")
 
     assert finished.returncode == 1
     assert "a gate failed" in finished.stdout
     assert "lines are rejected" in finished.stdout
-    assert "audit page:" in finished.stdout
+    page = tmp_path / "audit" / "refinery.html"
+    assert f"audit page: {page}" in finished.stdout
+    assert page.is_file()
 
 
 @pytest.mark.parametrize(
@@ -133,15 +153,22 @@ def test_run_refuses_bad_settings_before_anything_is_written(
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.slow
-def test_run_with_other_settings_replaces_the_fleet_and_its_months(tmp_path: Path) -> None:
-    run_capsim("run", *SMALL, data_dir=tmp_path)
+def test_dirty_run_finds_every_defect_and_one_with_other_settings_replaces_the_fleet_and_its_months(
+    tmp_path: Path,
+) -> None:
+    dirty = run_capsim("run", "--dirty", "--checks", *SMALL, data_dir=tmp_path)
 
     refused = run_capsim("run", "--hosts", "10", "--end", "2023-01-31", data_dir=tmp_path)
     finished = run_capsim("run", "--hosts", "10", "--end", "2023-01-31", "--replace", data_dir=tmp_path)
 
+    assert dirty.returncode == 0, dirty.stdout + dirty.stderr
+    assert "26 of 26 checks passed; all gates hold" in dirty.stdout
+    said = re.sub(r"[│\s]+", " ", dirty.stdout)
+    counted = re.search(r"injected_defects_are_found (\d+) injected, (\d+) found, 0 missed, 0 false alarms", said)
+    assert counted is not None
+    assert int(counted[1]) == int(counted[2]) > 0
     assert refused.returncode == 2
-    assert "monthly_csv: 2 months, 8 files" in refused.stderr
+    assert re.search(r"monthly_csv: 2 months, \d files", refused.stderr)
     assert finished.returncode == 0, finished.stdout
     assert sorted(digests(tmp_path / "legacy")) == [
         f"2023/01/{prefix}_202301.csv"
@@ -149,43 +176,21 @@ def test_run_with_other_settings_replaces_the_fleet_and_its_months(tmp_path: Pat
     ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_run_ends_within_seconds_on_a_signal_and_a_second_run_repairs(
-    tmp_path: Path, number: signal.Signals, code: int
-) -> None:
-    arguments = ["run", "--hosts", "400", "--end", "2023-12-31"]
-    process = start_capsim(*arguments, data_dir=tmp_path, until="master_parquet:")
+def test_run_ends_within_seconds_on_a_signal_and_a_later_run_repairs(tmp_path: Path) -> None:
+    arguments = ["run", "--hosts", "150", "--end", "2023-12-31"]
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        process = start_capsim(*arguments, data_dir=tmp_path, until="master_parquet:")
 
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
 
-    assert process.returncode == code, out + err
-    assert "interrupted: what was complete stays" in err
-    assert "Traceback" not in out + err
-    assert list(tmp_path.rglob("*.tmp")) == []
+        assert process.returncode == code, out + err
+        assert "interrupted: what was complete stays" in err
+        assert "Traceback" not in out + err
+        assert list(tmp_path.rglob("*.tmp")) == []
     assert run_capsim(*arguments, data_dir=tmp_path).returncode == 0
 
 
-@pytest.mark.slow
-def test_run_that_was_killed_is_ended_and_repaired_by_the_next_one(tmp_path: Path) -> None:
-    arguments = ["run", "--hosts", "600", "--end", "2023-12-31"]
-    process = start_capsim(*arguments, data_dir=tmp_path, until="monthly_csv:")
-    with DagsterInstance.from_config(str(tmp_path / ".dagster")) as instance:
-        while not instance.event_log_storage.get_concurrency_info(WAREHOUSE_POOL).claimed_slots:
-            assert process.poll() is None
-    process.kill()
-    process.communicate()
-
-    again = run_capsim(*arguments, data_dir=tmp_path)
-
-    assert again.returncode == 0, again.stdout
-    with DagsterInstance.from_config(str(tmp_path / ".dagster")) as instance:
-        statuses = [run.status.value for run in instance.get_runs()]
-    assert statuses == ["SUCCESS", "FAILURE"]
-
-
-@pytest.mark.slow
 def test_bench_measures_every_stage_and_the_whole_process() -> None:
     finished = subprocess.run(
         [sys.executable, "-m", "capsim_dagster.cli", "bench", "--hosts", "10", "--end", "2023-01-31", "--json"],
@@ -197,28 +202,28 @@ def test_bench_measures_every_stage_and_the_whole_process() -> None:
 
     assert finished.returncode == 0, finished.stderr
     measured = {row["stage"]: row for row in json.loads(finished.stdout)["10"]}
+    rows = {"host_inventory": 10, "time_dimension": 31, "fleet checks": 10} | dict.fromkeys(STAGES[3:], 10 * 4 * 31)
     commands = [f"capsim {name}, whole process" for name in ("run", "panel generate", "panel load")]
     days = ["hourly_archive, a day", "tier3_daily, a day", "tier3 verify, a day"]
-    assert list(measured)[-7:] == ["all stages", *days, *commands]
+    assert list(measured) == [*STAGES, *days, *commands]
+    assert {name: measured[name]["rows"] for name in STAGES} == rows | {"pictures": 0}
     assert {measured[name]["rows"] for name in days} == {10 * 288}
-    assert measured["processed_data"]["rows"] == 10 * 4 * 31
-    stages = [row["cpu_s"] for name, row in measured.items() if name not in ("all stages", *days, *commands)]
-    assert measured["all stages"]["cpu_s"] == pytest.approx(sum(stages))
+    *parts, total = (measured[name] for name in STAGES)
+    for column, whole in (("cpu_s", sum), ("wall_s", sum), ("peak_rss_mib", max)):
+        assert total[column] == pytest.approx(whole(part[column] for part in parts))
+    assert all(row["wall_s"] > 0 and row["peak_rss_mib"] > 10 for row in measured.values())
     assert all(measured[name]["peak_rss_mib"] > 100 for name in commands)
 
 
-@pytest.mark.slow
-def test_run_reports_a_locked_warehouse_after_a_bounded_wait(tmp_path: Path) -> None:
-    run_capsim("run", *SMALL, data_dir=tmp_path)
+def test_run_reports_a_locked_warehouse_after_a_bounded_wait(platform: Platform) -> None:
+    warehouse = platform.layout.warehouse
     code = "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(600)"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "warehouse" / "capsim.duckdb")], stdout=subprocess.PIPE
-    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(warehouse)], stdout=subprocess.PIPE)
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
 
-        finished = run_capsim("run", *SMALL, data_dir=tmp_path, CAPSIM__STORAGE__LOCK_TIMEOUT_SECONDS="0.5")
+        finished = run_capsim("run", data_dir=platform.layout.root, CAPSIM__STORAGE__LOCK_TIMEOUT_SECONDS="0.5")
     finally:
         holder.kill()
         holder.communicate()

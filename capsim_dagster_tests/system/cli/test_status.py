@@ -269,7 +269,6 @@ def test_another_fleet_than_the_settings_describe_is_told_and_nothing_is_advised
     assert "everything that can be there is there" not in output
 
 
-@pytest.mark.slow
 def test_tables_of_years_fit_the_terminal(
     instance: dg.DagsterInstance, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,7 +119,6 @@ def test_where_nothing_was_touched_the_disk_bears_out_what_is_recorded(data_dir:
     assert "26 passed" in result.output
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["all", "warehouse", "file"])
 def test_what_is_advised_makes_whole_again_what_was_lost(fault: str, data_dir: Path) -> None:
     damage, _, word = FAULTS[fault]

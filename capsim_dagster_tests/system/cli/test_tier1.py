@@ -104,7 +104,7 @@ def test_a_start_before_the_window_is_refused_and_nothing_is_left_behind(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_soon_and_the_archive_stays_valid(tmp_path: Path, number: signal.Signals) -> None:
     arguments = ["serve", *FLEET, "--from", "2023-02-14T03:00", "--speed", "6000", "--port", "0"]
     command = [sys.executable, "-c", COMMAND, *arguments, "--config", str(CONFIG), "--data-dir", str(tmp_path)]

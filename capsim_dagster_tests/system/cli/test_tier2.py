@@ -181,7 +181,6 @@ def test_verify_names_the_hours_that_the_daily_dataset_has_and_the_folder_lacks(
     assert f"failed {published(data_dir)} and {daily}: 4 of 5 claims hold, 1 error, 48 rows" in words(result)
 
 
-@pytest.mark.slow
 def test_all_hours_of_a_day_are_published_and_agree_with_the_daily_dataset(data_dir: Path) -> None:
     exported = export(data_dir, "--date", str(DAY))
     daily = days.export(data_dir).folder
@@ -232,7 +231,6 @@ def test_upload_without_a_bucket_names_the_command_that_stores_one(data_dir: Pat
     assert "capsim tier3 configure" in result.exception.remedy
 
 
-@pytest.mark.s3
 def test_hours_go_to_the_bucket_as_they_lie_on_disk_and_are_verified_there(
     data_dir: Path, bucket_name: str, s3_endpoint: str
 ) -> None:
@@ -254,8 +252,6 @@ def test_hours_go_to_the_bucket_as_they_lie_on_disk_and_are_verified_there(
     ]
 
 
-@pytest.mark.s3
-@pytest.mark.slow
 def test_another_hour_in_the_bucket_is_refused_and_replaced_if_told(
     data_dir: Path, bucket_name: str, s3_endpoint: str
 ) -> None:
@@ -273,7 +269,6 @@ def test_another_hour_in_the_bucket_is_refused_and_replaced_if_told(
     assert f"s3://{bucket_name}/tier2_hourly/{DAY}/07 replaced" in words(replaced)
 
 
-@pytest.mark.s3
 def test_a_bucket_without_any_hour_of_a_day_fails(tmp_path: Path, bucket_name: str, s3_endpoint: str) -> None:
     config = settings_file(tmp_path, f"bucket_name: {bucket_name}, endpoint_url: '{s3_endpoint}'")
     result = verify("--config", config, "--remote")

@@ -292,7 +292,6 @@ def test_configure_that_is_broken_off_stores_nothing(configuration: Path) -> Non
     assert not configuration.exists()
 
 
-@pytest.mark.s3
 def test_a_day_goes_to_the_bucket_and_is_verified_there(data_dir: Path, bucket_name: str, s3_endpoint: str) -> None:
     storage = f"bucket_name: {bucket_name}, endpoint_url: '{s3_endpoint}'"
     first, again = (run(data_dir, "export", "--date", str(DAY), "--upload", storage=storage) for _ in range(2))
@@ -305,8 +304,6 @@ def test_a_day_goes_to_the_bucket_and_is_verified_there(data_dir: Path, bucket_n
     assert keys == [f"tier3/daily/{DAY}/{name}" for name in ("data.parquet", "manifest.json")]
 
 
-@pytest.mark.s3
-@pytest.mark.slow
 def test_stored_credentials_and_bucket_are_enough_to_upload_and_verify(
     data_dir: Path, bucket_name: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,8 +319,6 @@ def test_stored_credentials_and_bucket_are_enough_to_upload_and_verify(
     assert "sentinel" not in uploaded.output + verified.output + missing.output
 
 
-@pytest.mark.s3
-@pytest.mark.slow
 def test_other_content_in_the_bucket_is_refused_and_replaced_if_told(
     data_dir: Path, bucket_name: str, s3_endpoint: str
 ) -> None:
@@ -341,8 +336,6 @@ def test_other_content_in_the_bucket_is_refused_and_replaced_if_told(
     assert f"s3://{bucket_name}/tier3/daily/{DAY} replaced" in words(replaced)
 
 
-@pytest.mark.s3
-@pytest.mark.slow
 def test_a_day_in_the_bucket_is_compared_with_the_master_too(
     simulated: Path, bucket_name: str, s3_endpoint: str
 ) -> None:

@@ -6,8 +6,10 @@ import platform
 import signal
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -21,13 +23,14 @@ from capsim_dagster.orchestration.progress import LogProgress
 from capsim_dagster.orchestration.run_summary import RunSummary
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import small_settings
-from capsim_dagster_tests.support.child_process import READY, kill, let_go, started
+from capsim_dagster_tests.support.child_process import FORK, READY, Fork, Nursery, nursery
 
 OCCUPANT = f"""
 from pathlib import Path
 import dagster as dg
 from capsim_dagster.orchestration.instance import open_instance
 from capsim_dagster.storage import DataLayout
+{FORK}
 
 @dg.op(pool="warehouse")
 def work():
@@ -83,14 +86,28 @@ def slots_taken(tmp_path: Path) -> int:
         return len(held + index.execute("SELECT run_id FROM pending_steps").fetchall())
 
 
-@pytest.mark.slow
+@pytest.fixture(scope="module")
+def first() -> Iterator[Nursery]:
+    """Yield a process on a host of another name whose children hold the only slot of the pool."""
+    with nursery(OCCUPANT, host="first") as process:
+        yield process
+
+
+@contextmanager
+def occupied(processes: Nursery, tmp_path: Path, *tags: str) -> Iterator[Fork]:
+    """Yield a child that is at its work."""
+    with processes.child(tmp_path / "instance", *tags) as child:
+        child.until_ready()
+        yield child
+
+
 @pytest.mark.parametrize("tags", [[], [f"{HOST_TAG}=first"]], ids=["of the UI", "of a terminal"])
 def test_a_run_killed_under_another_host_name_is_ended_by_the_next_one_which_does_not_wait(
-    instance: dg.DagsterInstance, tmp_path: Path, tags: list[str]
+    first: Nursery, instance: dg.DagsterInstance, tmp_path: Path, tags: list[str]
 ) -> None:
-    with started(OCCUPANT, tmp_path / "instance", *tags, host="first") as other:
+    with occupied(first, tmp_path, *tags) as other:
         assert release_dead_runs(instance) == []
-        kill(other)
+        other.kill()
     said = Said()
 
     assert run_brief(instance, tmp_path, said).succeeded
@@ -100,56 +117,55 @@ def test_a_run_killed_under_another_host_name_is_ended_by_the_next_one_which_doe
     assert list((tmp_path / "instance/.dagster/storage").rglob("*.lock")) == []
 
 
-@pytest.mark.slow
 def test_a_second_run_waits_visibly_for_a_live_one_elsewhere_and_then_goes_on(
-    instance: dg.DagsterInstance, tmp_path: Path
+    first: Nursery, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    with started(OCCUPANT, tmp_path / "instance", f"{HOST_TAG}=first", host="first") as other:
-        said = Said(then=lambda: let_go(other))
+    with occupied(first, tmp_path, f"{HOST_TAG}=first") as other:
+        said = Said(then=other.let_go)
         summary = run_brief(instance, tmp_path, said)
+        assert other.wait() == 0
 
     (run,) = instance.get_runs(filters=dg.RunsFilter(job_name="occupy"))
-    (line,) = said.lines
+    line = said.lines[0]
     assert summary.succeeded
     assert line.startswith(f"waiting for run {run.run_id[:8]} of occupy, started 20")
     assert line.endswith(" UTC on first")
     assert run.status is dg.DagsterRunStatus.SUCCESS
 
 
-@pytest.mark.slow
 def test_a_run_that_is_killed_while_another_waits_for_it_lets_that_one_go_on(
-    instance: dg.DagsterInstance, tmp_path: Path
+    first: Nursery, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    with started(OCCUPANT, tmp_path / "instance", host="first") as other:
-        began = time.monotonic()
-        summary = run_brief(instance, tmp_path, Said(then=lambda: kill(other)))
+    with occupied(first, tmp_path) as other:
+        summary = run_brief(instance, tmp_path, Said(then=other.kill))
 
     assert summary.succeeded
-    assert time.monotonic() - began < 60
     assert statuses(instance)["occupy"] == "FAILURE"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_waiting_run_at_once_as_cancelled_and_leaves_the_queue_of_the_pool(
-    instance: dg.DagsterInstance, tmp_path: Path, number: signal.Signals
+    instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    with started(OCCUPANT, tmp_path / "instance") as other:
-        summary = run_brief(instance, tmp_path, Said(then=lambda: signal.raise_signal(number)))
+    with nursery(OCCUPANT) as here, occupied(here, tmp_path) as other:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            summary = run_brief(instance, tmp_path, Said(then=partial(signal.raise_signal, number)))
 
-        assert summary.interrupted
+            assert summary.interrupted, number
+            assert instance.get_runs(limit=1)[0].status is dg.DagsterRunStatus.CANCELED, number
         assert statuses(instance) == {"occupy": "STARTED", "brief": "CANCELED"}
-        let_go(other)
-        other.wait()
+        other.let_go()
+        assert other.wait() == 0
     assert slots_taken(tmp_path) == 0
 
 
-@pytest.mark.slow
-def test_waiting_ends_with_an_error_that_names_the_run_and_the_setting(
-    instance: dg.DagsterInstance, tmp_path: Path
+def test_waiting_is_no_work_and_ends_with_an_error_that_names_the_run_and_the_setting(
+    first: Nursery, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    with started(OCCUPANT, tmp_path / "instance"):
-        summary = run_brief(instance, tmp_path, Said(), seconds=0.5)
+    with occupied(first, tmp_path):
+        before = time.process_time()
+        summary = run_brief(instance, tmp_path, Said(), seconds=4)
+        # Dagster's own loop would have spent all four seconds.
+        assert time.process_time() - before < 2
 
     (failure,) = summary.failures
     assert not summary.succeeded
@@ -157,15 +173,6 @@ def test_waiting_ends_with_an_error_that_names_the_run_and_the_setting(
     assert "of occupy, started 20" in failure
     assert "automation.max_wait_seconds" in failure
     assert "Traceback" not in failure
-
-
-@pytest.mark.slow
-def test_waiting_is_no_work(instance: dg.DagsterInstance, tmp_path: Path) -> None:
-    with started(OCCUPANT, tmp_path / "instance"):
-        before = time.process_time()
-        run_brief(instance, tmp_path, Said(), seconds=4)
-        # Dagster's own loop would have spent all four seconds.
-        assert time.process_time() - before < 2
 
 
 def test_a_slot_of_a_run_that_has_ended_or_is_gone_does_not_keep_the_next_one_waiting(

@@ -24,8 +24,6 @@ from capsim_dagster_tests.support.foreign_feed import (
 )
 from capsim_dagster_tests.support.sabotage import change_lines, rows_in
 
-pytestmark = pytest.mark.slow
-
 TODAY = dt.date(2025, 1, 15)
 MONTH = "2024-06-01"
 CHECKS = {

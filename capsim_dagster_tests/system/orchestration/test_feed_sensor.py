@@ -19,10 +19,9 @@ from capsim_dagster.pipeline import feed_watch
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MakeSettings
 from capsim_dagster_tests.support.foreign_feed import expected_rows, file_of, foreign_platform, refined, write_feed
+from capsim_dagster_tests.support.orchestration.month_states import check_states
 from capsim_dagster_tests.support.orchestration.reported import asking_for
 from capsim_dagster_tests.support.sabotage import change_lines, rows_in
-
-pytestmark = pytest.mark.slow
 
 TODAY = dt.date(2025, 1, 15)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -109,6 +108,10 @@ def states(sensor: Ticking) -> dict[str, str]:
     return {key[:7]: status.name for key, status in found.items() if status}
 
 
+def reconciled(sensor: Ticking) -> dict[int, str]:
+    return check_states(sensor.instance, "processed_data", "reconciliation")
+
+
 def test_sensor_is_defined_stopped_and_teaches_with_and_without_a_feed(
     make_settings: MakeSettings, sensor: Ticking
 ) -> None:
@@ -189,6 +192,7 @@ def test_removed_file_turns_its_month_red_and_its_return_green(sensor: Ticking, 
     assert asked(removed) == [("2024-06", "2024-06")]
     assert not run_requested(sensor, removed).success
     assert states(sensor) == {"2024-05": "MATERIALIZED", "2024-06": "FAILED"}
+    assert reconciled(sensor) == {202405: "SUCCEEDED", 202406: "FAILED"}
 
     away.rename(file_of(exports, 202406))
     sensor.tick()
@@ -196,6 +200,8 @@ def test_removed_file_turns_its_month_red_and_its_return_green(sensor: Ticking, 
     assert set(keys(restored)).isdisjoint(keys(removed))
     assert run_requested(sensor, restored).success
     assert states(sensor) == {"2024-05": "MATERIALIZED", "2024-06": "MATERIALIZED"}
+    assert reconciled(sensor) == {202405: "SUCCEEDED", 202406: "SUCCEEDED"}
+    assert rows_in(sensor.platform, "processed_data") == expected_rows()
 
 
 def test_folder_that_is_gone_asks_for_nothing_and_keeps_the_cursor(sensor: Ticking, exports: Path) -> None:

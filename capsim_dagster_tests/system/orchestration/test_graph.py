@@ -1,7 +1,3 @@
-import datetime as dt
-import hashlib
-from pathlib import Path
-
 import dagster as dg
 import duckdb
 import pytest
@@ -13,19 +9,11 @@ from capsim_dagster.orchestration.months import key_of
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MONTHS
 from capsim_dagster_tests.support.orchestration.fixtures import QUIET, TODAY, failure_texts, run_job
-from capsim_dagster_tests.support.orchestration.reported import asking_for
-
-pytestmark = pytest.mark.slow
 
 
 def table_rows(platform: Platform) -> list[tuple[object, ...]]:
     with duckdb.connect(str(platform.layout.warehouse), read_only=True) as connection:
         return connection.execute("SELECT * FROM processed_data ORDER BY ALL").fetchall()
-
-
-def digests(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def materialized(instance: dg.DagsterInstance, asset: str) -> set[str]:
@@ -63,22 +51,6 @@ def test_an_asset_of_ones_own_reads_the_warehouse_by_the_duckdb_resource(
 
 
 @pytest.mark.usefixtures("_without_pictures")
-def test_the_schedules_tick_is_accepted_by_the_job(platform: Platform, instance: dg.DagsterInstance) -> None:
-    definitions = build_definitions(platform.settings, today=TODAY)
-    schedule = definitions.resolve_schedule_def("monthly_refresh_schedule")
-    context = dg.build_schedule_context(
-        instance=instance,
-        scheduled_execution_time=dt.datetime(2023, 6, 2, 6, tzinfo=dt.UTC),
-        repository_def=definitions.get_repository_def(),
-    )
-
-    (request,) = schedule.evaluate_tick(context).run_requests or []
-    result = run_job(platform, instance, "monthly_refresh", dict(request.tags))
-
-    assert result.success
-    assert materialized(instance, "processed_data") == {key_of(month) for month in (*MONTHS, 202304, 202305)}
-
-
 def test_full_refresh_builds_everything_in_one_run_and_every_check_passes(
     empty_platform: Platform, instance: dg.DagsterInstance
 ) -> None:
@@ -96,48 +68,6 @@ def test_full_refresh_builds_everything_in_one_run_and_every_check_passes(
     for asset in ("monthly_csv/cpu", "monthly_csv/network", "processed_data"):
         assert materialized(instance, asset) == {key_of(month) for month in MONTHS}
     assert instance.get_runs_count() == 1
-
-
-@pytest.mark.slow
-def test_full_refresh_twice_changes_no_byte_of_master_or_feed_and_no_row(
-    empty_platform: Platform, instance: dg.DagsterInstance
-) -> None:
-    definitions = build_definitions(empty_platform.settings, today=TODAY)
-    run_in_terminal(definitions, instance, "full_refresh", [*map(key_of, MONTHS)])
-    layout = empty_platform.layout
-    before = digests(layout.legacy), digests(layout.master.parent), table_rows(empty_platform)
-
-    assert run_in_terminal(definitions, instance, "full_refresh", [*map(key_of, MONTHS)]).succeeded
-
-    assert (digests(layout.legacy), digests(layout.master.parent), table_rows(empty_platform)) == before
-
-
-def test_one_month_is_materialized_alone(platform: Platform, instance: dg.DagsterInstance) -> None:
-    before = table_rows(platform)
-
-    result = run_job(
-        platform, instance, "full_refresh", {"dagster/partition": "2023-02-01"}, ["monthly_csv/cpu", "processed_data"]
-    )
-
-    assert result.success
-    assert materialized(instance, "processed_data") == {"2023-02-01"}
-    assert table_rows(platform) == before
-
-
-@pytest.mark.usefixtures("_without_pictures")
-def test_monthly_refresh_extends_calendar_master_feed_and_table_and_keeps_what_was_there(
-    platform: Platform, instance: dg.DagsterInstance
-) -> None:
-    feed, rows = digests(platform.layout.legacy), table_rows(platform)
-
-    result = run_job(platform, instance, "monthly_refresh", asking_for([202304, 202305]))
-
-    assert result.success
-    later = digests(platform.layout.legacy)
-    assert {name: later[name] for name in feed} == feed
-    assert len(later) == len(feed) + 8
-    assert set(rows) < set(table_rows(platform))
-    assert len(table_rows(platform)) == len(rows) + 12 * 4 * (30 + 31)
 
 
 def test_a_bad_file_fails_its_month_with_a_remedy_and_keeps_the_rows(

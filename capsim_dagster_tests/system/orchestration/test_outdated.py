@@ -16,8 +16,6 @@ from capsim_dagster_tests.support.orchestration.fixtures import TODAY, run_job
 from capsim_dagster_tests.support.orchestration.month_states import partition_states
 from capsim_dagster_tests.support.orchestration.reported import asking_for
 
-pytestmark = pytest.mark.slow
-
 FLEET = ["host_inventory", "time_dimension", "master_parquet"]
 
 
@@ -34,6 +32,7 @@ def outdated(platform: Platform, instance: dg.DagsterInstance) -> set[str]:
     return {key.to_user_string() for key in graph.get_all_asset_keys() if "STALE" in statuses(key)}
 
 
+@pytest.mark.usefixtures("_without_pictures")
 def test_only_other_content_makes_what_depends_on_it_outdated(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     platform = Platform(small_settings(tmp_path / "data"))
     assert run_job(platform, instance, "full_refresh", asking_for(MONTHS)).success

@@ -16,7 +16,7 @@ from capsim_dagster_tests.support.orchestration.panel_site import VALIDATED, fai
 from capsim_dagster_tests.support.orchestration.reported import asking_for
 from capsim_dagster_tests.support.sabotage import files_under
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("_without_pictures")]
+pytestmark = pytest.mark.usefixtures("_without_pictures")
 
 MARCH, APRIL = "server_metrics_20230101_to_20230331", "server_metrics_20230101_to_20230430"
 
@@ -33,7 +33,7 @@ def panels(platform: Platform) -> dict[str, bytes]:
     return files_under(platform.layout.root / "panel")
 
 
-def test_the_panel_follows_the_master_month_by_month_and_keeps_the_shorter_one(
+def test_the_panel_alone_is_open_after_full_refresh_then_follows_the_master_and_keeps_the_shorter_one(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     platform = panel_platform(tmp_path / "data")
@@ -41,6 +41,10 @@ def test_the_panel_follows_the_master_month_by_month_and_keeps_the_shorter_one(
     assert full.success
     assert len({(found.asset_key, found.check_name) for found in full.get_asset_check_evaluations()}) == 26
     assert panels(platform) == {}
+    definitions = build_definitions(platform.settings, today=TODAY)
+    before = read_status(definitions, instance, today=TODAY, months=[*map(key_of, MONTHS)])
+    assert before.never_demanded == ["server_metrics", VALIDATED]
+    assert (before.open_months, before.open_assets, before.failed_on_demand) == ([], [], [])
 
     first = run_job(platform, instance, "panel_refresh", {})
 
@@ -48,6 +52,10 @@ def test_the_panel_follows_the_master_month_by_month_and_keeps_the_shorter_one(
     assert (failed_checks(first), len(first.get_asset_check_evaluations())) == ({}, 20)
     assert source_of(instance) == f"raw_{MARCH}.parquet"
     of_march = panels(platform)
+    after = read_status(definitions, instance, today=TODAY, months=[*map(key_of, MONTHS)])
+    assert (after.never_demanded, after.failed_on_demand, after.open_assets, after.has_failures) == ([], [], [], False)
+    assert {check.verdict for check in after.checks} == {"passed"}
+    assert len(after.checks) == 46
 
     assert run_job(platform, instance, "monthly_refresh", asking_for([202304])).success
     assert panels(platform) == of_march
@@ -87,23 +95,3 @@ def test_a_panel_of_a_fleet_that_was_replaced_is_made_anew_or_refused_and_never_
     assert anew.success, failure_texts(anew)
     assert (failed_checks(anew), len(anew.get_asset_check_evaluations())) == ({}, 20)
     assert panels(now)[f"staged/validated_{MARCH}.parquet"] != staged
-
-
-def test_after_full_refresh_nothing_is_open_but_the_panel_and_after_its_job_nothing_at_all(
-    tmp_path: Path, instance: dg.DagsterInstance
-) -> None:
-    platform = panel_platform(tmp_path / "data")
-    definitions = build_definitions(platform.settings, today=TODAY)
-    assert run_job(platform, instance, "full_refresh", asking_for(MONTHS)).success
-
-    before = read_status(definitions, instance, today=TODAY, months=[*map(key_of, MONTHS)])
-
-    assert before.never_demanded == ["server_metrics", VALIDATED]
-    assert (before.open_months, before.open_assets, before.failed_on_demand) == ([], [], [])
-
-    assert run_job(platform, instance, "panel_refresh", {}).success
-    after = read_status(definitions, instance, today=TODAY, months=[*map(key_of, MONTHS)])
-
-    assert (after.never_demanded, after.failed_on_demand, after.open_assets, after.has_failures) == ([], [], [], False)
-    assert {check.verdict for check in after.checks} == {"passed"}
-    assert len(after.checks) == 46

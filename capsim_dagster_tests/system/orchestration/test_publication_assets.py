@@ -40,8 +40,6 @@ from capsim_dagster_tests.support.orchestration.published_days import (
 )
 from capsim_dagster_tests.support.sabotage import files_under
 
-pytestmark = pytest.mark.slow
-
 Damage = Callable[[Path], None]
 OF_ARCHIVE = {check.name for check in every_check() if check.asset_key == dg.AssetKey("hourly_archive")}
 OF_TIER3 = {check.name for check in every_check() if check.asset_key == dg.AssetKey("tier3_daily")}
@@ -92,11 +90,11 @@ def folder_of(place: Publishing, asset: str, key: str) -> Path:
     return folder / f"{hour_of(key):02d}" if asset == "tier2_hourly" else folder
 
 
-def damaged(real: Callable[..., Findings], damage: Damage) -> Callable[..., Findings]:
-    """Return a verifier before whose look a dataset is damaged."""
+def damaged(real: Callable[..., Findings], damages: Mapping[str, Damage]) -> Callable[..., Findings]:
+    """Return a verifier before whose look each dataset is damaged in a way of its own, by the name of its folder."""
 
     def verify(folder: Path, **options: object) -> Findings:
-        damage(folder)
+        damages[folder.name](folder)
         return real(folder, **options)
 
     return verify
@@ -187,28 +185,36 @@ def test_samples_whose_p95_is_not_the_masters_are_refused_before_anything_is_wri
     assert not folder_of(place, "tier3_daily", DAY).exists()
 
 
-@pytest.mark.parametrize("name", RED_IN_TIER3)
-def test_damage_to_a_day_turns_its_check_red_and_fails_the_run(
-    published: Publishing, monkeypatch: pytest.MonkeyPatch, name: str
+def test_each_damage_to_a_day_turns_its_check_red_and_fails_the_run(
+    published: Publishing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publication, "verify_dataset", damaged(verify_dataset, RED_IN_TIER3[name]))
+    first = dt.date.fromisoformat(DAY)
+    days = {str(first + dt.timedelta(days=index)): name for index, name in enumerate(RED_IN_TIER3)}
+    assert published.run("daily_publication", DAY, max(days), "hourly_archive").success
+    damages = {day: RED_IN_TIER3[name] for day, name in days.items()}
+    monkeypatch.setattr(publication, "verify_dataset", damaged(verify_dataset, damages))
 
-    result = published.run("daily_publication", DAY, "", "tier3_daily")
+    result = published.run("daily_publication", DAY, max(days), "tier3_daily")
 
     assert not result.success
-    assert verdicts(result)["tier3_daily", name, DAY] is False
+    found = verdicts(result)
+    assert {day: found["tier3_daily", name, day] for day, name in days.items()} == dict.fromkeys(days, False)
 
 
-@pytest.mark.parametrize("name", RED_IN_TIER2)
-def test_damage_to_an_hour_turns_its_check_red_and_fails_the_run(
-    published: Publishing, monkeypatch: pytest.MonkeyPatch, name: str
+def test_each_damage_to_an_hour_turns_its_check_red_and_fails_the_run(
+    published: Publishing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publication, "verify_hour", damaged(verify_hour, RED_IN_TIER2[name]))
+    hours = {f"{hour:02d}": name for hour, name in enumerate(RED_IN_TIER2, 7)}
+    damages = {hour: RED_IN_TIER2[name] for hour, name in hours.items()}
+    monkeypatch.setattr(publication, "verify_hour", damaged(verify_hour, damages))
 
-    result = published.run("hourly_publication", f"{DAY}-07:00")
+    result = published.run("hourly_publication", f"{DAY}-07:00", f"{DAY}-{max(hours)}:00")
 
     assert not result.success
-    assert verdicts(result)["tier2_hourly", name, f"{DAY}-07:00"] is False
+    found = verdicts(result)
+    assert {hour: found["tier2_hourly", name, f"{DAY}-{hour}:00"] for hour, name in hours.items()} == dict.fromkeys(
+        hours, False
+    )
 
 
 def test_more_nulls_than_are_allowed_turn_their_check_red(published: Publishing) -> None:

@@ -18,8 +18,6 @@ from capsim_dagster_tests.support.orchestration.published_days import (
     publishing_platform,
 )
 
-pytestmark = pytest.mark.slow
-
 DAILY, HOURLY = "daily_publication_schedule", "hourly_publication_schedule"
 
 
@@ -96,14 +94,13 @@ def test_the_hourly_tick_asks_for_hours_that_came_late_or_were_corrected_and_for
     ]
 
 
-@pytest.mark.parametrize(("days", "sees"), [(2, False), (3, True)])
-def test_hours_are_looked_for_as_many_days_back_as_is_set(
-    tmp_path: Path, instance: dg.DagsterInstance, days: int, sees: bool
-) -> None:
-    place = Publishing(publishing_platform(tmp_path / "data", automation={"late_hours_days": days}), instance)
+def test_hours_are_looked_for_as_many_days_back_as_is_set(place: Publishing) -> None:
     assert place.run("daily_publication", DAY, "", "hourly_archive").success
 
-    assert isinstance(place.tick(HOURLY, at("2023-01-17T00:05")), list) is sees
+    for days, sees in ((2, False), (3, True)):
+        platform = publishing_platform(place.platform.layout.root, automation={"late_hours_days": days})
+        found = Publishing(platform, place.instance).tick(HOURLY, at("2023-01-17T00:05"))
+        assert isinstance(found, list) is sees, days
 
 
 def test_the_hourly_tick_asks_for_nothing_while_a_run_publishes_hours(place: Publishing) -> None:

@@ -4,10 +4,8 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-import pytest
-
 from capsim_dagster.publication.retention import remove
-from capsim_dagster_tests.support.child_process import READY, kill, started
+from capsim_dagster_tests.support.child_process import FORK, READY, nursery
 from capsim_dagster_tests.support.publication.days import DAY, names_in
 from capsim_dagster_tests.unit.publication.test_retention import FORMS, KEEP_TWO, folder, plan_of, put_day, put_hour
 
@@ -17,6 +15,7 @@ from pathlib import Path
 from capsim_dagster.publication.retention import expired, remove
 from capsim_dagster.settings import Retention
 from capsim_dagster.storage import DataLayout
+{FORK}
 keep = Retention(archive_days=2, tier2_days=2, tier3_days=2)
 plan = expired(DataLayout(Path(sys.argv[1])), keep, today=dt.date(2026, 3, 1))
 steps = int(sys.argv[2])
@@ -35,23 +34,23 @@ print("ready", flush=True)
 """
 
 
-@pytest.mark.slow
 def test_a_removal_that_is_killed_before_any_step_leaves_no_manifest_without_data_and_a_re_run_completes_it(
     tmp_path: Path,
 ) -> None:
     seen: set[str] = set()
-    for steps in count():
-        put_day(tmp_path, "archive", DAY)
-        folders = [put_hour(tmp_path, 3), put_hour(tmp_path, 4), put_day(tmp_path, "tier3", DAY)]
-        (folders[-1] / "manifest.json").write_bytes(b"four")
-        with started(REMOVE, tmp_path, steps) as child:
-            kill(child)
-        seen |= {" ".join(names_in(path)) for path in folders if path.exists()}
-        left = [name for name in FORMS if folder(tmp_path, name, DAY).exists()]
-        assert remove(plan_of(tmp_path, KEEP_TWO)) == []
-        assert not any(folder(tmp_path, name, DAY).exists() for name in FORMS)
-        if not left:
-            break
+    with nursery(REMOVE) as removing:
+        for steps in count():
+            put_day(tmp_path, "archive", DAY)
+            folders = [put_hour(tmp_path, 3), put_hour(tmp_path, 4), put_day(tmp_path, "tier3", DAY)]
+            (folders[-1] / "manifest.json").write_bytes(b"four")
+            with removing.child(tmp_path, steps) as child:
+                child.until_ready()
+            seen |= {" ".join(names_in(path)) for path in folders if path.exists()}
+            left = [name for name in FORMS if folder(tmp_path, name, DAY).exists()]
+            assert remove(plan_of(tmp_path, KEEP_TWO)) == []
+            assert not any(folder(tmp_path, name, DAY).exists() for name in FORMS)
+            if not left:
+                break
 
     # With a file and a folder to remove a dataset and hour, at the very least.
     assert steps >= 10

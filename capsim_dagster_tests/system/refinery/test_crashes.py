@@ -16,22 +16,23 @@ from capsim_dagster.pipeline import refine, stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.settings import Settings, load_settings
 from capsim_dagster_tests.conftest import CONFIG
-from capsim_dagster_tests.support.child_process import OPEN_PLATFORM, READY, kill, let_go, started
+from capsim_dagster_tests.support.child_process import FORK, nursery
 
-pytestmark = pytest.mark.slow
-
-KILLS: Final = 20
-MONTHS: Final = [year * 100 + month for year in (2023, 2024, 2025) for month in range(1, 13)]
+KILLS: Final = 8
+MONTHS: Final = [202300 + month for month in range(1, 13)]
 DIRT: Final = {"line_share": 0.05, "truncated_share": 0.3, "dialect_share": 0.5}
-LOAD: Final = f"""{OPEN_PLATFORM}
+LOAD: Final = f"""
+import json, sys
 from capsim_dagster.pipeline import refine
+from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.errors import WarehouseError
-months = json.loads(sys.argv[2])
-{READY}
+from capsim_dagster.settings import Settings
+{FORK}
+platform, months = Platform(Settings.model_validate(json.loads(sys.argv[1]))), json.loads(sys.argv[2])
 """
 LOAD_ALL: Final = LOAD + 'list(refine.processed_data(platform, months, run="child"))\n'
 LOAD_UNTIL_FULL: Final = (
-    LOAD.replace(READY, "")
+    LOAD.replace(FORK, "")
     + """
 try:
     list(refine.processed_data(platform, months, run="child"))
@@ -65,7 +66,7 @@ class Feeds(NamedTuple):
 
 
 def settings(folder: Path, **defects: float) -> Settings:
-    fleet = {"num_servers": 20, "start_date": "2023-01-01", "end_date": "2025-12-31"}
+    fleet = {"num_servers": 60, "start_date": "2023-01-01", "end_date": "2023-12-31"}
     return load_settings(
         CONFIG,
         {
@@ -143,21 +144,19 @@ def test_old_and_new_state_differ_in_every_month(feeds: Feeds) -> None:
 
 def test_a_load_killed_at_any_instant_leaves_each_month_old_or_new_and_a_rerun_repairs_the_rest(feeds: Feeds) -> None:
     go_back(feeds)
-    with started(LOAD_ALL, *arguments(feeds)) as child:
-        began = time.monotonic()
-        let_go(child)
-        assert child.wait() == 0
-        duration_s = time.monotonic() - began
-    assert new_months(feeds) == len(MONTHS)
     done = []
-    for instant in np.random.default_rng(20).uniform(0, duration_s, KILLS).tolist():
-        go_back(feeds)
-        with started(LOAD_ALL, *arguments(feeds)) as child:
-            let_go(child)
-            time.sleep(instant)
-            kill(child)
-        done.append(new_months(feeds))
-        require_repair(feeds)
+    with nursery(LOAD_ALL) as loading:
+        with loading.child(*arguments(feeds)) as child:
+            began = time.monotonic()
+            assert child.wait() == 0
+            duration_s = time.monotonic() - began
+        assert new_months(feeds) == len(MONTHS)
+        for instant in np.random.default_rng(20).uniform(0, duration_s, KILLS).tolist():
+            go_back(feeds)
+            with loading.child(*arguments(feeds)):
+                time.sleep(instant)
+            done.append(new_months(feeds))
+            require_repair(feeds)
     # The kills did fall into the load: some months were new, others were not.
     assert sum(0 < months < len(MONTHS) for months in done) >= KILLS // 4
 

@@ -3,13 +3,9 @@
 import datetime as dt
 from pathlib import Path
 
-import pytest
-
 from capsim_dagster.orchestration.months import hour_key
 from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.support.orchestration.server import serving
-
-pytestmark = pytest.mark.slow
 
 FIRST = dt.date(2023, 1, 10)
 DAYS = [str(FIRST + dt.timedelta(days=offset)) for offset in range(4)]

@@ -13,8 +13,6 @@ from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.storage import DataLayout
 from capsim_dagster_tests.support.orchestration.server import serving
 
-pytestmark = pytest.mark.slow
-
 TEAM = "import dagster as dg\nfrom beside import team\n\ndefs = dg.Definitions(assets=[team])\n"
 WORKSPACE = """
 load_from:

@@ -77,7 +77,7 @@ def other(tier: Tier, tmp_path: Path) -> Path:
     return tier.with_data(folder, (tier.folder / "data.parquet").read_bytes() + b"\0")
 
 
-@pytest.fixture(params=["folder", pytest.param("bucket", marks=[pytest.mark.s3, pytest.mark.slow])])
+@pytest.fixture(params=["folder", "bucket"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """Return an empty place: a folder, or a bucket."""
     if request.param == "folder":
@@ -231,7 +231,6 @@ def test_of_two_uploaders_at_once_one_wins_and_the_other_says_so(
         assert mine.manifest.supersedes == digest_of(rival.manifest.text.encode())
 
 
-@pytest.mark.s3
 def test_a_lost_answer_to_the_manifest_is_no_failure(bucket: Bucket, tier: Tier) -> None:
     with proxy(bucket.connection.endpoint or "", "PUT", None, Fault.LOST_ANSWER, None) as flaky:
         through = Bucket(Connection(bucket.connection.bucket, endpoint_url=flaky.endpoint))
@@ -240,7 +239,6 @@ def test_a_lost_answer_to_the_manifest_is_no_failure(bucket: Bucket, tier: Tier)
     assert tier.is_whole(bucket)
 
 
-@pytest.mark.s3
 def test_data_come_first_and_the_manifest_last_on_condition(bucket: Bucket, tier: Tier) -> None:
     with proxy(bucket.connection.endpoint or "", "PUT", None) as watched:
         tier.upload(Bucket(Connection(bucket.connection.bucket, endpoint_url=watched.endpoint)))
@@ -250,7 +248,6 @@ def test_data_come_first_and_the_manifest_last_on_condition(bucket: Bucket, tier
     assert [name.partition("?")[0] for name in puts] == ["data.parquet", "data.parquet", "manifest.json"]
 
 
-@pytest.mark.s3
 def test_data_without_a_digest_of_ours_are_fetched_and_compared(
     bucket: Bucket, bucket_name: str, s3_endpoint: str, tier: Tier
 ) -> None:

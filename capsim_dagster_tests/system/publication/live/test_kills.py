@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pytest
 
-from capsim_dagster_tests.support.child_process import READY, kill, let_go, started
+from capsim_dagster_tests.support.child_process import FORK, nursery
 from capsim_dagster_tests.support.publication.live.fleets import (
     FIRST,
     archived_hour,
@@ -18,27 +17,24 @@ from capsim_dagster_tests.support.publication.live.fleets import (
     whole_path,
 )
 
-pytestmark = pytest.mark.slow
-
-KILLS: Final = 20
+KILLS: Final = 12
 SERVE: Final = f"""
 from pathlib import Path
 from capsim_dagster.publication.live.serve import serve
 from capsim_dagster_tests.support.publication.live.fleets import live_fleet, options_for
 fleet = live_fleet()
-{READY}
+{FORK}
 serve(fleet, options_for(Path(sys.argv[1]), speed=30_000.0), lambda _line: None)
 """
 
 
 def test_a_server_that_is_killed_at_any_instant_goes_on_without_a_hole_or_a_duplicate(tmp_path: Path) -> None:
     root, fleet, reached = tmp_path / "archive", live_fleet(), []
-    for instant in np.random.default_rng(5).uniform(0.05, 1.2, KILLS):
-        with started(SERVE, root) as child:
-            let_go(child)
-            time.sleep(instant)
-            kill(child)
-        reached.append(sum(path.stat().st_size for path in root.glob("*/*")))
+    with nursery(SERVE) as serving:
+        for instant in np.random.default_rng(5).uniform(0.05, 1.2, KILLS):
+            with serving.child(root):
+                time.sleep(instant)
+            reached.append(sum(path.stat().st_size for path in root.glob("*/*")))
     end = max(fleet.timeline.begin(FIRST + 36 + len(list(root.glob("*/*"))) * 12), at(6))
     run_until(root, fleet, at(3), end)
 

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -13,50 +14,47 @@ from capsim_dagster.publication.dataset.folder import read_published
 from capsim_dagster.publication.tier2.export import pending_hours
 from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier2.verify import verify_hour
-from capsim_dagster_tests.support.child_process import kill, let_go, started
+from capsim_dagster_tests.support.child_process import Nursery, nursery
 from capsim_dagster_tests.support.publication.days import DAY, NOW, change_hour, files_in, names_in
-from capsim_dagster_tests.support.publication.dying import export_code, export_until_code
+from capsim_dagster_tests.support.publication.dying import export_code
 from capsim_dagster_tests.support.publication.tier2.hours import HOUR, export, site
 
-pytestmark = pytest.mark.slow
+KILLS: Final = 8
 
-KILLS: Final = 20
-EXPORT: Final = export_code("capsim_dagster_tests.support.publication.tier2.hours")
-EXPORT_UNTIL: Final = export_until_code(
-    "capsim_dagster_tests.support.publication.tier2.hours", "capsim_dagster.publication.dataset.export"
-)
+
+@pytest.fixture(scope="module")
+def exporting() -> Iterator[Nursery]:
+    """Yield a process whose children export the hour."""
+    with nursery(export_code("capsim_dagster_tests.support.publication.tier2.hours")) as process:
+        yield process
 
 
 def correct(root: Path) -> None:
     change_hour(root, HOUR, lambda lines: [{**each, "cpu": 1.0} for each in lines])
 
 
-def duration(root: Path) -> float:
+def duration(exporting: Nursery, root: Path) -> float:
     """Return how long a child takes that nobody kills [s]."""
-    with started(EXPORT, root) as child:
+    with exporting.child(root) as child:
         begin = time.monotonic()
-        let_go(child)
-        assert child.stdout is not None
-        assert child.stdout.readline() == "done\n"
+        assert child.wait() == 0
         return time.monotonic() - begin
 
 
 def test_an_export_that_is_killed_leaves_no_manifest_without_its_data_and_a_re_run_completes_it(
-    archive: Path, hour: Path, tmp_path: Path
+    exporting: Nursery, archive: Path, hour: Path, tmp_path: Path
 ) -> None:
     old = files_in(hour)
     shutil.copytree(hour, tmp_path / "old")
     correct(archive)
-    longest = duration(archive)
+    longest = duration(exporting, archive)
     new = files_in(hour)
     draw, seen = np.random.default_rng(11), set()
     for instant in [0.0, *draw.uniform(0, 1.1 * longest, KILLS)]:
         shutil.rmtree(hour)
         shutil.copytree(tmp_path / "old", hour)
-        with started(EXPORT, archive) as child:
-            let_go(child)
+        with exporting.child(archive):
             time.sleep(instant)
-            kill(child)
         left = {name: content for name, content in files_in(hour).items() if not name.startswith(".")}
         seen.add("old" if left == old else "new" if left == new else "between")
         assert left in (old, new) or "manifest.json" not in left
@@ -71,11 +69,11 @@ def test_an_export_that_is_killed_leaves_no_manifest_without_its_data_and_a_re_r
 @pytest.mark.parametrize("step", ["forget_manifest", "write_manifest"])
 @pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
 def test_an_export_that_is_killed_just_before_or_after_a_step_is_completed_by_a_re_run(
-    step: str, is_done: bool, archive: Path, hour: Path
+    step: str, is_done: bool, exporting: Nursery, archive: Path, hour: Path
 ) -> None:
     correct(archive)
-    with started(EXPORT_UNTIL, archive, step, int(is_done)) as child:
-        kill(child)
+    with exporting.child(archive, step, int(is_done)) as child:
+        child.until_ready()
     has_manifest = "manifest.json" in names_in(hour)
 
     # The old manifest stands until it is forgotten, the new one from when it is written.
@@ -86,11 +84,11 @@ def test_an_export_that_is_killed_just_before_or_after_a_step_is_completed_by_a_
     assert names_in(hour) == ["data.parquet", "manifest.json"]
 
 
-def test_of_two_processes_at_once_one_publishes_and_the_other_is_refused(archive: Path) -> None:
-    with started(EXPORT_UNTIL, archive, "forget_manifest", 1) as child:
+def test_of_two_processes_at_once_one_publishes_and_the_other_is_refused(exporting: Nursery, archive: Path) -> None:
+    with exporting.child(archive, "forget_manifest", 1) as child:
+        child.until_ready()
         with pytest.raises(PublicationError, match="another process is publishing into"):
             export(archive)
-        kill(child)
 
     # The kernel let go of the folder with the process.
     assert not export(archive).is_unchanged

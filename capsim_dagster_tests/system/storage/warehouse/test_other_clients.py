@@ -81,7 +81,6 @@ def test_file_that_cannot_be_copied_stays_as_it_was_and_says_what_is_needed(earl
     assert earlier.read_bytes() == before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("version", ["1.0.0", "1.4.4"])
 def test_older_duckdb_reads_every_table_and_view(platform: Platform, version: str) -> None:
     python = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -4,15 +4,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import pytest
-
 from capsim_dagster_tests.support.browsing import keep
 from capsim_dagster_tests.support.publication.live.fleets import at, live_fleet, options_for, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
-
-pytestmark = pytest.mark.browser
 
 TOKEN = "sentinel-of-20-chars"  # noqa: S105 it opens nothing
 CUT: Final = """() => [...document.querySelectorAll("body, body *")]

@@ -1,4 +1,4 @@
-"""A year in operation: the schedule ticks month by month, a month goes wrong in between, and nothing else changes."""
+"""A winter in operation: the schedule ticks month by month, a month goes wrong in between, and nothing else changes."""
 
 import datetime as dt
 import shutil
@@ -24,16 +24,14 @@ from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas.months import first_day, months_between, yearmonth
 from capsim_dagster.storage import sha256
 from capsim_dagster_tests.conftest import small_settings
-from capsim_dagster_tests.support.foreign_feed import file_of, foreign_platform, write_feed
 from capsim_dagster_tests.support.no_pictures import without_pictures
 from capsim_dagster_tests.support.orchestration.fixtures import QUIET, failure_texts
-from capsim_dagster_tests.support.orchestration.memory import in_memory
 from capsim_dagster_tests.support.orchestration.month_states import check_states, partition_states
 from capsim_dagster_tests.support.orchestration.reported import asking_for
 from capsim_dagster_tests.support.sabotage import feed_file, rows_in
 
-WINDOW: Final = {"num_servers": 12, "start_date": "2025-11-01", "end_date": "2025-12-31"}
-JUNE: Final = 202606
+WINDOW: Final = {"num_servers": 12, "start_date": "2025-11-01", "end_date": "2025-11-30"}
+JANUARY: Final = 202601
 TABLE_CHECKS: Final = ("reconciliation", "row_parity", "keys_are_unique", "hosts_are_known")
 Months = Sequence[int]
 
@@ -181,17 +179,16 @@ def built(folder: Path) -> Platform:
     return Platform(small_settings(folder / "data", **WINDOW))
 
 
-@pytest.mark.slow
-def test_a_year_of_ticks_makes_each_month_once_changes_nothing_older_and_leaves_every_check_passed(
+def test_ticks_over_a_new_year_make_each_month_once_change_nothing_older_and_leave_every_check_passed(
     tmp_path: Path,
 ) -> None:
-    platform, there = built(tmp_path), months(202511, 202512)
+    platform, there = built(tmp_path), months(202511, 202511)
     with opened(tmp_path / "instance") as instance:
         fleet = Operation(platform, instance)
-        assert fleet.run("full_refresh", asking_for(there), dt.date(2026, 1, 1)).success
-        assert fleet.tick(dt.date(2026, 1, 2)) == "every complete month before 2026-01 is there"
+        assert fleet.run("full_refresh", asking_for(there), dt.date(2025, 12, 1)).success
+        assert fleet.tick(dt.date(2025, 12, 2)) == "every complete month before 2025-12 is there"
 
-        for month in months(202601, 202612):
+        for month in months(202512, 202602):
             day = (first_day(month) + dt.timedelta(days=31)).replace(day=2)
             before = Snapshot.of(platform)
             requests = fleet.tick(day)
@@ -209,132 +206,88 @@ def test_a_year_of_ticks_makes_each_month_once_changes_nothing_older_and_leaves_
             assert stages.calendar_months(platform) == there
             assert fleet.tick(day) == f"every complete month before {day:%Y-%m} is there"
 
-        fleet.require_all_green(there, dt.date(2027, 1, 2))
+        fleet.require_all_green(there, dt.date(2026, 3, 2))
 
 
-# The same year with a fault in one month.
+# The same winter with a fault in one month.
 
-AUGUST_2: Final = dt.date(2026, 8, 2)
-SO_FAR: Final = months(202511, 202607)
+MARCH_2: Final = dt.date(2026, 3, 2)
+SO_FAR: Final = months(202511, 202602)
 GREEN: Final = dict.fromkeys(SO_FAR, "MATERIALIZED")
 
 
+@dataclass(frozen=True)
+class Red:
+    """A fleet of which a file of January was lost, and then the months so far were loaded anew.
+
+    Attributes:
+        folder: Where it is.
+        before: What was there when all was well.
+        lost: What was in the file.
+        failures: What the run said.
+    """
+
+    folder: Path
+    before: Snapshot
+    lost: bytes
+    failures: list[str]
+
+
 @pytest.fixture(scope="module")
-def _year_so_far(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the fleet with its months up to July 2026 once."""
-    folder = tmp_path_factory.mktemp("year")
+def red(tmp_path_factory: pytest.TempPathFactory) -> Red:
+    folder = tmp_path_factory.mktemp("winter")
     with opened(folder / "instance") as instance:
         fleet = Operation(built(folder), instance)
-        assert fleet.run("full_refresh", asking_for(SO_FAR), AUGUST_2).success
-    return folder
+        assert fleet.run("full_refresh", asking_for(SO_FAR), MARCH_2).success
+        before, path = Snapshot.of(fleet.platform), feed_file(fleet.platform, JANUARY)
+        content = path.read_bytes()
+        path.unlink()
+        result = fleet.run("monthly_refresh", asking_for(SO_FAR), MARCH_2, ["processed_data"])
+    assert not result.success
+    return Red(folder, before, content, failure_texts(result))
 
 
 @pytest.fixture
-def fleet(_year_so_far: Path, tmp_path: Path) -> Iterator[Operation]:
-    """Yield the fleet with its months up to July 2026, in a copy of its own."""
-    folder = tmp_path / "year"
-    shutil.copytree(_year_so_far, folder)
+def fleet(red: Red, tmp_path: Path) -> Iterator[Operation]:
+    """Yield the fleet of which a file is lost, in a copy of its own."""
+    folder = tmp_path / "winter"
+    shutil.copytree(red.folder, folder)
     with opened(folder / "instance") as instance:
         yield Operation(built(folder), instance)
 
 
-def lose_a_file_of_june(fleet: Operation) -> bytes:
-    """Remove a file that was loaded long ago, load the year anew, and return what was in the file."""
-    path = feed_file(fleet.platform, JUNE)
-    content = path.read_bytes()
-    path.unlink()
-    result = fleet.run("monthly_refresh", asking_for(SO_FAR), AUGUST_2, ["processed_data"])
-    assert not result.success
-    assert "2026-06" in failure_texts(result)[0]
-    return content
-
-
-def require_just_june_red(fleet: Operation) -> None:
-    assert fleet.table_states(SO_FAR, AUGUST_2) == {**GREEN, JUNE: "FAILED"}
+def test_a_file_that_is_gone_shows_just_its_month_red_and_its_return_makes_it_green(red: Red, fleet: Operation) -> None:
+    assert "2026-01" in red.failures[0]
+    assert fleet.table_states(SO_FAR, MARCH_2) == {**GREEN, JANUARY: "FAILED"}
     for check in TABLE_CHECKS:
         states = check_states(fleet.instance, "processed_data", check)
-        wrong = {JUNE: "FAILED"} if check == "reconciliation" else {}
+        wrong = {JANUARY: "FAILED"} if check == "reconciliation" else {}
         assert states == {**dict.fromkeys(SO_FAR, "SUCCEEDED"), **wrong}
-    found = fleet.status(AUGUST_2)
-    assert (found.failed_months, found.open_months) == ([key_of(JUNE)], [key_of(JUNE)])
+    found = fleet.status(MARCH_2)
+    assert (found.failed_months, found.open_months) == ([key_of(JANUARY)], [key_of(JANUARY)])
     assert [(check.asset, check.check) for check in found.checks if check.verdict is Verdict.FAILED] == [
         ("processed_data", "reconciliation")
     ]
+    assert set(rows_in(fleet.platform, "processed_data")) == red.before.rows
+
+    feed_file(fleet.platform, JANUARY).write_bytes(red.lost)
+    assert fleet.run("monthly_refresh", asking_for([JANUARY]), MARCH_2, ["processed_data"]).success
+
+    fleet.require_all_green(SO_FAR, MARCH_2)
+    assert Snapshot.of(fleet.platform) == red.before
 
 
-@pytest.mark.slow
-def test_a_file_that_is_gone_shows_just_its_month_red_and_its_return_makes_it_green(fleet: Operation) -> None:
-    before = Snapshot.of(fleet.platform)
-
-    content = lose_a_file_of_june(fleet)
-
-    require_just_june_red(fleet)
-    assert set(rows_in(fleet.platform, "processed_data")) == before.rows
-
-    feed_file(fleet.platform, JUNE).write_bytes(content)
-    assert fleet.run("monthly_refresh", asking_for([JUNE]), AUGUST_2, ["processed_data"]).success
-
-    fleet.require_all_green(SO_FAR, AUGUST_2)
-    assert Snapshot.of(fleet.platform) == before
-
-
-@pytest.mark.slow
-def test_monthly_refresh_of_the_red_month_alone_writes_its_file_again_and_makes_it_green(fleet: Operation) -> None:
-    before = Snapshot.of(fleet.platform)
-    lose_a_file_of_june(fleet)
-
-    result = fleet.run("monthly_refresh", asking_for([JUNE]), AUGUST_2)
-
-    assert result.success, failure_texts(result)
-    fleet.require_all_green(SO_FAR, AUGUST_2)
-    assert Snapshot.of(fleet.platform) == before
-
-
-@pytest.mark.slow
-def test_the_next_tick_asks_for_the_red_month_and_the_new_one_and_makes_both_green(fleet: Operation) -> None:
-    before, day = Snapshot.of(fleet.platform), dt.date(2026, 9, 2)
-    lose_a_file_of_june(fleet)
+def test_the_next_tick_asks_for_the_red_month_and_the_new_one_writes_the_lost_file_again_and_makes_both_green(
+    red: Red, fleet: Operation
+) -> None:
+    day = dt.date(2026, 4, 2)
 
     requests = fleet.tick(day)
 
-    assert asked(requests) == [(JUNE, JUNE), (202608, 202608)]
+    assert asked(requests) == [(JANUARY, JANUARY), (202603, 202603)]
     for request in requests:
         assert isinstance(request, dg.RunRequest)
         assert fleet.run("monthly_refresh", request.tags, day).success
-    fleet.require_all_green([*SO_FAR, 202608], day)
-    before.require_kept_in(Snapshot.of(fleet.platform))
-    assert fleet.tick(day) == "every complete month before 2026-09 is there"
-
-
-@pytest.mark.slow
-def test_a_file_of_a_users_feed_that_is_gone_shows_just_its_month_red_and_its_return_makes_it_green(
-    tmp_path: Path,
-) -> None:
-    there, june, day = months(202405, 202407), 202406, dt.date(2024, 8, 2)
-    exports = write_feed(tmp_path / "exports", there)
-    lost = file_of(exports, june)
-    content = lost.read_bytes()
-    with in_memory() as memory:
-        instance = memory.instance
-        feed = Operation(foreign_platform(tmp_path / "work", exports), instance)
-        assert feed.run("refine_feed", asking_for(there), day).success
-        before = rows_in(feed.platform, "processed_data")
-
-        lost.unlink()
-        result = feed.run("refine_feed", asking_for(there), day)
-
-        assert not result.success
-        assert "2024-06/CPU.csv: no such file" in failure_texts(result)[0]
-        assert feed.table_states(there, day) == {**dict.fromkeys(there, "MATERIALIZED"), june: "FAILED"}
-        for check in TABLE_CHECKS:
-            wrong = {june: "FAILED"} if check == "reconciliation" else {}
-            passed = dict.fromkeys(there, "SUCCEEDED")
-            assert check_states(instance, "processed_data", check) == {**passed, **wrong}
-
-        lost.write_bytes(content)
-        assert feed.run("refine_feed", asking_for([june]), day).success
-
-        assert feed.table_states(there, day) == dict.fromkeys(there, "MATERIALIZED")
-        for check in TABLE_CHECKS:
-            assert check_states(instance, "processed_data", check) == dict.fromkeys(there, "SUCCEEDED")
-        assert rows_in(feed.platform, "processed_data") == before
+    fleet.require_all_green([*SO_FAR, 202603], day)
+    red.before.require_kept_in(Snapshot.of(fleet.platform))
+    assert fleet.tick(day) == "every complete month before 2026-04 is there"
