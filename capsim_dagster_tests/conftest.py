@@ -19,6 +19,7 @@ from capsim_dagster.settings.load import build_settings, read_files
 from capsim_dagster.simulation import fleet
 from capsim_dagster_tests.support.kept_open import KeptOpen, kept_open, opened_once
 from capsim_dagster_tests.support.ready_history import keep_ready
+from capsim_dagster_tests.support.ready_warehouse import warehouse_ready
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -71,6 +72,13 @@ def _compiled_once() -> Iterator[None]:
     """Keep the compiled template of the audit page: compiling it costs more than a small page."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(audit_page, "_environment", cache(audit_page._environment))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _ready_warehouse() -> Iterator[None]:
+    """Spare each new data directory the making of an empty warehouse."""
+    with warehouse_ready():
         yield
 
 
