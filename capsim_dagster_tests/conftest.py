@@ -19,6 +19,7 @@ from capsim_dagster.settings.load import build_settings, read_files
 from capsim_dagster.simulation import fleet
 from capsim_dagster_tests.support.kept_open import KeptOpen, kept_open, opened_once
 from capsim_dagster_tests.support.ready_history import keep_ready
+from capsim_dagster_tests.support.ready_settings import shipped_read_once
 from capsim_dagster_tests.support.ready_warehouse import warehouse_ready
 
 if TYPE_CHECKING:
@@ -76,9 +77,9 @@ def _compiled_once() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _ready_warehouse() -> Iterator[None]:
-    """Spare each new data directory the making of an empty warehouse."""
-    with warehouse_ready():
+def _ready_made() -> Iterator[None]:
+    """Spare each new data directory the making of an empty warehouse, and each reading of the shipped settings."""
+    with warehouse_ready(), shipped_read_once():
         yield
 
 
