@@ -151,11 +151,16 @@ def _kept_open(_built_data: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         yield directory
 
 
+@pytest.fixture(scope="session")
+def _open_settings(_kept_open: KeptOpen) -> Settings:
+    return small_settings(_kept_open.root)
+
+
 @pytest.fixture
-def open_platform(_kept_open: KeptOpen) -> Iterator[Platform]:
+def open_platform(_kept_open: KeptOpen, _open_settings: Settings) -> Iterator[Platform]:
     """Return a platform with everything built and its warehouse open, which is mended after the test."""
-    with _kept_open.lent() as data_dir:
-        yield Platform(small_settings(data_dir))
+    with _kept_open.lent():
+        yield Platform(_open_settings)
 
 
 @pytest.fixture

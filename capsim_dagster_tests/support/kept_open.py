@@ -161,7 +161,7 @@ class KeptOpen:
     root: Path
     built: Path
     openings: Openings = field(default_factory=Openings)
-    _files: dict[Path, Stamp] = field(default_factory=dict)
+    _files: dict[str, Stamp] = field(default_factory=dict)
     _rows: dict[str, object] = field(default_factory=dict)
 
     @contextmanager
@@ -193,6 +193,8 @@ class KeptOpen:
             return
         self._mend_files()
         found = _contents(connection)
+        if found == self._rows:
+            return
         for table in (table for table in TABLES if found[table] != self._rows[table]):
             connection.execute(f"DELETE FROM {table}")
             connection.execute(f"INSERT INTO {table} SELECT * FROM built.{table}")
@@ -227,15 +229,21 @@ def _contents(connection: duckdb.DuckDBPyConnection) -> dict[str, object]:
     return {table: facts for table, *facts in rows}
 
 
-def _stamps(root: Path) -> dict[Path, Stamp]:
-    """Return what lies under a folder, but for the warehouse: links and folders as such."""
-    found: dict[Path, Stamp] = {}
-    for folder, names, files in os.walk(root):
-        for path in (Path(folder) / name for name in (*names, *files)):
-            facts = path.lstat()
-            size, time = (0, 0) if stat.S_ISDIR(facts.st_mode) else (facts.st_size, facts.st_mtime_ns)
-            found[path.relative_to(root)] = (facts.st_mode, size, time)
-    return {path: stamp for path, stamp in found.items() if path.parts[0] != "warehouse"}
+def _stamps(root: Path) -> dict[str, Stamp]:
+    """Return what lies under a folder, by relative path, but for the warehouse: links and folders as such."""
+    found: dict[str, Stamp] = {}
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        with os.scandir(root / folder) as entries:
+            for entry in entries:
+                path, facts = f"{folder}{entry.name}", entry.stat(follow_symlinks=False)
+                if path == "warehouse":
+                    continue
+                is_folder = stat.S_ISDIR(facts.st_mode)
+                found[path] = (facts.st_mode, 0, 0) if is_folder else (facts.st_mode, facts.st_size, facts.st_mtime_ns)
+                folders += [f"{path}/"] if is_folder else []
+    return found
 
 
 def _put_back(built: Path, path: Path) -> None:
