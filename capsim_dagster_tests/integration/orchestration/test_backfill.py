@@ -2,8 +2,9 @@
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 import pytest
@@ -14,6 +15,7 @@ from capsim_dagster.orchestration.backfill import Plan, months_wanted, plan_back
 from capsim_dagster.orchestration.keys import (
     HOST_INVENTORY,
     MASTER_PARQUET,
+    MONTHLY,
     MONTHLY_CSV,
     ON_DEMAND,
     PROCESSED_DATA,
@@ -54,10 +56,41 @@ def memory() -> Iterator[MemoryInstance]:
         yield made
 
 
+@dataclass(frozen=True)
+class Stages:
+    """What was recorded as month after month was made and judged, each on top of the one before.
+
+    Attributes:
+        two: All whole assets but those that are made on demand, and the months 1 and 2.
+        three: Month 5 as well.
+        five: Months 3 and 4 as well.
+        all: The assets on demand as well.
+    """
+
+    two: Kept
+    three: Kept
+    five: Kept
+    all: Kept
+
+
 @pytest.fixture(scope="module")
-def _full(memory: MemoryInstance, settings: Settings) -> Kept:
-    report_all(memory.put_back(), definitions_of(settings), settings, ALL)
-    return memory.keep()
+def stages(memory: MemoryInstance, settings: Settings) -> Stages:
+    instance, definitions = memory.put_back(), definitions_of(settings)
+    report_all(instance, definitions, settings, ALL[:2], but=ON_DEMAND)
+    two = memory.keep()
+    report_months_judged(instance, definitions, ALL[4:])
+    three = memory.keep()
+    report_months_judged(instance, definitions, ALL[2:4])
+    five = memory.keep()
+    for asset in ON_DEMAND:
+        report_asset(instance, asset)
+    report_verdicts(instance, definitions, [], ON_DEMAND)
+    return Stages(two, three, five, memory.keep())
+
+
+def report_months_judged(instance: dg.DagsterInstance, definitions: dg.Definitions, months: Sequence[int]) -> None:
+    report_months(instance, months)
+    report_verdicts(instance, definitions, months, MONTHLY)
 
 
 @pytest.fixture
@@ -66,13 +99,19 @@ def instance(memory: MemoryInstance) -> dg.DagsterInstance:
 
 
 @pytest.fixture
-def full(memory: MemoryInstance, _full: Kept) -> dg.DagsterInstance:
+def full(memory: MemoryInstance, stages: Stages) -> dg.DagsterInstance:
     """Return an instance on which every month is there, and passed every check."""
-    return memory.put_back(_full)
+    return memory.put_back(stages.all)
+
+
+_BUILT: Final[dict[int, tuple[Settings, dg.Definitions]]] = {}
 
 
 def definitions_of(settings: Settings) -> dg.Definitions:
-    return build_definitions(settings, today=TODAY)
+    """Return the definitions of some settings, built once."""
+    if id(settings) not in _BUILT:
+        _BUILT[id(settings)] = settings, build_definitions(settings, today=TODAY)
+    return _BUILT[id(settings)][1]
 
 
 def plan(
@@ -101,9 +140,9 @@ def test_where_everything_is_there_nothing_runs(full: dg.DagsterInstance, settin
 
 
 def test_no_month_runs_for_the_sake_of_a_panel_that_was_never_made_or_failed(
-    instance: dg.DagsterInstance, settings: Settings
+    memory: MemoryInstance, stages: Stages, settings: Settings
 ) -> None:
-    report_all(instance, definitions_of(settings), settings, ALL, but=ON_DEMAND)
+    instance = memory.put_back(stages.five)
     assert plan(instance, settings) == Plan(job="monthly_refresh", runs=[], done=ALL, running=[])
 
     report_asset(instance, SERVER_METRICS)
@@ -112,8 +151,10 @@ def test_no_month_runs_for_the_sake_of_a_panel_that_was_never_made_or_failed(
     assert plan(instance, settings) == Plan(job="monthly_refresh", runs=[], done=ALL, running=[])
 
 
-def test_only_months_that_are_missing_or_failed_run_in_ranges(instance: dg.DagsterInstance, settings: Settings) -> None:
-    report_all(instance, definitions_of(settings), settings, [202301, 202302, 202305])
+def test_only_months_that_are_missing_or_failed_run_in_ranges(
+    memory: MemoryInstance, stages: Stages, settings: Settings
+) -> None:
+    instance = memory.put_back(stages.three)
     instance.report_run_failed(run_under_way(instance, definitions_of(settings), [202302]))
 
     found = plan(instance, settings)
@@ -150,8 +191,8 @@ def test_a_month_that_was_made_but_not_judged_is_due_again(full: dg.DagsterInsta
     assert plan(full, settings).runs == [[202305]]
 
 
-def test_months_that_another_run_is_at_are_left_out(instance: dg.DagsterInstance, settings: Settings) -> None:
-    report_all(instance, definitions_of(settings), settings, ALL[:2])
+def test_months_that_another_run_is_at_are_left_out(memory: MemoryInstance, stages: Stages, settings: Settings) -> None:
+    instance = memory.put_back(stages.two)
     run_under_way(instance, definitions_of(settings), [202303, 202304])
 
     found = plan(instance, settings)
@@ -168,14 +209,12 @@ def test_a_range_is_cut_into_runs_of_the_months_that_one_may_have(
 
 
 def test_chosen_months_run_in_ranges_once_each_and_those_that_are_there_do_not(
-    instance: dg.DagsterInstance, settings: Settings
+    memory: MemoryInstance, stages: Stages, settings: Settings
 ) -> None:
-    report_all(instance, definitions_of(settings), settings, [202303])
+    found = plan(memory.put_back(stages.two), settings, [202305, 202303, 202302, 202305])
 
-    found = plan(instance, settings, [202305, 202303, 202302, 202301, 202305])
-
-    assert found.runs == [[202301, 202302], [202305]]
-    assert found.done == [202303]
+    assert found.runs == [[202303], [202305]]
+    assert found.done == [202302]
 
 
 def test_again_runs_months_that_are_there_but_none_that_another_run_is_at(
