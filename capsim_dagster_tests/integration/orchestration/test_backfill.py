@@ -1,17 +1,14 @@
 """A backfill asks for what is not whole, in ranges, once; and goes on where it was when something went wrong."""
 
-import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
 
 import dagster as dg
 import pytest
 
-from capsim_dagster.definitions import build_definitions
 from capsim_dagster.errors import FeedError, PartitionError, SettingsError
-from capsim_dagster.orchestration.backfill import Plan, months_wanted, plan_backfill
+from capsim_dagster.orchestration.backfill import Plan, months_wanted
 from capsim_dagster.orchestration.keys import (
     HOST_INVENTORY,
     MASTER_PARQUET,
@@ -26,7 +23,8 @@ from capsim_dagster.orchestration.keys import (
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import Settings
 from capsim_dagster_tests.conftest import small_settings
-from capsim_dagster_tests.support.foreign_feed import foreign_platform, write_feed
+from capsim_dagster_tests.support.foreign_feed import foreign_platform
+from capsim_dagster_tests.support.orchestration.backfills import TODAY, definitions_of, feed_settings, plan
 from capsim_dagster_tests.support.orchestration.memory import Kept, MemoryInstance, in_memory
 from capsim_dagster_tests.support.orchestration.reported import (
     TABLE_CHECK,
@@ -38,7 +36,6 @@ from capsim_dagster_tests.support.orchestration.reported import (
     run_under_way,
 )
 
-TODAY = dt.date(2023, 6, 15)
 ALL = [202301, 202302, 202303, 202304, 202305]
 FEED_CHECK = dg.AssetCheckKey(MONTHLY_CSV[Resource.DISK], "row_parity")
 
@@ -102,28 +99,6 @@ def instance(memory: MemoryInstance) -> dg.DagsterInstance:
 def full(memory: MemoryInstance, stages: Stages) -> dg.DagsterInstance:
     """Return an instance on which every month is there, and passed every check."""
     return memory.put_back(stages.all)
-
-
-_BUILT: Final[dict[int, tuple[Settings, dg.Definitions]]] = {}
-
-
-def definitions_of(settings: Settings) -> dg.Definitions:
-    """Return the definitions of some settings, built once."""
-    if id(settings) not in _BUILT:
-        _BUILT[id(settings)] = settings, build_definitions(settings, today=TODAY)
-    return _BUILT[id(settings)][1]
-
-
-def plan(
-    instance: dg.DagsterInstance,
-    settings: Settings,
-    months: Sequence[int] | None = None,
-    *,
-    again: bool = False,
-    **automation: int,
-) -> Plan:
-    chosen = settings.model_copy(update={"automation": settings.automation.model_copy(update=automation)})
-    return plan_backfill(definitions_of(settings), instance, chosen, months, today=TODAY, again=again)
 
 
 # Which months.
@@ -305,11 +280,6 @@ def test_months_of_another_fleet_are_refused_before_they_replace_it(
 
 
 # A user's feed.
-
-
-def feed_settings(folder: Path, months: Sequence[int], **refinery: Any) -> Settings:  # noqa: ANN401 any setting
-    exports = write_feed(folder / "exports", months)
-    return foreign_platform(folder / "work", exports, **refinery).settings
 
 
 def test_of_a_users_feed_the_months_that_it_has_run_and_only_the_table_counts(

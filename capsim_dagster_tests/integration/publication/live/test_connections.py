@@ -1,50 +1,27 @@
 """Who connects and asks for nothing, or reads nothing, costs neither others nor the archive anything."""
 
-import asyncio
 import json
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
 
 import httpx
 import pytest
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from capsim_dagster.publication.live import connections as connections_module
-from capsim_dagster.publication.live.connections import LiveServer, listening
 from capsim_dagster_tests.support.child_process import READY, started
 from capsim_dagster_tests.support.publication.live.fleets import live_fleet, options_for, running
-
-IDLE: Final = b""
-HALF_A_HEAD: Final = b"GET /stream HTTP/1.1\r\nHost: 127.0.0.1\r\nX: "
-LATEST: Final = b"GET /latest HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 4
-HEALTH: Final = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-STREAM: Final = b"GET /stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-
-
-def connected(port: int, text: bytes = IDLE) -> socket.socket:
-    client = socket.create_connection(("127.0.0.1", port), timeout=20)
-    client.sendall(text)
-    return client
-
-
-def heard(client: socket.socket) -> bytes:
-    """Return all that comes until the connection is closed."""
-    found = b""
-    while piece := client.recv(1 << 16):
-        found += piece
-    return found
-
-
-def next_line(stream: socket.socket) -> bytes:
-    """Return what comes next, some bytes at least."""
-    found = stream.recv(1 << 16)
-    assert found
-    return found
+from capsim_dagster_tests.support.publication.live.sockets import (
+    HALF_A_HEAD,
+    IDLE,
+    LATEST,
+    STREAM,
+    answers,
+    bare_server,
+    connected,
+    heard,
+    next_line,
+)
 
 
 def test_streams_that_take_every_place_stay_and_leave_some_for_health(tmp_path: Path) -> None:
@@ -60,27 +37,9 @@ def test_streams_that_take_every_place_stay_and_leave_some_for_health(tmp_path: 
     assert health.json() == {"status": "ok"}
 
 
-@contextmanager
-def bare_server(app: ASGIApp, max_connections: int) -> Iterator[int]:
-    """Yield the port of a server of any application, in a thread of its own."""
-    with listening("127.0.0.1", 0) as listener:
-        server = LiveServer(app, listener, max_connections)
-        thread = threading.Thread(target=asyncio.run, args=(server.serve(),))
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            server.should_exit = True
-            thread.join(30)
-
-
 async def never_answers(_scope: Scope, receive: Receive, _send: Send) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def answers(scope: Scope, receive: Receive, send: Send) -> None:
-    await PlainTextResponse("well")(scope, receive, send)
 
 
 def test_when_all_are_being_answered_who_comes_is_told_so_and_let_go() -> None:
@@ -115,10 +74,10 @@ def test_a_connection_without_a_whole_request_is_closed_after_a_while(
 def test_the_limit_of_descriptors_is_raised_where_it_may_be_and_bounds_the_connections_where_not() -> None:
     """By soft and hard limit: the room there is of 256 that are wanted, and the soft limit then."""
     cases = [
-        (1_024, 4_096, 256, 256, 1_024),
-        (128, 4_096, 256, 256, 320),
-        (128, 200, 256, 136, 200),
-        (32, 32, 256, 1, 32),
+        (1_024, 4_096, 256, 1_024),
+        (128, 4_096, 256, 320),
+        (128, 200, 136, 200),
+        (32, 32, 1, 32),
     ]
     code = f"""
 import os, resource

@@ -30,6 +30,7 @@ from capsim_dagster_tests.support.publication.live.fleets import (
     options_for,
     run_until,
     running,
+    streamed,
     whole_path,
 )
 
@@ -37,17 +38,6 @@ from capsim_dagster_tests.support.publication.live.fleets import (
 @pytest.fixture(scope="module")
 def fleet() -> LiveFleet:
     return live_fleet()
-
-
-def streamed(url: str, lines: int, query: str = "") -> list[str]:
-    """Return the first lines of a stream."""
-    found = []
-    with httpx.stream("GET", f"{url}/stream{query}", timeout=20) as answer:
-        for line in answer.iter_lines():
-            found.append(line)
-            if len(found) == lines:
-                break
-    return found
 
 
 def test_what_is_streamed_is_what_is_archived(tmp_path: Path, fleet: LiveFleet) -> None:

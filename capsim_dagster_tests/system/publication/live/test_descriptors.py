@@ -8,7 +8,9 @@ from typing import Final
 
 import pytest
 
-from capsim_dagster_tests.integration.publication.live.test_connections import (
+from capsim_dagster_tests.support.child_process import READY, let_go, started
+from capsim_dagster_tests.support.publication.live.fleets import FIRST, live_fleet, numbers_in
+from capsim_dagster_tests.support.publication.live.sockets import (
     HALF_A_HEAD,
     HEALTH,
     IDLE,
@@ -18,8 +20,6 @@ from capsim_dagster_tests.integration.publication.live.test_connections import (
     heard,
     next_line,
 )
-from capsim_dagster_tests.support.child_process import READY, let_go, started
-from capsim_dagster_tests.support.publication.live.fleets import FIRST, live_fleet, numbers_in
 
 DESCRIPTORS: Final = 128
 SERVE: Final = f"""
@@ -84,7 +84,7 @@ def test_far_more_connections_than_descriptors_stop_neither_archive_nor_stream_n
 def test_a_server_that_has_no_descriptor_left_waits_and_accepts_when_there_is_one() -> None:
     code = f"""
 import os, resource, threading, time
-from capsim_dagster_tests.integration.publication.live.test_connections import answers, bare_server, connected, heard
+from capsim_dagster_tests.support.publication.live.sockets import answers, bare_server, connected, heard
 with bare_server(answers, 10) as port:
     request = b"GET / HTTP/1.0\\r\\n\\r\\n"
     assert heard(connected(port, request)).endswith(b"well")

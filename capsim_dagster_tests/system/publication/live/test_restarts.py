@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from capsim_dagster.publication.live.interval import LiveFleet
-from capsim_dagster_tests.integration.publication.live.test_serve import streamed
 from capsim_dagster_tests.support.publication.live.fleets import (
     FIRST,
     HOSTS,
@@ -17,6 +16,7 @@ from capsim_dagster_tests.support.publication.live.fleets import (
     numbers_in,
     options_for,
     running,
+    streamed,
 )
 
 
