@@ -156,8 +156,8 @@ def test_each_setting_of_a_metric_acts_on_its_own_columns_alone(engine_before: M
         resource = [*OF_METRICS][number % len(OF_METRICS)]
         path = paths[number % len(OF_METRICS)]
         assert moved_by(CHANGES[path], engine_before) == COLUMNS[resource], path
-    for resource, paths in OF_METRICS.items():
-        every = {name: value for path in paths for name, value in CHANGES[path].items()}
+    for resource, own in OF_METRICS.items():
+        every = {name: value for path in own for name, value in CHANGES[path].items()}
         assert moved_by(every, engine_before) == COLUMNS[resource], resource
 
 
