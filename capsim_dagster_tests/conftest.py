@@ -19,6 +19,8 @@ from capsim_dagster.settings.load import build_settings, read_files
 from capsim_dagster.simulation import fleet
 from capsim_dagster_tests.support.kept_open import KeptOpen, kept_open, opened_once
 from capsim_dagster_tests.support.ready_history import keep_ready
+from capsim_dagster_tests.support.ready_settings import shipped_read_once
+from capsim_dagster_tests.support.ready_warehouse import warehouse_ready
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -71,6 +73,13 @@ def _compiled_once() -> Iterator[None]:
     """Keep the compiled template of the audit page: compiling it costs more than a small page."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(audit_page, "_environment", cache(audit_page._environment))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _ready_made() -> Iterator[None]:
+    """Spare each new data directory the making of an empty warehouse, and each reading of the shipped settings."""
+    with warehouse_ready(), shipped_read_once():
         yield
 
 
@@ -142,11 +151,16 @@ def _kept_open(_built_data: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         yield directory
 
 
+@pytest.fixture(scope="session")
+def _open_settings(_kept_open: KeptOpen) -> Settings:
+    return small_settings(_kept_open.root)
+
+
 @pytest.fixture
-def open_platform(_kept_open: KeptOpen) -> Iterator[Platform]:
+def open_platform(_kept_open: KeptOpen, _open_settings: Settings) -> Iterator[Platform]:
     """Return a platform with everything built and its warehouse open, which is mended after the test."""
-    with _kept_open.lent() as data_dir:
-        yield Platform(small_settings(data_dir))
+    with _kept_open.lent():
+        yield Platform(_open_settings)
 
 
 @pytest.fixture

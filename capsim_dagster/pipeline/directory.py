@@ -10,12 +10,12 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
 from capsim_dagster.errors import SettingsError, StorageError
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas.feed import ORIGIN_FACT, OWN_FEED
 from capsim_dagster.settings import RECORD_NAME, Chosen, Kind, chosen_alone, read_record, record_content, record_of
+from capsim_dagster.settings.yaml_file import yaml_text
 from capsim_dagster.simulated.footer import read_footer
 from capsim_dagster.storage import atomic_path
 from capsim_dagster.storage.warehouse import fact
@@ -47,7 +47,7 @@ def write_record(chosen: Chosen, kind: Kind) -> None:
     record = record_of(chosen, kind)
     if record == chosen.record:
         return
-    text = _HEADER + yaml.safe_dump(record_content(record), sort_keys=False, allow_unicode=True, width=120)
+    text = _HEADER + yaml_text(record_content(record))
     try:
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -14,10 +14,11 @@ import yaml
 from capsim_dagster.errors import SettingsError
 
 try:
+    from yaml import CSafeDumper as SafeDumper
     from yaml import CSafeLoader as SafeLoader
 except ImportError:
-    # PyYAML built without libyaml: a tenth of the speed, which is 50 ms a command.
-    from yaml import SafeLoader  # type: ignore[assignment]
+    # PyYAML built without libyaml: a tenth of the speed, which is 50 ms a command to read and 50 ms to write.
+    from yaml import SafeDumper, SafeLoader  # type: ignore[assignment]
 
 _MAX_BYTES: Final = 1 << 20
 """The shipped file, comments and all, has a fortieth of it."""
@@ -51,6 +52,12 @@ def read_yaml(path: Path, *, remedy: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SettingsError(f"{path} holds no sections", remedy=remedy)
     return {section: values for section, values in content.items() if values is not None}
+
+
+def yaml_text(content: dict[str, Any]) -> str:
+    """Return sections as YAML, in their order."""
+    text: str = yaml.dump(content, Dumper=SafeDumper, sort_keys=False, allow_unicode=True, width=120)
+    return text
 
 
 def _bounded_text(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Warehouses that stay open, for tests of what is in them: opening one costs 0.08 CPU s, and a command does it often.
 
-Within `opened_once` each opening of a warehouse is a cursor of the connection that was opened first; a built data
+Within `opened_once` each opening of a warehouse is a cursor of the connection that was opened first, and that is one to
+a DuckDB that the process keeps, with the file attached: starting one costs more than all else of it. A built data
 directory may stay open from test to test, and is mended after each. Tests of the opening itself, of locks, and those
 that look at the directory from another process or copy it do without.
 """
@@ -11,8 +12,10 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
+from itertools import count
 from pathlib import Path
+from typing import Final
 
 import duckdb
 import pytest
@@ -20,10 +23,20 @@ import pytest
 from capsim_dagster.pipeline import feed_watch
 from capsim_dagster.schemas.tables import TABLES
 from capsim_dagster.storage import warehouse
+from capsim_dagster.storage.warehouse.upgrade import STORAGE_VERSION
 
 Opening = Callable[..., AbstractContextManager[duckdb.DuckDBPyConnection]]
 Stamp = tuple[int, int, int]
 """Kind, size and time of change of a file."""
+
+
+_NUMBERS: Final = count()
+
+
+@cache
+def _duckdb() -> duckdb.DuckDBPyConnection:
+    """Return the DuckDB to which warehouses are attached."""
+    return duckdb.connect()
 
 
 @dataclass
@@ -34,12 +47,14 @@ class _Kept:
         file: Which file it is: another one may come in its place.
         connection: The connection.
         closing: What closes it.
+        database: Its name in the DuckDB that it is attached to; empty = it has one of its own.
         kinds: How it is being used just now.
     """
 
     file: int
     connection: duckdb.DuckDBPyConnection
     closing: ExitStack = field(default_factory=ExitStack)
+    database: str = ""
     kinds: list[str] = field(default_factory=list)
 
 
@@ -66,9 +81,9 @@ class Openings:
         is_there = kept is not None and path.exists() and path.stat().st_ino == kept.file
         return kept.connection if kept is not None and is_there else None
 
-    def keep(self, path: Path, connection: duckdb.DuckDBPyConnection, closing: ExitStack) -> None:
+    def keep(self, path: Path, connection: duckdb.DuckDBPyConnection, closing: ExitStack, database: str = "") -> None:
         """Use a connection for a path from now on."""
-        self._kept[path] = _Kept(path.stat().st_ino, connection, closing)
+        self._kept[path] = _Kept(path.stat().st_ino, connection, closing, database)
 
     def close(self) -> None:
         """Close all."""
@@ -80,15 +95,32 @@ class Openings:
         if path in self._kept and self.connection(path) is None:
             self._kept.pop(path).closing.close()
         if path not in self._kept and (kind == "writing" or path.exists()):
-            closing = ExitStack()
-            opened = self._originals["writing"](path, lock_timeout_s=lock_timeout_s)
-            self.keep(path, closing.enter_context(opened), closing)
+            self._attach(path, lock_timeout_s)
         if path in self._kept:
             with self._cursor(kind, path) as cursor:
                 yield cursor
         else:
             with self._originals[kind](path, lock_timeout_s=lock_timeout_s) as connection:
                 yield connection
+
+    def _attach(self, path: Path, lock_timeout_s: float) -> None:
+        database, closing = f"warehouse_{next(_NUMBERS)}", ExitStack()
+        opened = warehouse._opened
+
+        def attached(file: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+            if file != path:
+                # That in which a new one is made.
+                return opened(file, read_only=read_only)
+            place = str(file).replace("'", "''")
+            connection = _duckdb().cursor()
+            connection.execute(f"ATTACH '{place}' AS {database} (STORAGE_VERSION '{STORAGE_VERSION}')")
+            closing.callback(_duckdb().execute, f"DETACH {database}")
+            return connection.execute(f"USE {database}")
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(warehouse, "_opened", attached)
+            connection = closing.enter_context(self._originals["writing"](path, lock_timeout_s=lock_timeout_s))
+        self.keep(path, connection, closing, database)
 
     @contextmanager
     def _cursor(self, kind: str, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -98,6 +130,8 @@ class Openings:
         kept.kinds.append(kind)
         try:
             with warehouse._sound(path, warehouse._BROKEN), kept.connection.cursor() as cursor:
+                if kept.database:
+                    cursor.execute(f"USE {kept.database}")
                 yield cursor
         finally:
             kept.kinds.remove(kind)
@@ -127,7 +161,7 @@ class KeptOpen:
     root: Path
     built: Path
     openings: Openings = field(default_factory=Openings)
-    _files: dict[Path, Stamp] = field(default_factory=dict)
+    _files: dict[str, Stamp] = field(default_factory=dict)
     _rows: dict[str, object] = field(default_factory=dict)
 
     @contextmanager
@@ -159,6 +193,8 @@ class KeptOpen:
             return
         self._mend_files()
         found = _contents(connection)
+        if found == self._rows:
+            return
         for table in (table for table in TABLES if found[table] != self._rows[table]):
             connection.execute(f"DELETE FROM {table}")
             connection.execute(f"INSERT INTO {table} SELECT * FROM built.{table}")
@@ -193,15 +229,21 @@ def _contents(connection: duckdb.DuckDBPyConnection) -> dict[str, object]:
     return {table: facts for table, *facts in rows}
 
 
-def _stamps(root: Path) -> dict[Path, Stamp]:
-    """Return what lies under a folder, but for the warehouse: links and folders as such."""
-    found: dict[Path, Stamp] = {}
-    for folder, names, files in os.walk(root):
-        for path in (Path(folder) / name for name in (*names, *files)):
-            facts = path.lstat()
-            size, time = (0, 0) if stat.S_ISDIR(facts.st_mode) else (facts.st_size, facts.st_mtime_ns)
-            found[path.relative_to(root)] = (facts.st_mode, size, time)
-    return {path: stamp for path, stamp in found.items() if path.parts[0] != "warehouse"}
+def _stamps(root: Path) -> dict[str, Stamp]:
+    """Return what lies under a folder, by relative path, but for the warehouse: links and folders as such."""
+    found: dict[str, Stamp] = {}
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        with os.scandir(root / folder) as entries:
+            for entry in entries:
+                path, facts = f"{folder}{entry.name}", entry.stat(follow_symlinks=False)
+                if path == "warehouse":
+                    continue
+                is_folder = stat.S_ISDIR(facts.st_mode)
+                found[path] = (facts.st_mode, 0, 0) if is_folder else (facts.st_mode, facts.st_size, facts.st_mtime_ns)
+                folders += [f"{path}/"] if is_folder else []
+    return found
 
 
 def _put_back(built: Path, path: Path) -> None:

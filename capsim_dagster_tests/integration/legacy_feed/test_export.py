@@ -1,5 +1,6 @@
 import csv
 import hashlib
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,42 +20,11 @@ from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import Defects, LegacyFeed
 from capsim_dagster.simulated.master import MasterFile
 from capsim_dagster_tests.conftest import MONTHS
-from capsim_dagster_tests.support.child_process import OPEN_PLATFORM, READY, kill, started
 from capsim_dagster_tests.support.legacy_feed.dirt import read_lists
 from capsim_dagster_tests.support.sabotage import change_lines, feed_file, files_under, rewrite_master
 
 PIECES = [FeedPiece(month, resource) for month in MONTHS for resource in Resource]
 FEBRUARY_CPU = FeedPiece(202302, Resource.CPU)
-STOP_BEFORE_RENAME = f"""{OPEN_PLATFORM}
-from capsim_dagster.legacy_feed import export
-from capsim_dagster.legacy_feed.contract import FeedPiece
-from capsim_dagster.simulated.master import MasterFile
-from capsim_dagster.schemas import Resource
-def stop(*_):
-    {READY}
-export.inspect_file = stop
-export.export_piece(
-    MasterFile(platform.layout.master), platform.contract, FeedPiece(202302, Resource.CPU), platform.layout.defects
-)
-"""
-STOP_BEFORE_UNLINK = STOP_BEFORE_RENAME.replace("export.inspect_file = stop", "export.remove_list = stop")
-STOP_BETWEEN_LIST_AND_FILE = f"""{OPEN_PLATFORM}
-from contextlib import contextmanager
-from capsim_dagster.legacy_feed import export
-from capsim_dagster.legacy_feed.contract import FeedPiece
-from capsim_dagster.simulated.master import MasterFile
-from capsim_dagster.schemas import Resource
-write_list = export.staged_list
-@contextmanager
-def write_list_and_stop(*arguments, **facts):
-    with write_list(*arguments, **facts) as stored:
-        yield stored
-    {READY}
-export.staged_list = write_list_and_stop
-export.export_piece(
-    MasterFile(platform.layout.master), platform.contract, FeedPiece(202302, Resource.CPU), platform.layout.defects
-)
-"""
 
 
 @pytest.fixture
@@ -163,17 +133,6 @@ def test_file_that_lacks_a_row_is_not_published(
     assert [path.name for path in feed_file(platform).parent.iterdir() if path.name.startswith(".")] == []
 
 
-def test_export_killed_before_its_end_leaves_the_old_file(platform: Platform, master: MasterFile) -> None:
-    whole = files_under(platform.layout.legacy)
-    feed_file(platform).write_text("the old file\n")
-    with started(STOP_BEFORE_RENAME, platform.settings.model_dump_json()) as exporter:
-        kill(exporter)
-    assert feed_file(platform).read_text() == "the old file\n"
-    assert len(list(platform.contract.files())) == len(PIECES)
-    export_piece(master, platform.contract, FEBRUARY_CPU, platform.layout.defects)
-    assert files_under(platform.layout.legacy) == whole
-
-
 def test_retired_are_only_conventional_files_of_other_months(platform: Platform) -> None:
     stranger = feed_file(platform).with_name("notes.txt")
     stranger.touch()
@@ -249,14 +208,16 @@ def test_clean_export_after_a_dirty_one_is_as_if_it_had_never_been(platform: Pla
     assert {(facts.defects, facts.file_fault) for facts in written.values()} == {(0, None)}
 
 
-@pytest.mark.parametrize("defects", [GZIP, MISSING, LINES], ids=["gzip", "missing", "lines"])
-@pytest.mark.parametrize("earlier", [GZIP, MISSING, LINES], ids=["after gzip", "after missing", "after lines"])
-def test_one_file_at_most_claims_a_piece(platform: Platform, earlier: dict[str, Any], defects: dict[str, Any]) -> None:
-    export_all(dirty(platform, **earlier))
-    export_all(dirty(platform, **defects))
-    paths = [dirty(platform).contract.candidates(piece)[defects is GZIP] for piece in PIECES]
-    files = [path for path, _ in platform.contract.files()]
-    assert files == ([] if defects is MISSING else sorted(paths))
+def test_one_file_at_most_claims_a_piece(platform: Platform, master: MasterFile) -> None:
+    pieces = PIECES[4:6]
+    for earlier, defects in product((GZIP, MISSING, LINES), repeat=2):
+        for drawn in (earlier, defects):
+            contract = dirty(platform, **drawn).contract
+            for piece in pieces:
+                export_piece(master, contract, piece, platform.layout.defects)
+        for piece in pieces:
+            path = platform.contract.candidates(piece)[defects is GZIP]
+            assert platform.contract.found(piece) == ([] if defects is MISSING else [path]), (earlier, defects)
 
 
 def test_file_without_any_defect_has_an_empty_list(platform: Platform) -> None:
@@ -266,45 +227,6 @@ def test_file_without_any_defect_has_an_empty_list(platform: Platform) -> None:
     assert feed_file(platform).read_bytes() == clean
     assert listed(platform).frame.height == 0
     assert listed(platform).sha256 == hashlib.sha256(clean).hexdigest()
-
-
-@pytest.mark.slow
-def test_dirty_export_killed_between_list_and_file_leaves_them_apart_and_is_repaired_by_the_next(
-    platform: Platform, master: MasterFile
-) -> None:
-    before = feed_file(platform).read_bytes()
-    dirtied = dirty(platform, **LINES)
-    with started(STOP_BETWEEN_LIST_AND_FILE, dirtied.settings.model_dump_json()) as exporter:
-        kill(exporter)
-    assert feed_file(platform).read_bytes() == before
-    assert listed(platform).sha256 != hashlib.sha256(before).hexdigest()
-    written = export_piece(master, dirtied.contract, FEBRUARY_CPU, platform.layout.defects)
-    assert listed(platform).sha256 == written.sha256 == hashlib.sha256(feed_file(platform).read_bytes()).hexdigest()
-    assert [path.name for path in feed_file(platform).parent.iterdir() if path.name.startswith(".")] == []
-
-
-@pytest.mark.slow
-def test_file_to_be_missing_killed_before_it_is_removed_is_told_by_its_list(platform: Platform) -> None:
-    gone = dirty(platform, **MISSING)
-    with started(STOP_BETWEEN_LIST_AND_FILE, gone.settings.model_dump_json()) as exporter:
-        kill(exporter)
-    assert feed_file(platform).exists()
-    assert listed(platform).sha256 == ""
-    export_all(gone)
-    assert not feed_file(platform).exists()
-
-
-def test_clean_export_killed_before_the_list_is_removed_leaves_one_that_does_not_match(
-    platform: Platform, master: MasterFile
-) -> None:
-    clean = feed_file(platform).read_bytes()
-    export_all(dirty(platform, **LINES))
-    with started(STOP_BEFORE_UNLINK, platform.settings.model_dump_json()) as exporter:
-        kill(exporter)
-    assert feed_file(platform).read_bytes() == clean
-    assert listed(platform).sha256 != hashlib.sha256(clean).hexdigest()
-    export_piece(master, platform.contract, FEBRUARY_CPU, platform.layout.defects)
-    assert not list_path(platform.contract, platform.layout.defects, FEBRUARY_CPU).exists()
 
 
 def test_dirty_file_that_would_lack_a_row_before_damage_is_not_published(

@@ -1,18 +1,17 @@
 """A backfill asks for what is not whole, in ranges, once; and goes on where it was when something went wrong."""
 
-import datetime as dt
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
 
-from capsim_dagster.definitions import build_definitions
 from capsim_dagster.errors import FeedError, PartitionError, SettingsError
 from capsim_dagster.orchestration.keys import (
     HOST_INVENTORY,
     MASTER_PARQUET,
+    MONTHLY,
     MONTHLY_CSV,
     ON_DEMAND,
     PROCESSED_DATA,
@@ -20,16 +19,13 @@ from capsim_dagster.orchestration.keys import (
     SERVER_METRICS,
     TIME_DIMENSION,
 )
-from capsim_dagster.orchestration.launch import BACKFILL_TAG, Plan, months_wanted, plan_backfill, run_backfill
-from capsim_dagster.orchestration.months import key_of, month_of
-from capsim_dagster.orchestration.status import read_status
-from capsim_dagster.refinery.load import load_month
+from capsim_dagster.orchestration.launch import Plan, months_wanted
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import Settings
 from capsim_dagster_tests.conftest import small_settings
-from capsim_dagster_tests.support.foreign_feed import expected_rows, file_of, foreign_platform, write_feed
+from capsim_dagster_tests.support.foreign_feed import foreign_platform
+from capsim_dagster_tests.support.orchestration.backfills import TODAY, definitions_of, feed_settings, plan
 from capsim_dagster_tests.support.orchestration.memory import Kept, MemoryInstance, in_memory
-from capsim_dagster_tests.support.orchestration.month_states import partition_states
 from capsim_dagster_tests.support.orchestration.reported import (
     TABLE_CHECK,
     report_all,
@@ -39,9 +35,7 @@ from capsim_dagster_tests.support.orchestration.reported import (
     report_verdicts,
     run_under_way,
 )
-from capsim_dagster_tests.support.sabotage import rows_in
 
-TODAY = dt.date(2023, 6, 15)
 ALL = ["2023-01-01", "2023-02-01", "2023-03-01", "2023-04-01", "2023-05-01"]
 FEED_CHECK = dg.AssetCheckKey(MONTHLY_CSV[Resource.DISK], "row_parity")
 
@@ -59,10 +53,41 @@ def memory() -> Iterator[MemoryInstance]:
         yield made
 
 
+@dataclass(frozen=True)
+class Stages:
+    """What was recorded as month after month was made and judged, each on top of the one before.
+
+    Attributes:
+        two: All whole assets but those that are made on demand, and the months 1 and 2.
+        three: Month 5 as well.
+        five: Months 3 and 4 as well.
+        all: The assets on demand as well.
+    """
+
+    two: Kept
+    three: Kept
+    five: Kept
+    all: Kept
+
+
 @pytest.fixture(scope="module")
-def _full(memory: MemoryInstance, settings: Settings) -> Kept:
-    report_all(memory.put_back(), definitions_of(settings), settings, ALL)
-    return memory.keep()
+def stages(memory: MemoryInstance, settings: Settings) -> Stages:
+    instance, definitions = memory.put_back(), definitions_of(settings)
+    report_all(instance, definitions, settings, ALL[:2], but=ON_DEMAND)
+    two = memory.keep()
+    report_months_judged(instance, definitions, ALL[4:])
+    three = memory.keep()
+    report_months_judged(instance, definitions, ALL[2:4])
+    five = memory.keep()
+    for asset in ON_DEMAND:
+        report_asset(instance, asset)
+    report_verdicts(instance, definitions, [], ON_DEMAND)
+    return Stages(two, three, five, memory.keep())
+
+
+def report_months_judged(instance: dg.DagsterInstance, definitions: dg.Definitions, months: Sequence[str]) -> None:
+    report_months(instance, months)
+    report_verdicts(instance, definitions, months, MONTHLY)
 
 
 @pytest.fixture
@@ -71,25 +96,9 @@ def instance(memory: MemoryInstance) -> dg.DagsterInstance:
 
 
 @pytest.fixture
-def full(memory: MemoryInstance, _full: Kept) -> dg.DagsterInstance:
+def full(memory: MemoryInstance, stages: Stages) -> dg.DagsterInstance:
     """Return an instance on which every month is there, and passed every check."""
-    return memory.put_back(_full)
-
-
-def definitions_of(settings: Settings) -> dg.Definitions:
-    return build_definitions(settings, today=TODAY)
-
-
-def plan(
-    instance: dg.DagsterInstance,
-    settings: Settings,
-    months: Sequence[str] | None = None,
-    *,
-    again: bool = False,
-    **automation: int,
-) -> Plan:
-    chosen = settings.model_copy(update={"automation": settings.automation.model_copy(update=automation)})
-    return plan_backfill(definitions_of(settings), instance, chosen, months, today=TODAY, again=again)
+    return memory.put_back(stages.all)
 
 
 # Which months.
@@ -106,9 +115,9 @@ def test_where_everything_is_there_nothing_runs(full: dg.DagsterInstance, settin
 
 
 def test_no_month_runs_for_the_sake_of_a_panel_that_was_never_made_or_failed(
-    instance: dg.DagsterInstance, settings: Settings
+    memory: MemoryInstance, stages: Stages, settings: Settings
 ) -> None:
-    report_all(instance, definitions_of(settings), settings, ALL, but=ON_DEMAND)
+    instance = memory.put_back(stages.five)
     assert plan(instance, settings) == Plan(job="monthly_refresh", runs=[], done=ALL, running=[])
 
     report_asset(instance, SERVER_METRICS)
@@ -117,8 +126,10 @@ def test_no_month_runs_for_the_sake_of_a_panel_that_was_never_made_or_failed(
     assert plan(instance, settings) == Plan(job="monthly_refresh", runs=[], done=ALL, running=[])
 
 
-def test_only_months_that_are_missing_or_failed_run_in_ranges(instance: dg.DagsterInstance, settings: Settings) -> None:
-    report_all(instance, definitions_of(settings), settings, ["2023-01-01", "2023-02-01", "2023-05-01"])
+def test_only_months_that_are_missing_or_failed_run_in_ranges(
+    memory: MemoryInstance, stages: Stages, settings: Settings
+) -> None:
+    instance = memory.put_back(stages.three)
     instance.report_run_failed(run_under_way(instance, definitions_of(settings), ["2023-02-01"]))
 
     found = plan(instance, settings)
@@ -155,8 +166,8 @@ def test_a_month_that_was_made_but_not_judged_is_due_again(full: dg.DagsterInsta
     assert plan(full, settings).runs == [["2023-05-01"]]
 
 
-def test_months_that_another_run_is_at_are_left_out(instance: dg.DagsterInstance, settings: Settings) -> None:
-    report_all(instance, definitions_of(settings), settings, ALL[:2])
+def test_months_that_another_run_is_at_are_left_out(memory: MemoryInstance, stages: Stages, settings: Settings) -> None:
+    instance = memory.put_back(stages.two)
     run_under_way(instance, definitions_of(settings), ["2023-03-01", "2023-04-01"])
 
     found = plan(instance, settings)
@@ -173,14 +184,12 @@ def test_a_range_is_cut_into_runs_of_the_months_that_one_may_have(
 
 
 def test_chosen_months_run_in_ranges_once_each_and_those_that_are_there_do_not(
-    instance: dg.DagsterInstance, settings: Settings
+    memory: MemoryInstance, stages: Stages, settings: Settings
 ) -> None:
-    report_all(instance, definitions_of(settings), settings, ["2023-03-01"])
+    found = plan(memory.put_back(stages.two), settings, ["2023-05-01", "2023-03-01", "2023-02-01", "2023-05-01"])
 
-    found = plan(instance, settings, ["2023-05-01", "2023-03-01", "2023-02-01", "2023-01-01", "2023-05-01"])
-
-    assert found.runs == [["2023-01-01", "2023-02-01"], ["2023-05-01"]]
-    assert found.done == ["2023-03-01"]
+    assert found.runs == [["2023-03-01"], ["2023-05-01"]]
+    assert found.done == ["2023-02-01"]
 
 
 def test_again_runs_months_that_are_there_but_none_that_another_run_is_at(
@@ -278,11 +287,6 @@ def test_months_of_another_fleet_are_refused_before_they_replace_it(
 # A user's feed.
 
 
-def feed_settings(folder: Path, months: Sequence[str], **refinery: Any) -> Settings:  # noqa: ANN401 any setting
-    exports = write_feed(folder / "exports", [*map(month_of, months)])
-    return foreign_platform(folder / "work", exports, **refinery).settings
-
-
 def test_of_a_users_feed_the_months_that_it_has_run_and_only_the_table_counts(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
@@ -317,75 +321,3 @@ def test_a_users_feed_that_is_not_there_is_refused(instance: dg.DagsterInstance,
 
     with pytest.raises(FeedError, match="no folder"):
         plan(instance, settings)
-
-
-# Running.
-
-
-def feed_states(instance: dg.DagsterInstance, settings: Settings, months: Sequence[str]) -> dict[str, str]:
-    found = partition_states(instance, definitions_of(settings), "processed_data", map(month_of, months))
-    return {key_of(month): state for month, state in found.items()}
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("_without_pictures")
-def test_a_run_that_fails_keeps_no_other_from_being_tried_and_only_its_months_are_due_then(
-    instance: dg.DagsterInstance, tmp_path: Path
-) -> None:
-    months = ["2023-02-01", "2023-03-01"]
-    settings = feed_settings(tmp_path, months)
-    lost = file_of(tmp_path / "exports", 202302)
-    content = lost.read_bytes()
-    lost.unlink()
-
-    summaries = list(run_backfill(definitions_of(settings), instance, plan(instance, settings, max_months_per_run=1)))
-
-    assert [summary.succeeded for summary in summaries] == [False, True]
-    assert "2023-02/CPU.csv: no such file" in summaries[0].failures[0]
-    runs = instance.get_runs()
-    assert {run.job_name for run in runs} == {"refine_feed"}
-    assert len({run.tags[BACKFILL_TAG] for run in runs}) == 1
-    left = plan(instance, settings)
-    assert (left.runs, left.done) == ([["2023-02-01"]], ["2023-03-01"])
-    found = read_status(definitions_of(settings), instance, today=TODAY, assets=[PROCESSED_DATA], months=months)
-    assert [run.status for run in found.runs] == ["success", "failure"]
-    assert found.runs[1].reason.startswith("processed_data: 2023-02: 1 of its files cannot be loaded")
-
-    lost.write_bytes(content)
-    (mended,) = run_backfill(definitions_of(settings), instance, left)
-
-    assert mended.succeeded
-    assert {run.tags[BACKFILL_TAG] for run in instance.get_runs(limit=1)} != {runs[0].tags[BACKFILL_TAG]}
-    assert plan(instance, settings) == Plan(job="refine_feed", runs=[], done=months, running=[])
-    assert rows_in(foreign_platform(tmp_path / "work", tmp_path / "exports"), "processed_data") == expected_rows(
-        [*map(month_of, months)]
-    )
-
-
-@pytest.mark.usefixtures("_without_pictures")
-def test_an_interrupt_shows_as_a_cancelled_run_and_fails_no_month(
-    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    months = ["2023-02-01", "2023-03-01", "2023-04-01"]
-    settings = feed_settings(tmp_path, months)
-
-    def interrupted(connection: Any, feed: Any, month: int) -> object:  # noqa: ANN401 as they are handed on
-        if month == 202303:
-            raise KeyboardInterrupt
-        return load_month(connection, feed, month)
-
-    monkeypatch.setattr("capsim_dagster.pipeline.refine.load_month", interrupted)
-
-    (summary,) = run_backfill(definitions_of(settings), instance, plan(instance, settings))
-
-    assert summary.interrupted
-    assert [run.status.value for run in instance.get_runs()] == ["CANCELED"]
-    assert feed_states(instance, settings, months) == {
-        "2023-02-01": "MATERIALIZED",
-        "2023-03-01": "MISSING",
-        "2023-04-01": "MISSING",
-    }
-    assert plan(instance, settings).runs == [["2023-03-01", "2023-04-01"]]
-    monkeypatch.undo()
-    (again,) = run_backfill(definitions_of(settings), instance, plan(instance, settings))
-    assert again.succeeded

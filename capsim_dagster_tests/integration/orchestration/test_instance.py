@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -71,25 +69,6 @@ def test_event_log_writes_what_the_stock_class_reads(tmp_path: Path) -> None:
     stock = SqliteEventLogStorage(str(tmp_path / ".dagster/storage/history/runs"))
 
     assert stock.get_materialized_partitions(dg.AssetKey("asset")) == {"2023-01-01"}
-
-
-@pytest.mark.slow
-def test_two_processes_open_a_new_instance_at_once(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from capsim_dagster.storage import DataLayout\n"
-        "from capsim_dagster.orchestration.instance import open_instance\n"
-        "with open_instance(DataLayout(Path(sys.argv[1]))) as i: print(i.get_runs_count())"
-    )
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for _ in range(2)
-    ]
-
-    ended = [(process.communicate(timeout=120), process.returncode) for process in processes]
-
-    assert [(out, code) for (out, _), code in ended] == [("0\n", 0), ("0\n", 0)], ended
 
 
 def test_instance_of_another_project_in_the_current_folder_is_not_adopted(

@@ -2,20 +2,15 @@
 
 import datetime as dt
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from capsim_dagster.definitions import build_definitions
 from capsim_dagster.orchestration.event_log import EngineReusingEventLog
 from capsim_dagster.orchestration.run_retention import history_of, history_sensor, prune
-from capsim_dagster.orchestration.status import read_status
-from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.support.orchestration.aged import age
-from capsim_dagster_tests.support.orchestration.fixtures import TODAY, run_job
 
 NOW = dt.datetime.now(dt.UTC)
 DAYS = dg.StaticPartitionsDefinition(["one", "two", "three"])
@@ -168,17 +163,3 @@ def test_the_sensor_removes_a_bounded_number_a_tick(
         "no run is older than it is kept",
     ]
     assert logs(instance) == {runs[3]}
-
-
-@pytest.mark.slow
-def test_status_is_the_same_after_old_runs_of_every_asset_went(
-    platform: Platform, instance: dg.DagsterInstance
-) -> None:
-    first, second = (run_job(platform, instance, "full_refresh", {}).run_id for _ in range(2))
-    definitions = build_definitions(platform.settings, today=TODAY)
-    run_job(platform, instance, "monthly_refresh", {"dagster/partition": "2023-02-01"})
-    age(instance, [first, second])
-    before = read_status(definitions, instance, today=TODAY)
-
-    assert first in pruned(instance)
-    assert replace(read_status(definitions, instance, today=TODAY), runs=()) == replace(before, runs=())

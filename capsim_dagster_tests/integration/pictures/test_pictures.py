@@ -2,7 +2,10 @@
 
 import base64
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -24,27 +27,67 @@ from capsim_dagster_tests.support.pictures.views import ids, png_size, texts
 MAX_EMBEDDED_BYTES = 200_000
 
 
-@pytest.fixture
-def platform(open_platform: Platform) -> Platform:
-    return open_platform
+@dataclass
+class Drawn:
+    """Pictures, and what was handed over to be drawn, by name of the picture."""
+
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    handed: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+DRAWERS: Final = {
+    "weekly_profile": (fleet, "weekly_profile_picture"),
+    "quarter_end_effect": (fleet, "quarter_end_picture"),
+    "utilization_by_region": (fleet, "regions_picture"),
+    "varieties": (plots, "varieties_picture"),
+}
+
+
+def drawn_by(make: Callable[[Platform], dict[str, bytes]], platform: Platform, *, whole: bool = True) -> Drawn:
+    """Return pictures with what was handed over for them; nothing is drawn unless the whole is asked for."""
+    drawn = Drawn()
+
+    def keeping(name: str, draw: Callable[..., bytes]) -> Callable[..., bytes]:
+        def kept(handed: object, *notes: str, **options: int) -> bytes:
+            drawn.handed[name], drawn.notes[name] = handed, notes[-1]
+            return draw(handed, *notes, **options) if whole else b""
+
+        return kept
+
+    with pytest.MonkeyPatch.context() as patched:
+        for name, (module, drawer) in DRAWERS.items():
+            patched.setattr(module, drawer, keeping(name, getattr(module, drawer)))
+        drawn.pictures = make(platform)
+    return drawn
+
+
+@pytest.fixture(scope="module")
+def built(_built_data: Path) -> Platform:
+    """Return a platform with everything built, that no test here changes."""
+    return Platform(small_settings(_built_data))
+
+
+@pytest.fixture(scope="module")
+def of_master(built: Platform) -> Drawn:
+    return drawn_by(pictures.master_pictures, built)
+
+
+@pytest.fixture(scope="module")
+def of_truth(built: Platform) -> Drawn:
+    return drawn_by(pictures.truth_pictures, built)
 
 
 @pytest.fixture
-def truthful(platform: Platform) -> Platform:
-    stages.ground_truth(platform)
-    return platform
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[SeriesView]:
-    """Keep the views that are handed over to be drawn."""
+def kept_views(monkeypatch: pytest.MonkeyPatch) -> list[SeriesView]:
+    """Keep the views of single series in place of drawing them."""
     kept: list[SeriesView] = []
 
-    def keep(views: list[SeriesView], title: str, subtitle: str) -> bytes:
-        kept.extend(views)
-        return f"{title}{subtitle}".encode()
+    def keep(view: SeriesView, _kind: PictureFormat) -> bytes:
+        kept.append(view)
+        return b""
 
-    monkeypatch.setattr(plots, "varieties_picture", keep)
+    monkeypatch.setattr(plots, "series_picture", keep)
     return kept
 
 
@@ -53,21 +96,8 @@ def rows_of(path: Path, view: SeriesView) -> pl.DataFrame:
     return rows.filter(pl.col("host_id") == view.host_id, pl.col("resource") == view.resource.value).sort("date")
 
 
-def numbers_handed_to(drawer: str, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> dict[str, pl.DataFrame]:
-    """Return the numbers that the master's pictures hand over to be drawn."""
-    handed: dict[str, pl.DataFrame] = {}
-
-    def keep(panels: dict[str, pl.DataFrame], _note: str, **_options: int) -> bytes:
-        handed.update(panels)
-        return b""
-
-    monkeypatch.setattr(fleet, drawer, keep)
-    pictures.master_pictures(platform)
-    return handed
-
-
-def test_master_pictures_are_small_enough_to_embed_and_name_the_hosts_they_are_of(platform: Platform) -> None:
-    drawn = pictures.master_pictures(platform)
+def test_master_pictures_are_small_enough_to_embed_and_name_the_hosts_they_are_of(of_master: Drawn) -> None:
+    drawn = of_master.pictures
 
     assert list(drawn) == ["weekly_profile", "quarter_end_effect", "utilization_by_region", "varieties"]
     assert max(len(base64.b64encode(picture)) for picture in drawn.values()) < MAX_EMBEDDED_BYTES
@@ -78,23 +108,22 @@ def test_master_pictures_are_small_enough_to_embed_and_name_the_hosts_they_are_o
     assert any("all 12 hosts · 2023-01-01 to 2023-03-31" in text for text in texts(drawn["utilization_by_region"]))
 
 
-@pytest.mark.slow
-def test_pictures_of_a_fleet_larger_than_the_sample_say_so(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_of_a_fleet_larger_than_the_sample_say_so(built: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "FLEET_SAMPLE_HOSTS", 11)
 
-    drawn = pictures.master_pictures(platform)
+    notes = drawn_by(pictures.master_pictures, built, whole=False).notes
 
-    assert any("the first 11 of 12 hosts" in text for text in texts(drawn["weekly_profile"]))
+    for name in ("weekly_profile", "quarter_end_effect", "utilization_by_region"):
+        assert "the first 11 of 12 hosts" in notes[name]
 
 
 def test_weekly_profile_that_is_drawn_equals_the_one_worked_out_from_single_values(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
+    of_master: Drawn, built: Platform
 ) -> None:
-    handed = numbers_handed_to("weekly_profile_picture", platform, monkeypatch)
-
+    profile = of_master.handed["weekly_profile"]["by resource"]
     for resource in Resource:
-        found = handed["by resource"].filter(pl.col("group") == resource.value)
-        assert dict(found.select("weekday", "ratio").iter_rows()) == pytest.approx(week_by_hand(platform, resource))
+        found = profile.filter(pl.col("group") == resource.value)
+        assert dict(found.select("weekday", "ratio").iter_rows()) == pytest.approx(week_by_hand(built, resource))
 
 
 def week_by_hand(platform: Platform, resource: Resource) -> dict[int, float]:
@@ -121,30 +150,23 @@ def week_by_hand(platform: Platform, resource: Resource) -> dict[int, float]:
     return {day: total[day] / count[day] for day in total}
 
 
-def test_quarter_end_effect_that_is_drawn_shows_the_spike_of_the_settings(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    handed = numbers_handed_to("quarter_end_picture", platform, monkeypatch)
+def test_quarter_end_effect_that_is_drawn_shows_the_spike_of_the_settings(of_master: Drawn, built: Platform) -> None:
+    effect = of_master.handed["quarter_end_effect"]["by resource"].filter(pl.col("group") == "network")
 
-    effect = handed["by resource"].filter(pl.col("group") == "network")
     assert effect["business_day"].to_list() == list(range(-profiles.BUSINESS_DAYS_BEFORE, 0))  # the window ends there
-    inside = effect.filter(pl.col("business_day") >= -platform.generation.calendar.eoq_window_days)["ratio"].mean()
+    inside = effect.filter(pl.col("business_day") >= -built.generation.calendar.eoq_window_days)["ratio"].mean()
     # Twelve hosts over five days: their noise and a burst or two move the mean by some percent.
-    assert inside == pytest.approx(platform.generation.metrics[Resource.NETWORK].eoq_spike_multiplier, abs=0.1)
+    assert inside == pytest.approx(built.generation.metrics[Resource.NETWORK].eoq_spike_multiplier, abs=0.1)
 
 
 def test_utilization_by_region_that_is_drawn_equals_the_mean_of_all_values_of_the_region(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
+    of_master: Drawn, built: Platform
 ) -> None:
-    kept: list[RegionMeans] = []
-    monkeypatch.setattr(fleet, "regions_picture", lambda found, _note: kept.append(found))
+    found: RegionMeans = of_master.handed["utilization_by_region"]
 
-    pictures.master_pictures(platform)
-
-    (found,) = kept
     assert found.period == "day"
-    with platform.reading() as connection:
-        connection.execute(f"CREATE TEMP VIEW master AS FROM '{platform.layout.master}'")
+    with built.reading() as connection:
+        connection.execute(f"CREATE TEMP VIEW master AS FROM '{built.layout.master}'")
         wanted = connection.execute(
             "SELECT resource::VARCHAR, region, date, avg(p95_util) FROM master JOIN hosts USING (host_id) GROUP BY ALL "
             "ORDER BY ALL"
@@ -155,15 +177,13 @@ def test_utilization_by_region_that_is_drawn_equals_the_mean_of_all_values_of_th
     np.testing.assert_allclose(means, values, rtol=1e-6)
 
 
-def test_example_hosts_hold_one_of_each_variety_and_their_very_values(
-    platform: Platform, drawn: list[SeriesView]
-) -> None:
-    pictures.master_pictures(platform)
+def test_example_hosts_hold_one_of_each_variety_and_their_very_values(of_master: Drawn, built: Platform) -> None:
+    drawn: list[SeriesView] = of_master.handed["varieties"]
 
     assert [view.variety for view in drawn] == list(VARIETIES)
     assert [view.host_id for view in drawn] == [host_id(number) for number in range(1, 11)]
     for view in drawn:
-        rows = rows_of(platform.layout.master, view)
+        rows = rows_of(built.layout.master, view)
         assert view.days.tolist() == rows["date"].to_list()
         np.testing.assert_array_equal(view.observed, rows["p95_util"].to_numpy())
         assert view.expected is None
@@ -171,11 +191,11 @@ def test_example_hosts_hold_one_of_each_variety_and_their_very_values(
 
 
 def test_truth_pictures_show_expectation_events_and_breach_date_of_the_limiting_resource(
-    truthful: Platform, drawn: list[SeriesView]
+    of_truth: Drawn, built: Platform
 ) -> None:
-    pictures.truth_pictures(truthful)
+    drawn: list[SeriesView] = of_truth.handed["varieties"]
 
-    truth = truthful.layout.truth
+    truth = built.layout.truth
     events, series = pl.read_parquet(truth / "events.parquet"), pl.read_parquet(truth / "series.parquet")
     for view in drawn:
         assert view.expected is not None
@@ -190,27 +210,31 @@ def test_truth_pictures_show_expectation_events_and_breach_date_of_the_limiting_
     assert [view.breach_date is not None for view in drawn] == [False] * 8 + [True] * 2
 
 
-def test_truth_pictures_are_small_enough_to_embed(truthful: Platform) -> None:
-    drawn = pictures.truth_pictures(truthful)
-
-    assert list(drawn) == ["varieties"]
-    assert 20_000 < len(drawn["varieties"]) < MAX_EMBEDDED_BYTES * 3 / 4
+def test_truth_pictures_are_small_enough_to_embed(of_truth: Drawn) -> None:
+    assert list(of_truth.pictures) == ["varieties"]
+    assert 20_000 < len(of_truth.pictures["varieties"]) < MAX_EMBEDDED_BYTES * 3 / 4
 
 
-@pytest.mark.parametrize("host", ["srv-000012", "12", "000012", " 12 "])
-def test_series_picture_finds_a_host_by_id_or_number(truthful: Platform, host: str) -> None:
-    picture = pictures.series_picture(truthful, host, Resource.DISK)
+def test_series_picture_names_its_host_its_resource_and_the_threshold(built: Platform) -> None:
+    picture = pictures.series_picture(built, "12", Resource.DISK)
 
     assert (picture.host_id, picture.resource) == ("srv-000012", Resource.DISK)
     assert any(text.startswith("srv-000012 · ") and text.endswith(" · disk") for text in texts(picture.content))
     assert "threshold 95 %" in texts(picture.content)
 
 
-def test_series_picture_is_by_default_of_the_resource_that_runs_full_else_cpu(truthful: Platform) -> None:
-    series = pl.read_parquet(truthful.layout.truth / "series.parquet")
+def test_series_picture_finds_a_host_by_id_or_number(built: Platform, kept_views: list[SeriesView]) -> None:
+    for host in ("srv-000012", "12", "000012", " 12 "):
+        assert pictures.series_picture(built, host, Resource.DISK).host_id == "srv-000012", host
+    assert [view.host_id for view in kept_views] == ["srv-000012"] * 4
+
+
+@pytest.mark.usefixtures("kept_views")
+def test_series_picture_is_by_default_of_the_resource_that_runs_full_else_cpu(built: Platform) -> None:
+    series = pl.read_parquet(built.layout.truth / "series.parquet")
     limiting = series.filter(pl.col("host_id") == "srv-000009")["limiting_resource"][0]
 
-    breaching, steady = pictures.series_picture(truthful, "9"), pictures.series_picture(truthful, "1")
+    breaching, steady = pictures.series_picture(built, "9"), pictures.series_picture(built, "1")
 
     assert breaching.resource == limiting
     assert "breach of 95 % on 202" in breaching.caption
@@ -219,43 +243,36 @@ def test_series_picture_is_by_default_of_the_resource_that_runs_full_else_cpu(tr
 
 
 def test_series_picture_shows_the_same_values_wherever_the_host_stands(
-    truthful: Platform, monkeypatch: pytest.MonkeyPatch
+    built: Platform, kept_views: list[SeriesView]
 ) -> None:
-    kept: list[SeriesView] = []
+    for number in (1, 2, 7, 11, 12):
+        pictures.series_picture(built, str(number), Resource.MEMORY)
 
-    def keep(view: SeriesView, _kind: PictureFormat) -> bytes:
-        kept.append(view)
-        return b""
-
-    monkeypatch.setattr(plots, "series_picture", keep)
-
-    for number in range(1, 13):
-        pictures.series_picture(truthful, str(number), Resource.MEMORY)
-
-    for view in kept:
-        np.testing.assert_array_equal(view.observed, rows_of(truthful.layout.master, view)["p95_util"].to_numpy())
+    assert len(kept_views) == 5
+    for view in kept_views:
+        np.testing.assert_array_equal(view.observed, rows_of(built.layout.master, view)["p95_util"].to_numpy())
 
 
-@pytest.mark.parametrize("host", ["13", "0", "srv-13", "web01", "", "-1", "1" * 40])
-def test_an_unknown_host_is_refused_with_the_range_of_known_ones(truthful: Platform, host: str) -> None:
-    with pytest.raises(SettingsError, match="12 hosts, srv-000001 to srv-000012"):
-        pictures.series_picture(truthful, host)
+def test_an_unknown_host_is_refused_with_the_range_of_known_ones(built: Platform) -> None:
+    for host in ("13", "0", "srv-13", "web01", "", "-1", "1" * 40):
+        with pytest.raises(SettingsError, match="12 hosts, srv-000001 to srv-000012"):
+            pictures.series_picture(built, host)
 
 
-def test_nothing_is_drawn_without_master_or_truth(truthful: Platform) -> None:
-    shutil.rmtree(truthful.layout.truth)
+def test_nothing_is_drawn_without_master_or_truth(open_platform: Platform) -> None:
+    shutil.rmtree(open_platform.layout.truth)
     with pytest.raises(TruthError, match="no ground truth"):
-        pictures.series_picture(truthful, "1")
+        pictures.series_picture(open_platform, "1")
     with pytest.raises(TruthError, match="no ground truth"):
-        pictures.truth_pictures(truthful)
-    truthful.layout.master.unlink()
+        pictures.truth_pictures(open_platform)
+    open_platform.layout.master.unlink()
     for draw in (pictures.master_pictures, pictures.truth_pictures, lambda p: pictures.series_picture(p, "1")):
         with pytest.raises(MasterError, match="no master file"):
-            draw(truthful)
+            draw(open_platform)
 
 
-def test_a_truth_that_ends_before_the_master_is_refused(truthful: Platform) -> None:
-    longer = Platform(small_settings(truthful.layout.root, end_date="2023-04-30"))
+def test_a_truth_that_ends_before_the_master_is_refused(open_platform: Platform) -> None:
+    longer = Platform(small_settings(open_platform.layout.root, end_date="2023-04-30"))
     stages.time_calendar(longer)
     stages.master_parquet(longer)
 
@@ -263,27 +280,25 @@ def test_a_truth_that_ends_before_the_master_is_refused(truthful: Platform) -> N
         pictures.truth_pictures(longer)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("start", "end"),
-    [
-        ("2023-02-04", "2023-02-04"),
-        ("2023-02-01", "2023-02-20"),
-        ("2023-03-30", "2023-04-02"),
-        ("2023-03-15", "2023-05-05"),
-    ],
-)
-def test_any_window_can_be_drawn(tmp_path: Path, start: str, end: str) -> None:
-    platform = Platform(small_settings(tmp_path / "data", start_date=start, end_date=end))
+def of_window(data_dir: Path, start: str, end: str) -> Platform:
+    platform = Platform(small_settings(data_dir, start_date=start, end_date=end))
     stages.host_inventory(platform)
     stages.time_calendar(platform)
     stages.master_parquet(platform)
     stages.ground_truth(platform)
+    return platform
 
-    drawn = pictures.master_pictures(platform)
 
-    assert ("this window holds no week" in texts(drawn["weekly_profile"])) == (
-        start != "2023-03-15" and start != "2023-02-01"
-    )
-    assert ("no quarter ends in this window" in texts(drawn["quarter_end_effect"])) == (start != "2023-03-15")
-    assert pictures.truth_pictures(platform)["varieties"].startswith(b"\x89PNG")
+@pytest.mark.usefixtures("_opened_once")
+def test_any_window_can_be_drawn(tmp_path: Path) -> None:
+    one_day = of_window(tmp_path / "day", "2023-02-04", "2023-02-04")
+    assert pictures.truth_pictures(one_day)["varieties"].startswith(b"\x89PNG")
+
+    for start, end, has_week, has_quarter_end in (
+        ("2023-02-01", "2023-02-20", True, False),
+        ("2023-03-30", "2023-04-02", False, False),
+        ("2023-03-15", "2023-05-05", True, True),
+    ):
+        handed = drawn_by(pictures.master_pictures, of_window(tmp_path / start, start, end), whole=False).handed
+        found = [not handed[name]["by resource"].is_empty() for name in ("weekly_profile", "quarter_end_effect")]
+        assert found == [has_week, has_quarter_end], start

@@ -23,6 +23,8 @@ from capsim_dagster_tests.support.audits.refinery_rows import (
 from capsim_dagster_tests.support.pipeline.audit_pages import MONTHS, Fill, cell, face, page_of, whole
 from capsim_dagster_tests.support.pipeline.html_page import by_id, rows_of, text_of, with_class
 
+pytestmark = pytest.mark.usefixtures("_opened_once")
+
 
 @pytest.fixture
 def platform(open_platform: Platform) -> Platform:

@@ -10,6 +10,8 @@ from capsim_dagster_tests.support.pipeline.audit_pages import MONTHS, page_of, w
 
 HOSTILE = "[x](javascript:alert) ![y](http://a.example/p.png) | `c` **b** <b> www.a.example \u202e"
 
+pytestmark = pytest.mark.usefixtures("_opened_once")
+
 
 @pytest.fixture
 def platform(open_platform: Platform) -> Platform:

@@ -28,9 +28,7 @@ Values = Mapping[tuple[str, str, str], tuple[float | None, float | None]]
 """Value and capacity by day, host and resource."""
 
 
-@pytest.fixture
-def platform(open_platform: Platform) -> Platform:
-    return open_platform
+pytestmark = pytest.mark.usefixtures("_opened_once")
 
 
 @pytest.fixture(scope="session")
@@ -70,10 +68,16 @@ def own(data_dir: Path, config: Path = CONFIG, **settings: dict[str, Any]) -> Pl
     )
 
 
-def dirty(data_dir: Path, defects: dict[str, Any] | None = None, **refinery: Any) -> Platform:  # noqa: ANN401 any setting
-    """Return a platform with a dirty feed."""
+def dirty(
+    data_dir: Path,
+    defects: dict[str, Any] | None = None,
+    *,
+    months: Sequence[int] = MONTHS,
+    **refinery: Any,  # noqa: ANN401 any setting
+) -> Platform:
+    """Return a platform with a dirty feed, of all months or of some."""
     platform = own(data_dir, legacy_feed={"defects": defects or DIRTY}, refinery=refinery)
-    list(stages.monthly_csv(platform, MONTHS))
+    list(stages.monthly_csv(platform, months))
     return platform
 
 
@@ -155,17 +159,6 @@ def test_months_that_are_not_asked_for_are_expected_whole(refined_dirt: Platform
     assert {month for (month, resource), found in content.items() if found != whole[month, resource]} == {202302}
 
 
-def test_clean_feed_has_no_lists_and_a_score_that_says_so(data_dir: Path) -> None:
-    platform = own(data_dir)
-    list(stages.monthly_csv(platform, MONTHS))
-    load(platform)
-
-    assert defect_lists(platform) == {}
-    assert expected_content(platform, MONTHS) == master_fingerprints(platform.layout.master)
-    assert defects_score(platform).passed
-    assert "no defect was injected" in defects_score(platform).note
-
-
 def test_lists_can_be_asked_for_by_month(refined_dirt: Platform) -> None:
     platform = refined_dirt
 
@@ -174,7 +167,7 @@ def test_lists_can_be_asked_for_by_month(refined_dirt: Platform) -> None:
 
 
 def test_list_of_a_file_that_was_replaced_by_hand_is_not_believed(data_dir: Path) -> None:
-    platform = dirty(data_dir, {"line_share": 0.1})
+    platform = dirty(data_dir, {"line_share": 0.1}, months=[202302])
     path = platform.contract.path(CPU)
     assert CPU in defect_lists(platform)
     path.write_bytes(path.read_bytes() + b"\n")
@@ -187,24 +180,31 @@ def test_list_of_a_file_that_was_replaced_by_hand_is_not_believed(data_dir: Path
         load(platform, 202302)
 
 
-@pytest.mark.parametrize("change", ["removed", "compressed twin"])
-def test_list_of_a_file_that_is_gone_or_has_a_twin_is_not_believed(data_dir: Path, change: str) -> None:
-    platform = dirty(data_dir, {"line_share": 0.1})
+def test_list_of_a_file_that_has_a_twin_or_is_gone_is_not_believed(data_dir: Path) -> None:
+    platform = dirty(data_dir, {"line_share": 0.1}, months=[202302])
     plain, compressed = platform.contract.candidates(CPU)
-    plain.unlink() if change == "removed" else compressed.write_bytes(b"")
-
+    assert CPU in defect_lists(platform)
+    compressed.write_bytes(b"")
+    assert CPU not in defect_lists(platform)
+    compressed.unlink()
+    assert CPU in defect_lists(platform)
+    plain.unlink()
     assert CPU not in defect_lists(platform)
 
 
-def test_month_written_again_without_dirt_is_whole_again(data_dir: Path) -> None:
-    load(dirty(data_dir))
+def test_feed_written_again_without_dirt_is_whole_again_and_has_no_lists(data_dir: Path) -> None:
+    months = MONTHS[:2]
+    load(dirty(data_dir, months=months), *months)
     clean = own(data_dir)
-    list(stages.monthly_csv(clean, MONTHS))
-    load(clean)
+    list(stages.monthly_csv(clean, months))
+    load(clean, *months)
 
-    assert differences(table_values(clean), master_values(clean)) == []
+    assert differences(table_values(clean), in_months(master_values(clean), *months)) == []
     assert rows_in(clean, "rejected_lines") == []
+    assert defect_lists(clean) == {}
+    assert expected_content(clean, MONTHS) == master_fingerprints(clean.layout.master)
     assert defects_score(clean).passed
+    assert "no defect was injected" in defects_score(clean).note
 
 
 def test_months_with_damaged_files_are_refused_the_others_load_and_the_score_counts_both(data_dir: Path) -> None:
@@ -225,7 +225,9 @@ def test_months_with_damaged_files_are_refused_the_others_load_and_the_score_cou
     assert report.note == "6 damaged files are of months that were not loaded, and are not judged"
 
 
-def test_sound_files_of_a_month_that_may_be_partial_are_loaded_and_judged(data_dir: Path) -> None:
+def test_sound_files_of_a_partial_month_are_loaded_and_judged_and_a_fault_that_nobody_found_is_missed(
+    data_dir: Path,
+) -> None:
     platform = dirty(data_dir, BROKEN_FILES, allow_partial=True)
     load(platform)
 
@@ -238,57 +240,51 @@ def test_sound_files_of_a_month_that_may_be_partial_are_loaded_and_judged(data_d
     sound = {k: v for k, v in undamaged.items() if (k[0][:7], k[2]) not in broken}
     assert differences(table_values(platform), sound) == []
 
-
-def test_file_fault_that_nobody_found_is_missed(data_dir: Path) -> None:
-    platform = dirty(data_dir, BROKEN_FILES, allow_partial=True)
-    load(platform)
+    # A fault that nobody found is missed.
     with platform.writing() as connection:
         connection.execute("DELETE FROM refused_files WHERE resource = 'network'")
         connection.execute("DELETE FROM rejected_lines WHERE reason = 'not_finite'")
 
-    report = defects_score(platform)
+    missed = defects_score(platform)
 
-    assert not report.passed
-    assert report.counts["missed"] >= 1
-    assert all("not_finite is missed" in problem for problem in report.examples)
-    assert "1 damaged files are of months that were not loaded" in report.note
+    assert not missed.passed
+    assert missed.counts["missed"] >= 1
+    assert all("not_finite is missed" in problem for problem in missed.examples)
+    assert "1 damaged files are of months that were not loaded" in missed.note
 
 
-@pytest.mark.parametrize("policy", ["first", "last"])
-def test_policy_that_guesses_between_conflicting_lines_is_refused_as_unlike_the_master(
-    data_dir: Path, policy: str
-) -> None:
+def test_policy_that_guesses_between_conflicting_lines_is_refused_as_unlike_the_master(data_dir: Path) -> None:
     weights = {kind.value: int(kind == LineFault.CONFLICTING_DUPLICATE) for kind in INJECTED_LINE_FAULTS}
     only = {"line_share": 0.05, "line_faults": weights}
-    platform = dirty(data_dir, only, conflicting_duplicates=policy)
+    for policy in ("first", "last"):
+        platform = dirty(data_dir, only, months=MONTHS[:1], conflicting_duplicates=policy)
 
-    with pytest.raises(GateError, match=r"it differs from the master: .* rows instead of .*conflicting_duplicate"):
-        load(platform)
+        with pytest.raises(GateError, match=r"it differs from the master: .* rows instead of .*conflicting_duplicate"):
+            load(platform, MONTHS[0])
 
-    assert rows_in(platform, "processed_data") == []
+        assert rows_in(platform, "processed_data") == []
 
 
 def test_cut_off_line_that_is_let_in_is_refused_as_unlike_the_master(data_dir: Path) -> None:
     """By this seed one last line is cut within its capacity: it can be read, but says less memory than there is."""
-    platform = dirty(data_dir, {"truncated_share": 1, "seed": 1}, unterminated_last_line="accept")
+    cut = {"truncated_share": 1, "seed": 1}
+    platform = dirty(data_dir, cut, months=MONTHS[2:], unterminated_last_line="accept")
 
     with pytest.raises(GateError, match=r"memory_stats_202303\.csv: .* master: 372 rows instead of 371"):
-        load(platform)
+        load(platform, MONTHS[2])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("defects", [{}, DIRTY], ids=["clean", "dirty"])
-def test_own_feed_in_the_layout_of_another_tool_loads_as_well(data_dir: Path, defects: dict[str, Any]) -> None:
+def test_own_feed_in_the_layout_of_another_tool_loads_as_well(data_dir: Path) -> None:
     """Other names, labels, delimiter, decimal comma and dates, and two resources without capacity."""
-    platform = own(data_dir, OTHER_TOOL, legacy_feed={"defects": defects})
-    list(stages.monthly_csv(platform, MONTHS))
-    load(platform)
+    platform, months = own(data_dir, OTHER_TOOL, legacy_feed={"defects": DIRTY}), MONTHS[:1]
+    list(stages.monthly_csv(platform, months))
+    load(platform, *months)
 
     damaged = {(f"{d[6:]}-{d[3:5]}-{d[:2]}", host, r) for d, host, r in damaged_keys(platform, ";")}
-    assert bool(damaged) == bool(defects)
+    assert damaged
     expected = {
         key: (value, None if key[2] == "disk" else capacity)
-        for key, (value, capacity) in master_values(platform).items()
+        for key, (value, capacity) in in_months(master_values(platform), *months).items()
         if key not in damaged and key[2] != "network"
     }
     assert differences(table_values(platform), expected) == []
@@ -296,7 +292,6 @@ def test_own_feed_in_the_layout_of_another_tool_loads_as_well(data_dir: Path, de
     assert [problem for problem in problems if "decimal_comma" not in problem] == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "feed",
     [

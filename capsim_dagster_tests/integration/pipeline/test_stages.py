@@ -1,5 +1,7 @@
 import datetime as dt
 from collections.abc import Callable
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -11,7 +13,7 @@ from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
 from capsim_dagster.simulation import fleet, time_dimension
 from capsim_dagster.storage import warehouse
-from capsim_dagster_tests.conftest import MONTHS, MakeSettings
+from capsim_dagster_tests.conftest import MONTHS, MakeSettings, small_settings
 from capsim_dagster_tests.support.sabotage import feed_file, files_under, rows_in, run_sql
 
 HOST_DAYS = 12 * 90
@@ -48,31 +50,26 @@ def days(platform: Platform) -> list[dt.date]:
     return [row[0] for row in rows_in(platform, "time_periods")]
 
 
-def test_whole_pipeline_carries_every_host_resource_and_day(empty_platform: Platform) -> None:
-    inventory = stages.host_inventory(empty_platform)
-    calendar = stages.time_calendar(empty_platform)
-    master = stages.master_parquet(empty_platform)
-    files = list(stages.monthly_csv(empty_platform, MONTHS))
-    months = list(refine.processed_data(empty_platform, MONTHS, run="test"))
+def test_pipeline_carries_every_host_resource_and_day_and_gives_the_same_bytes_elsewhere(
+    platform: Platform, tmp_path: Path
+) -> None:
+    elsewhere = Platform(small_settings(tmp_path / "elsewhere"))
+    inventory = stages.host_inventory(elsewhere)
+    calendar = stages.time_calendar(elsewhere)
+    steps: list[int] = []
+    master = stages.master_parquet(elsewhere, advance=steps.append)
+    files = list(stages.monthly_csv(elsewhere, MONTHS[::-1]))
+    months = list(refine.processed_data(elsewhere, MONTHS[::-1], run="test"))
+
     assert inventory.hosts.height == 12
     assert inventory.varieties.passed
     assert (calendar.start, calendar.end, calendar.days) == (dt.date(2023, 1, 1), dt.date(2023, 3, 31), 90)
-    assert master.rows == stages.master_rows(empty_platform) == HOST_DAYS * 4
-    assert sum(file.lines for file in files) == HOST_DAYS * 4
-    assert sum(month.rows for month in months) == HOST_DAYS * 4
-    assert [month.month for month in months] == stages.calendar_months(empty_platform) == MONTHS
-    assert len(rows_in(empty_platform, "processed_data")) == HOST_DAYS * 4
-
-
-def test_pipeline_run_elsewhere_gives_the_same_bytes(platform: Platform, empty_platform: Platform) -> None:
-    before, rows = contents(platform), rows_in(platform, "processed_data")
-    for folder in (platform.layout.legacy, platform.layout.master.parent, platform.layout.warehouse.parent):
-        folder.rename(folder.with_name(f"old {folder.name}"))
-    build_fleet(empty_platform)
-    export(empty_platform, *reversed(MONTHS))
-    load(empty_platform, *reversed(MONTHS))
-    assert contents(empty_platform) == before
-    assert rows_in(empty_platform, "processed_data") == rows
+    assert master.rows == stages.master_rows(elsewhere) == sum(steps) == HOST_DAYS * 4
+    assert len(steps) > 1
+    assert sum(file.lines for file in files) == sum(month.rows for month in months) == HOST_DAYS * 4
+    assert sorted(month.month for month in months) == stages.calendar_months(elsewhere) == MONTHS
+    assert contents(elsewhere) == contents(platform)
+    assert rows_in(elsewhere, "processed_data") == rows_in(platform, "processed_data")
 
 
 def test_second_run_changes_nothing(platform: Platform) -> None:
@@ -85,26 +82,21 @@ def test_second_run_changes_nothing(platform: Platform) -> None:
     assert [rows_in(platform, table) for table in tables] == rows
 
 
-def test_extension_by_a_month_adds_just_that_month(platform: Platform) -> None:
+def test_extension_by_a_month_adds_just_that_month_and_keeps_every_older_value(platform: Platform) -> None:
     feed, rows = files_under(platform.layout.legacy), rows_in(platform, "processed_data")
+    before = pl.read_parquet(platform.layout.master)
     stages.time_calendar(platform, through=202304)
     stages.master_parquet(platform)
     export(platform, 202304)
     load(platform, 202304)
+    after = pl.read_parquet(platform.layout.master)
+    assert after.filter(pl.col("date") <= dt.date(2023, 3, 31)).equals(before)
+    assert after.height - before.height == 12 * 30 * 4
     new_feed, new_rows = files_under(platform.layout.legacy), rows_in(platform, "processed_data")
     assert {name: new_feed[name] for name in feed} == feed
     assert {name[:8] for name in new_feed.keys() - feed.keys()} == {"2023/04/"}
     assert [row for row in new_rows if row[0].month < 4] == rows
     assert len(new_rows) - len(rows) == 12 * 30 * 4
-
-
-def test_extension_of_the_master_keeps_every_older_value(platform: Platform) -> None:
-    before = pl.read_parquet(platform.layout.master)
-    stages.time_calendar(platform, through=202304)
-    stages.master_parquet(platform)
-    after = pl.read_parquet(platform.layout.master)
-    assert after.filter(pl.col("date") <= dt.date(2023, 3, 31)).equals(before)
-    assert after.height - before.height == 12 * 30 * 4
 
 
 def test_calendar_reaches_the_month_asked_for_and_never_shrinks(
@@ -206,17 +198,14 @@ def test_stage_on_what_other_settings_made_is_refused(
     assert contents(platform) == before
 
 
-@pytest.mark.parametrize("stage", [export, load])
-@pytest.mark.parametrize("month", [202212, 202304])
-def test_month_outside_the_calendar_is_refused_before_anything_happens(
-    platform: Platform, stage: Callable[..., None], month: int
-) -> None:
+def test_month_outside_the_calendar_is_refused_before_anything_happens(platform: Platform) -> None:
     before, rows = contents(platform), rows_in(platform, "processed_data")
-    with pytest.raises(PartitionError) as caught:
-        stage(platform, 202301, month)
-    assert "lies outside the calendar, which holds 2023-01-01 to 2023-03-31" in caught.value.found
-    assert "monthly_refresh" in caught.value.remedy
-    assert (contents(platform), rows_in(platform, "processed_data")) == (before, rows)
+    for stage, month in product((export, load), (202212, 202304)):
+        with pytest.raises(PartitionError) as caught:
+            stage(platform, 202301, month)
+        assert "lies outside the calendar, which holds 2023-01-01 to 2023-03-31" in caught.value.found
+        assert "monthly_refresh" in caught.value.remedy
+        assert (contents(platform), rows_in(platform, "processed_data")) == (before, rows)
 
 
 def test_month_that_only_the_calendar_holds_is_refused(platform: Platform) -> None:
@@ -225,22 +214,16 @@ def test_month_that_only_the_calendar_holds_is_refused(platform: Platform) -> No
         export(platform, 202304)
 
 
-def test_a_failing_month_does_not_keep_the_others_from_being_loaded(platform: Platform) -> None:
+def test_failing_months_are_named_and_do_not_keep_the_others_from_being_loaded(platform: Platform) -> None:
     rows = rows_in(platform, "processed_data")
     run_sql(platform, "DELETE FROM processed_data")
-    feed_file(platform).unlink()
+    for month in MONTHS[:2]:
+        feed_file(platform, month).unlink()
     loading = refine.processed_data(platform, MONTHS, run="test")
-    assert [next(loading).month for _ in range(2)] == [202301, 202303]
-    with pytest.raises(CapsimError, match="2023-02"):
+    assert next(loading).month == 202303
+    with pytest.raises(CapsimError, match=r"2 months cannot be loaded: 2023-01.*\n.*2023-02"):
         next(loading)
-    assert rows_in(platform, "processed_data") == [row for row in rows if row[0].month != 2]
-
-
-def test_every_failing_month_is_named(platform: Platform) -> None:
-    feed_file(platform).unlink()
-    feed_file(platform, 202303).unlink()
-    with pytest.raises(CapsimError, match=r"2 months cannot be loaded: 2023-02.*\n.*2023-03"):
-        load(platform, *MONTHS)
+    assert rows_in(platform, "processed_data") == [row for row in rows if row[0].month == 3]
 
 
 def test_inventory_that_lacks_a_variety_is_not_published(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,12 +262,3 @@ def test_calendar_with_a_gap_is_not_published(platform: Platform, monkeypatch: p
     with pytest.raises(GateError, match="1 gaps or repeats: 2023-02-09 to 2023-02-11"):
         stages.time_calendar(platform)
     assert days(platform) == before
-
-
-def test_progress_of_the_master_adds_up_to_its_rows(empty_platform: Platform) -> None:
-    stages.host_inventory(empty_platform)
-    stages.time_calendar(empty_platform)
-    steps: list[int] = []
-    master = stages.master_parquet(empty_platform, advance=steps.append)
-    assert sum(steps) == master.rows
-    assert len(steps) > 1

@@ -158,7 +158,6 @@ SEEN: Final[dict[str, Callable[[Settings, Path], object]]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 @pytest.mark.parametrize("name", CASES)
 def test_changing_a_setting_of_the_automation_changes_what_is_asked_for(name: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Those of `panel.validation` change what a panel that is loaded must hold, which 
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,13 +34,18 @@ TABLE_CHANGES: Final[dict[str, Any]] = {
 SAVED_CHANGES: Final[dict[str, Any]] = {"samples_count": 7}
 GATES: Final[dict[str, Any]] = {"quality.max_missing_share": 0.001, "quality.pattern_tolerance": 0.0}
 """Settings that decide whether a panel is saved."""
-ENGINE: Final = [
+OF_METRICS: Final[dict[Resource, list[str]]] = {
+    resource: [path for path in CHANGES if path.startswith(f"metrics.{resource}.")] for resource in Resource
+}
+"""Settings of the simulation that the document of the panel names, by resource: base load and patterns."""
+OTHERS: Final = [
     path
     for path in CHANGES
-    if path.startswith(("metrics.", "anomalies.", "gaps.", "metadata.regions", "metadata.criticality"))
+    if path.startswith(("anomalies.", "gaps.", "metadata.regions", "metadata.criticality"))
     or path in ("random_seed", "num_servers", "start_date", "end_date", "metadata.departments.0.business_unit")
 ]
-"""Settings of the simulation that the document of the panel names: base load, patterns, outliers, gaps, metadata."""
+"""Others that it names: outliers, gaps, metadata."""
+PANEL: Final = panel_of()
 COLUMNS: Final = {
     Resource.CPU: {"cpu_p95"},
     Resource.MEMORY: {"mem_p95"},
@@ -59,17 +65,14 @@ def with_change(panel: Panel, path: str, value: object) -> Panel:
     return Panel.model_validate(facts)
 
 
-@pytest.mark.parametrize("path", TABLE_CHANGES)
-def test_each_setting_of_the_columns_changes_the_rows(path: str) -> None:
+def test_each_setting_of_the_columns_changes_the_rows() -> None:
     generation = generation_of(end_date="2023-01-31")
+    before = table_of(generation, PANEL)
 
-    before, after = (
-        table_of(generation, panel_of()),
-        table_of(generation, with_change(panel_of(), path, TABLE_CHANGES[path])),
-    )
-
-    assert not before.equals(after, null_equal=True)
-    assert before.height == after.height
+    for path, value in TABLE_CHANGES.items():
+        after = table_of(generation, with_change(PANEL, path, value))
+        assert not before.equals(after, null_equal=True), path
+        assert before.height == after.height, path
 
 
 def test_sample_has_as_many_rows_as_are_set(tmp_path: Path) -> None:
@@ -125,31 +128,40 @@ def test_every_setting_of_the_panel_has_its_case() -> None:
     assert others - {"flags"} == {path.removesuffix(".0") for path in leaf_paths(panel)}
 
 
-@pytest.fixture(scope="module")
-def engine_before() -> Mapping[str, Any]:
-    return columns_of(engine_base())
-
-
+@cache
 def engine_base() -> DataGeneration:
     return changed(base_generation(), {"num_servers": 100})
 
 
 def columns_of(generation: DataGeneration) -> Mapping[str, Any]:
     """Return the columns of a fleet's panel."""
-    return {column.name: column for column in table_of(generation, panel_of())}
+    return {column.name: column for column in table_of(generation, PANEL)}
 
 
-@pytest.mark.parametrize("path", ENGINE)
-def test_each_setting_of_the_simulation_acts_on_the_panel_and_on_its_own_metric_alone(
-    path: str, engine_before: Mapping[str, Any]
-) -> None:
-    after = columns_of(changed(engine_base(), CHANGES[path]))
+@pytest.fixture(scope="module")
+def engine_before() -> Mapping[str, Any]:
+    return columns_of(engine_base())
 
-    moved = {name for name, column in after.items() if not column.equals(engine_before[name], null_equal=True)}
-    if path.startswith("metrics."):
-        assert moved == COLUMNS[Resource(path.split(".")[1])]
-    else:
-        assert moved
+
+def moved_by(change: Mapping[str, object], before: Mapping[str, Any]) -> set[str]:
+    """Return the columns that are others after a change of the simulation."""
+    after = columns_of(changed(engine_base(), change))
+    return {name for name, column in after.items() if not column.equals(before[name], null_equal=True)}
+
+
+def test_each_setting_of_a_metric_acts_on_its_own_columns_alone(engine_before: Mapping[str, Any]) -> None:
+    """Each setting by one resource, in turn; and of each resource all at once."""
+    for number, paths in enumerate(zip(*OF_METRICS.values(), strict=True)):
+        resource = [*OF_METRICS][number % len(OF_METRICS)]
+        path = paths[number % len(OF_METRICS)]
+        assert moved_by(CHANGES[path], engine_before) == COLUMNS[resource], path
+    for resource, own in OF_METRICS.items():
+        every = {name: value for path in own for name, value in CHANGES[path].items()}
+        assert moved_by(every, engine_before) == COLUMNS[resource], resource
+
+
+def test_each_other_setting_of_the_simulation_acts_on_the_panel(engine_before: Mapping[str, Any]) -> None:
+    assert [path for path in OTHERS if not moved_by(CHANGES[path], engine_before)] == []
 
 
 STORAGE: Final[dict[str, tuple[dict[str, Any], str]]] = {

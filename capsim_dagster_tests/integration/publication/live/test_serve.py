@@ -6,10 +6,7 @@ import errno
 import gzip
 import json
 import os
-import resource
 import socket
-import subprocess
-import sys
 import time
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -33,6 +30,7 @@ from capsim_dagster_tests.support.publication.live.fleets import (
     options_for,
     run_until,
     running,
+    streamed,
     whole_path,
 )
 
@@ -40,17 +38,6 @@ from capsim_dagster_tests.support.publication.live.fleets import (
 @pytest.fixture(scope="module")
 def fleet() -> LiveFleet:
     return live_fleet()
-
-
-def streamed(url: str, lines: int, query: str = "") -> list[str]:
-    """Return the first lines of a stream."""
-    found = []
-    with httpx.stream("GET", f"{url}/stream{query}", timeout=20) as answer:
-        for line in answer.iter_lines():
-            found.append(line)
-            if len(found) == lines:
-                break
-    return found
 
 
 def test_what_is_streamed_is_what_is_archived(tmp_path: Path, fleet: LiveFleet) -> None:
@@ -73,17 +60,6 @@ def test_what_is_streamed_is_what_is_archived(tmp_path: Path, fleet: LiveFleet) 
         "2023-02-14 03:00 archived; 1 client, 0 dropped",
         "2023-02-14 04:00 archived; 1 client, 0 dropped",
     ]
-
-
-@pytest.mark.slow
-def test_a_server_that_is_started_again_goes_on_without_a_hole_or_a_duplicate(tmp_path: Path, fleet: LiveFleet) -> None:
-    for _start in range(3):
-        with running(fleet, options_for(tmp_path)) as server:
-            last = int(json.loads(streamed(server.url, 5 * HOSTS)[-1])["meta"]["seq"])
-
-    numbers = numbers_in(tmp_path, fleet)
-    assert numbers == list(range(FIRST + 36, FIRST + 36 + len(numbers)))
-    assert numbers[-1] >= last
 
 
 def test_a_client_goes_on_after_a_restart_where_it_stopped(tmp_path: Path, fleet: LiveFleet) -> None:
@@ -247,21 +223,3 @@ def test_a_disk_that_is_full_ends_the_server_with_the_reason_and_a_later_start_g
 
     run_until(tmp_path, fleet, at(3), at(4))
     assert numbers_in(tmp_path, fleet) == list(range(FIRST + 36, FIRST + 49))
-
-
-@pytest.mark.slow
-def test_a_disk_that_refuses_ends_the_command_with_what_it_refused_and_a_remedy(tmp_path: Path) -> None:
-    arguments = ["tier1", "serve", "--port", "0", "--hosts", "200", "--from", "2023-02-14T03:00", "--speed", "60000"]
-    ended = subprocess.run(
-        [sys.executable, "-m", "capsim_dagster.cli", *arguments, "--data-dir", str(tmp_path)],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (24_000, 24_000)),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-    assert ended.returncode == 1
-    assert "archive/20230214/03.jsonl.gz.part cannot be written: File too large" in ended.stderr
-    assert "make room or mend the permissions" in ended.stderr
-    assert "Traceback" not in ended.stderr

@@ -1,17 +1,15 @@
 """The views for forecasting: what libraries read as it is, and nothing that they stumble over."""
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
 
 import duckdb
+import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import settings as property_settings
-from hypothesis import strategies as st
 
 from capsim_dagster.pipeline.platform import Platform
+from capsim_dagster.schemas.frames import frame_schema
 from capsim_dagster.schemas.tables import TABLES, ddl
 from capsim_dagster.storage import warehouse
 from capsim_dagster.storage.warehouse.upgrade import create_views
@@ -30,18 +28,36 @@ def day(number: int) -> dt.datetime:
     return START + dt.timedelta(number)
 
 
-@pytest.fixture
-def made(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a connection to a new warehouse."""
-    with warehouse.open_for_writing(tmp_path / "capsim.duckdb", lock_timeout_s=0) as connection:
+@pytest.fixture(scope="module")
+def tables() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a connection to the empty tables of a warehouse, in memory."""
+    with duckdb.connect() as connection:
+        for table in TABLES:
+            connection.execute(ddl(table))
+        create_views(connection)
         yield connection
 
 
+@pytest.fixture
+def made(tables: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a connection to empty tables, which are empty again after the test."""
+    tables.execute("BEGIN")
+    yield tables
+    tables.execute("ROLLBACK")
+
+
 def insert(connection: duckdb.DuckDBPyConnection, values: Values, host: str = "srv-000001") -> None:
-    for number, value in sorted(values.items(), reverse=True):
-        connection.execute(
-            "INSERT INTO processed_data VALUES (?, ?, 'cpu', ?, 100.0, 64.0)", [day(number), host, value]
-        ).fetchall()
+    insert_all(connection, {host: values})
+
+
+def insert_all(connection: duckdb.DuckDBPyConnection, every: Mapping[str, Values]) -> None:
+    rows = [
+        (day(number), host, "cpu", value, 100.0, 64.0)
+        for host, values in every.items()
+        for number, value in sorted(values.items(), reverse=True)
+    ]
+    schema = frame_schema(TABLES["processed_data"])
+    warehouse.append_rows(connection, "processed_data", pl.DataFrame(rows, schema, orient="row"))
 
 
 def forecast_input(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, float]]:
@@ -110,23 +126,27 @@ def interpolated(values: Values) -> list[float]:
     return series.interpolate().fill_null(strategy="forward").fill_null(strategy="backward").to_list()
 
 
-@pytest.mark.slow
-@property_settings(max_examples=60, deadline=None, derandomize=True, database=None)
-@given(
-    values=st.dictionaries(st.integers(0, 40), st.none() | st.floats(0, 100, width=32), min_size=1).filter(
-        lambda values: any(value is not None for value in values.values())
-    )
-)
-def test_any_series_becomes_gapless_as_polars_would_fill_it(values: Values) -> None:
-    with duckdb.connect() as connection:
-        for table in TABLES:
-            connection.execute(ddl(table))
-        create_views(connection)
-        insert(connection, values)
-        found = forecast_input(connection)
+def some_series(random: np.random.Generator) -> Values:
+    """Return a series of up to 41 days: runs of values, of nulls and of days without a row, in any order."""
+    days = sorted(random.choice(41, random.integers(1, 42), replace=False).tolist())
+    share = random.random()
+    values: Values = {number: None if random.random() < share else random.uniform(0, 100) for number in days}
+    return {**values, days[int(random.integers(len(days)))]: 7.5}
 
-    assert [number for number, _ in found] == list(range(min(values), max(values) + 1))
-    assert [value for _, value in found] == pytest.approx(interpolated(values), abs=1e-9)
+
+def test_any_series_becomes_gapless_as_polars_would_fill_it(made: duckdb.DuckDBPyConnection) -> None:
+    random = np.random.Generator(np.random.Philox(15))
+    every = {f"srv-{number:06}": some_series(random) for number in range(300)}
+    insert_all(made, every)
+    rows = made.execute("SELECT unique_id, ds, y FROM forecast_input ORDER BY ALL").fetchall()
+    found: dict[str, list[tuple[int, float]]] = {}
+    for series, ds, y in rows:
+        found.setdefault(series.removesuffix("/cpu"), []).append(((ds - START).days, y))
+
+    assert found.keys() == every.keys()
+    for host, values in every.items():
+        assert [number for number, _ in found[host]] == list(range(min(values), max(values) + 1)), values
+        assert [value for _, value in found[host]] == pytest.approx(interpolated(values), abs=1e-9), values
 
 
 def frame(platform: Platform, query: str) -> pl.DataFrame:

@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
+
 from capsim_dagster.publication.archive import write_hour
 from capsim_dagster.publication.hour_files import DayHour, hour_path
 from capsim_dagster.publication.live.interval import LiveFleet, Simulator
@@ -127,3 +129,14 @@ def running(fleet: LiveFleet, options: LiveOptions) -> Iterator[Running]:
         assert not thread.is_alive()
     if failures:
         raise failures[0]
+
+
+def streamed(url: str, lines: int, query: str = "") -> list[str]:
+    """Return the first lines of a stream."""
+    found = []
+    with httpx.stream("GET", f"{url}/stream{query}", timeout=20) as answer:
+        for line in answer.iter_lines():
+            found.append(line)
+            if len(found) == lines:
+                break
+    return found
