@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece, written_columns
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
-from capsim_dagster.settings import LegacyFeed, load_settings
-from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster.settings import LegacyFeed
+from capsim_dagster_tests.support.shipped_settings import shipped_settings
 
 ROOT: Final = Path("/feed")
 COLUMNS: Final = {
@@ -22,7 +22,7 @@ COLUMNS: Final = {
     "disk": ("storage_usage", "disk_p95", "storage_mb"),
     "network": ("net_throughput", "network_p95", "throughput_mbps"),
 }
-SHIPPED: Final = load_settings(CONFIG).legacy_feed
+SHIPPED: Final = shipped_settings().legacy_feed
 PIECE: Final = FeedPiece(202302, Resource.CPU)
 MONTHS = st.builds(lambda year, month: year * 100 + month, st.integers(1971, 2199), st.integers(1, 12))
 PIECES = st.builds(FeedPiece, MONTHS, st.sampled_from(Resource))

@@ -11,9 +11,8 @@ from capsim_dagster.settings import (
     INJECTED_LINE_FAULTS,
     INJECTED_TRAITS,
     LegacyFeed,
-    load_settings,
 )
-from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster_tests.support.shipped_settings import shipped_settings
 
 NAMES_A_MONTH = "it must name {prefix}, and {yearmonth} or {year} and {month}"
 ALL_FIELDS = "fields are {prefix}, {yearmonth}, {year}, {month}"
@@ -23,12 +22,12 @@ A_PATH = "it must be a path under the feed directory"
 def refusal(section: str, values: dict[str, Any]) -> str:
     """Return the message of the error that some settings are."""
     with pytest.raises(SettingsError) as caught:
-        load_settings(CONFIG, {section: values})
+        shipped_settings({section: values})
     return str(caught.value)
 
 
 def accepted(**values: Any) -> LegacyFeed:  # noqa: ANN401 any setting
-    return load_settings(CONFIG, {"legacy_feed": values}).legacy_feed
+    return shipped_settings({"legacy_feed": values}).legacy_feed
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,16 @@
 from typing import Any
 
 import pytest
-import yaml
 
 from capsim_dagster.errors import SettingsError
 from capsim_dagster.schemas import Resource
-from capsim_dagster.settings import DataGeneration, load_settings
-from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster.settings import DataGeneration
+from capsim_dagster_tests.support.shipped_settings import shipped_sections, shipped_settings
 
 
 def first_changed(choices: str, change: dict[str, Any]) -> list[Any]:
     """Return a list of `metadata` as shipped, with its first element changed; a mapping in it is changed in part."""
-    metadata = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["data_generation"]["metadata"]
+    metadata = shipped_sections()["data_generation"]["metadata"]
     first, *others = metadata[choices]
     merged = {name: {**first[name], **new} if isinstance(new, dict) else new for name, new in change.items()}
     return [{**first, **merged}, *others]
@@ -22,7 +21,7 @@ def first_changed(choices: str, change: dict[str, Any]) -> list[Any]:
 def refusal(generation: dict[str, object]) -> str:
     """Return the message of the error that some settings are."""
     with pytest.raises(SettingsError) as caught:
-        load_settings(CONFIG, {"data_generation": generation})
+        shipped_settings({"data_generation": generation})
     return str(caught.value)
 
 
@@ -139,12 +138,12 @@ def test_correlations_that_contradict_each_other_are_refused_and_those_that_just
 
     assert "contradict each other" in refusal({"metadata": {"server_types": first_changed("server_types", too_low)}})
     accepted = {"server_types": first_changed("server_types", just)}
-    metadata = load_settings(CONFIG, {"data_generation": {"metadata": accepted}}).data_generation.metadata
+    metadata = shipped_settings({"data_generation": {"metadata": accepted}}).data_generation.metadata
     assert metadata.server_types[0].correlation.memory_disk == 0.29
 
 
 def generation_with(anomalies: dict[str, object]) -> DataGeneration:
-    return load_settings(CONFIG, {"data_generation": {"anomalies": anomalies}}).data_generation
+    return shipped_settings({"data_generation": {"anomalies": anomalies}}).data_generation
 
 
 def test_rate_too_high_for_anomalies_this_short_is_refused_with_the_highest_that_fits() -> None:
@@ -162,7 +161,7 @@ def test_rate_too_high_for_anomalies_this_short_is_refused_with_the_highest_that
 
 def test_chances_of_anomalies_are_their_days_over_their_length_by_hand() -> None:
     """Of 64 days 0.5 % are anomalous: 0.32; a fifth in events of 1.5 days, three tenths in events of 25 days."""
-    chances = load_settings(CONFIG).data_generation.anomalies.chances
+    chances = shipped_settings().data_generation.anomalies.chances
 
     assert chances == pytest.approx(
         {"spike": 0.064 / 1.5, "dip": 0.064 / 1.5, "level_shift": 0.096 / 25, "variance_change": 0.096 / 25}

@@ -9,6 +9,7 @@ import yaml
 from capsim_dagster.errors import SettingsError
 from capsim_dagster.settings import load_settings
 from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster_tests.support.shipped_settings import shipped_settings
 
 ALIAS_BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{below}'] * 10)}]\n" for below, name in zip("abcdefgh", "bcdefghi", strict=True)
@@ -97,7 +98,7 @@ def test_value_of_an_unknown_key_is_never_repeated(tmp_path: Path, section: str)
 )
 def test_prefix_that_leads_out_of_the_bucket_is_refused(section: str, key: str, prefix: str) -> None:
     with pytest.raises(SettingsError, match=f"{section}.{key}: found .*expected a folder below bucket"):
-        load_settings(CONFIG, {section: {key: prefix}})
+        shipped_settings({section: {key: prefix}})
 
 
 def test_settings_of_another_project_in_the_current_folder_are_left_alone(
