@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 from typing import Final
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece, written_columns
@@ -100,8 +100,8 @@ def test_path_leads_back_to_its_piece_in_any_layout_with_any_prefixes(
     assert contract.piece(contract.candidates(piece)[is_compressed]) == piece
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@given(pieces=st.lists(PIECES, unique=True, min_size=2, max_size=5))
+@settings(max_examples=90)
+@given(layout=st.sampled_from(list(LAYOUTS)), pieces=st.lists(PIECES, unique=True, min_size=2, max_size=5))
 def test_no_two_pieces_share_a_path(layout: str, pieces: list[FeedPiece]) -> None:
     contract = in_layout(layout)
     assert len({path for piece in pieces for path in contract.candidates(piece)}) == 2 * len(pieces)
@@ -302,16 +302,15 @@ def test_pipes_and_links_to_nothing_are_no_pieces_whatever_their_names(tmp_path:
     ]
 
 
-@pytest.mark.slow
-def test_fifty_thousand_strays_cost_little(tmp_path: Path) -> None:
+def test_five_thousand_strays_cost_little(tmp_path: Path) -> None:
     contract = FeedContract(tmp_path, SHIPPED)
     touched(tmp_path, "2023/02/cpu_utilization_202302.csv")
-    for number in range(50_000):
+    for number in range(5_000):
         os.close(os.open(tmp_path / "2023" / "02" / f"stray {number}.txt", os.O_CREAT))
     began = time.process_time()
 
-    assert len(contract.strays()) == 50_000
+    assert len(contract.strays()) == 5_000
     assert list(contract.pieces()) == [PIECE]
 
-    # A quarter of two hundred thousand: they took 26 CPU seconds, which is not to be two.
-    assert time.process_time() - began < 2
+    # Two hundred thousand once took 26 CPU seconds: of so many that is 0.65.
+    assert time.process_time() - began < 0.3
