@@ -100,7 +100,7 @@ def assert_all_is_found(read: ReadFile, table: HostTable, dirty: DirtyFile, clea
     assert loaded == {key: said for key, said in clean.items() if key not in damaged}
 
 
-@settings(max_examples=60)
+@settings(max_examples=20)
 @given(facts=defects, piece=st.sampled_from(PIECES))
 def test_any_mix_of_defects_is_found_line_by_line_and_leaves_every_other_row_clean(
     master: MasterFile, tmp_path_factory: pytest.TempPathFactory, facts: dict[str, Any], piece: FeedPiece
@@ -111,12 +111,11 @@ def test_any_mix_of_defects_is_found_line_by_line_and_leaves_every_other_row_cle
     assert_all_is_found(read, table, dirty, clean_rows(master, piece))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("trait", INJECTED_TRAITS)
 def test_every_kind_of_line_fault_is_found_in_every_dialect(master: MasterFile, tmp_path: Path, trait: str) -> None:
     facts = {"line_share": 0.2, "dialect_share": 1, "dialects": {trait: 1}, "truncated_share": 0.5}
     contract, kinds = contract_of(tmp_path, facts), set()
-    for piece in PIECES:
+    for piece in PIECES[: len(Resource)]:
         dirty = dirty_file(master, contract, piece)
         read, table = read_dirty(contract, piece, dirty)
         assert_all_is_found(read, table, dirty, clean_rows(master, piece))
