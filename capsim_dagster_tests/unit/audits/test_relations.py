@@ -22,6 +22,7 @@ from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
 from capsim_dagster_tests.conftest import MONTHS
 from capsim_dagster_tests.support.audits.relations_of_rows import RELATION, Row, show
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.sabotage import change_lines, feed_file, replace_field, rewrite_master
 
 DAYS = st.dates(dt.date(2023, 1, 30), dt.date(2023, 2, 2))
@@ -117,7 +118,7 @@ def test_fingerprint_counts_what_is_there(connection: duckdb.DuckDBPyConnection,
     assert found.keys() == multisets(rows).keys()
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("other", "difference"),
     [
         (Fingerprint(10, 9, 7, 5), ""),

@@ -12,6 +12,7 @@ from capsim_dagster.audits import truth
 from capsim_dagster.audits.fingerprints import view_event_days
 from capsim_dagster.audits.report import Finding
 from capsim_dagster_tests.conftest import MakeSettings
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.every_setting import changed
 
 START = dt.date(2023, 1, 1)
@@ -77,7 +78,7 @@ def explain(differs: list[int], events: Iterable[Event]) -> Finding:
     return truth.events_explain_differences(found, events_of(events), series, start=START)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("differs", "event", "problem"),
     [
         ([3, 4, 5], (3, 5), None),

@@ -13,6 +13,7 @@ from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece, written
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import LegacyFeed
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.shipped_settings import shipped_settings
 
 ROOT: Final = Path("/feed")
@@ -56,7 +57,7 @@ def in_layout(layout: str, prefixes: list[str] | None = None, root: Path = ROOT)
 CONTRACT: Final = FeedContract(ROOT, SHIPPED)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("resource", "path"),
     [
         (Resource.CPU, "2023/02/cpu_utilization_202302.csv"),
@@ -107,7 +108,7 @@ def test_no_two_pieces_share_a_path(layout: str, pieces: list[FeedPiece]) -> Non
     assert len({path for piece in pieces for path in contract.candidates(piece)}) == 2 * len(pieces)
 
 
-@pytest.mark.parametrize(("layout", "path"), LAYOUTS.items())
+@each_case(("layout", "path"), LAYOUTS.items())
 def test_layout_says_where_a_file_lies_and_what_it_is(layout: str, path: str) -> None:
     contract = in_layout(layout)
     assert contract.path(PIECE) == ROOT / path
@@ -134,7 +135,7 @@ def test_prefix_that_ends_in_digits_does_not_lend_them_to_the_month() -> None:
     assert [contract.piece(ROOT / name) for name in names] == [FeedPiece(202302, resource) for resource in Resource]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("layout", "name"),
     [
         ("{prefix}/{prefix}_{yearmonth}.csv", "cpu_utilization/memory_stats_202302.csv"),
@@ -156,7 +157,7 @@ def test_file_that_contradicts_itself_or_the_layout_is_no_piece(layout: str, nam
     assert in_layout(layout).piece(ROOT / name) is None
 
 
-@pytest.mark.parametrize(
+@each_case(
     "name",
     [
         "2023/02/cpu_202302.csv",

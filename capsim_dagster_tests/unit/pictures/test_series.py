@@ -10,6 +10,7 @@ from capsim_dagster.pictures.canvas import PictureFormat
 from capsim_dagster.pictures.course import POINT_MARKERS, SPAN_KINDS, smoothed
 from capsim_dagster.pictures.series import series_picture, varieties_picture
 from capsim_dagster.schemas import GAP_KINDS, EventKind
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.pictures.views import ids, png_size, texts, view
 
 
@@ -57,7 +58,7 @@ def test_series_picture_marks_a_breach_within_the_window_and_mentions_one_after_
     assert "breach" not in ids(after)
 
 
-@pytest.mark.parametrize("n_days", [1, 6, 201, 4000])
+@each_case("n_days", [1, 6, 201, 4000])
 def test_series_picture_can_be_drawn_of_any_window(n_days: int) -> None:
     said = texts(series_picture(view(n_days)))
 

@@ -17,6 +17,7 @@ from capsim_dagster.settings import Archive, DataGeneration
 from capsim_dagster.simulated.master import write_master
 from capsim_dagster.simulation.fleet import fleet_of
 from capsim_dagster.storage import sha256
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.panel.generated import generation_of
 from capsim_dagster_tests.support.shipped_settings import shipped_settings
 
@@ -158,7 +159,7 @@ def test_an_hour_is_one_gzip_member_an_interval(tmp_path: Path) -> None:
     assert write_hour(fleet, tmp_path, 3).path.read_bytes() == b"".join(members)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "change",
     [
         {"interval_minutes": 10},
@@ -167,7 +168,6 @@ def test_an_hour_is_one_gzip_member_an_interval(tmp_path: Path) -> None:
         {"workloads": {}},
         {"other_workload": {"peak_hour": 3, "swing": 0.9}, "workloads": {}},
     ],
-    ids=str,
 )
 def test_each_setting_of_the_archive_changes_its_lines(change: dict[str, Any]) -> None:
     before: dict[str, Any] = {"workloads": {}} if "other_workload" in change else {}
@@ -188,7 +188,7 @@ def test_the_peak_of_a_workload_is_at_its_hour() -> None:
     assert mean_cpu(3) > 2 * mean_cpu(15)
 
 
-@pytest.mark.parametrize("minutes", [0, 7, 45, 60])
+@each_case("minutes", [0, 7, 45, 60])
 def test_an_interval_that_does_not_divide_an_hour_is_refused(minutes: int) -> None:
     with pytest.raises(ValueError, match="interval_minutes"):
         archive_of(interval_minutes=minutes)

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from capsim_dagster.refinery.dialect import cut_fields
 from capsim_dagster.refinery.lines import Lines, line_ends, scan_lines
 from capsim_dagster.refinery.source import Block
+from capsim_dagster_tests.support.cases import each_case
 
 WIDTH = 3
 SOUND = b"1,2,3"
@@ -15,7 +16,7 @@ def scanned(*lines: bytes, delimiter: str = ",", first_line: int = 2, is_termina
     return scan_lines(Block(text, first_line, is_terminated), delimiter, WIDTH)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "line",
     [
         SOUND,
@@ -37,7 +38,7 @@ def test_line_of_the_right_width_is_plain(line: bytes) -> None:
     assert found.plain_text == b"\n".join([SOUND, line.replace(b'"', b""), SOUND, b""])
 
 
-@pytest.mark.parametrize(
+@each_case(
     "line",
     [
         b"",
@@ -76,7 +77,7 @@ def test_line_that_cannot_be_cut_at_its_delimiters_is_not_plain_and_hides_no_oth
     assert found.raw(1) == line
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", " "])
+@each_case("delimiter", [",", ";", "\t", "|", " "])
 def test_width_is_counted_in_the_delimiter_of_the_file(delimiter: str) -> None:
     lines = [b",".join([b"1"] * 3), b";".join([b"1"] * 3), b"\t".join([b"1"] * 3), b"|".join([b"1"] * 3), b"1 1 1"]
     found = scanned(*lines, delimiter=delimiter)

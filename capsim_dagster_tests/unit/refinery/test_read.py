@@ -10,6 +10,7 @@ from capsim_dagster.refinery.read import MAX_RAW, has_usable_header, read_feed_f
 from capsim_dagster.refinery.rules import FileRefused
 from capsim_dagster.refinery.source import FeedSource
 from capsim_dagster.schemas import FileFault
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.refinery.readings import (
     HEADER,
     JANUARY,
@@ -259,7 +260,7 @@ def test_header_is_usable_or_not_whatever_follows(tmp_path: Path, content: str, 
     assert has_usable_header(source, JANUARY, read_rules()) is is_usable
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("raw", "text"),
     [
         (b"a\xff\0", "a\\xff\0"),
@@ -269,7 +270,6 @@ def test_header_is_usable_or_not_whatever_follows(tmp_path: Path, content: str, 
         ("🖥".encode() * 10**5, "🖥" * MAX_RAW + "…"),
         (b"a" + "🖥".encode() * 10**5, "a" + "🖥" * (MAX_RAW - 1) + "…"),
     ],
-    ids=range(6),
 )
 def test_rejected_line_is_shown_as_text_and_not_without_end(raw: bytes, text: str) -> None:
     assert shown(raw) == text

@@ -7,6 +7,7 @@ import pytest
 from capsim_dagster.errors import SettingsError
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import DataGeneration
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.shipped_settings import shipped_sections, shipped_settings
 
 
@@ -25,7 +26,7 @@ def refusal(generation: dict[str, object]) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("metric", "said"),
     [
         ({"base_mean": 101}, ["base_mean: found 101", "equal to 100"]),
@@ -45,7 +46,7 @@ def refusal(generation: dict[str, object]) -> str:
         ({"level_factor": 1}, ["level_factor: no such setting", "base_mean"]),
     ],
 )
-@pytest.mark.parametrize("resource", [Resource.CPU, Resource.NETWORK])
+@each_case("resource", [Resource.CPU, Resource.NETWORK])
 def test_unusable_metric_is_an_error_that_names_the_key(
     resource: Resource, metric: dict[str, object], said: list[str]
 ) -> None:
@@ -55,7 +56,7 @@ def test_unusable_metric_is_an_error_that_names_the_key(
     assert f"data_generation.metrics.{resource}" in message
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("section", "values", "said"),
     [
         ("calendar", {"weekly_pattern": 1}, ["calendar.weekly_pattern: no such setting", "weekly_profile"]),
@@ -101,7 +102,7 @@ def test_unusable_section_of_the_telemetry_is_an_error_that_names_the_key(
     assert f"data_generation.{section}" in message
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("choices", "change", "said"),
     [
         ("departments", {"colour": 1}, ["departments.0.colour: no such setting", "season_peak_day"]),

@@ -12,6 +12,7 @@ from capsim_dagster.errors import SettingsError
 from capsim_dagster.schemas import Resource, Scenario
 from capsim_dagster.settings import Metric, load_settings, settings_hash
 from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.every_setting import CHANGES, base_generation, changed, leaf_paths
 from capsim_dagster_tests.support.shipped_settings import shipped_sections, shipped_settings
 
@@ -84,7 +85,7 @@ def test_env_selects_the_data_directory_unless_one_is_named(env: str, folder: st
     assert named.data_dir == tmp_path
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("generation", "said"),
     [
         ({"num_server": 5}, ["data_generation.num_server:", "no such setting", "num_servers, start_date"]),
@@ -129,7 +130,7 @@ def test_unusable_generation_settings_are_errors_that_say_what_is_allowed(
     assert str(CONFIG) in caught.value.remedy
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("section", "values", "said"),
     [
         ("general", {"env": "moon"}, ["general.env: found 'moon'", "'local', 'sagemaker' or 'lambda'"]),
@@ -289,7 +290,7 @@ def test_settings_hash_ignores_the_windows_end_alone() -> None:
     assert settings_hash(later) == settings_hash(base_generation())
 
 
-@pytest.mark.parametrize("path", sorted(set(CHANGES) - {"end_date"}))
+@each_case("path", sorted(set(CHANGES) - {"end_date"}))
 def test_settings_hash_changes_with_every_other_setting(path: str) -> None:
     assert settings_hash(changed(base_generation(), CHANGES[path])) != settings_hash(base_generation())
 

@@ -28,6 +28,7 @@ from capsim_dagster.settings import (
 )
 from capsim_dagster.settings.telemetry import Anomaly
 from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster_tests.support.cases import each_case
 
 FACTORS = LoadShift.model_fields.keys() - Weighted.model_fields.keys()
 TABLE_MODELS = (Metric, Anomaly, FeedColumns, PanelMetric)
@@ -113,7 +114,7 @@ def test_every_key_of_the_shipped_file_is_explained() -> None:
     assert silent == []
 
 
-@pytest.mark.parametrize("field", TABLE_FIELDS)
+@each_case("field", TABLE_FIELDS)
 def test_fields_of_tables_in_the_shipped_file_are_named_in_a_comment(field: str) -> None:
     comments = [line.partition("#")[2] for line in config_lines()]
 
@@ -129,7 +130,7 @@ def test_shipped_file_names_every_setting_there_is() -> None:
         assert set(content[name]) == set(kind.model_fields), name
 
 
-@pytest.mark.parametrize("name", sorted(WHOLE))
+@each_case("name", sorted(WHOLE))
 def test_shipped_file_names_every_setting_of_the_telemetry(name: str) -> None:
     content = yaml.safe_load("\n".join(config_lines()))["data_generation"]
 

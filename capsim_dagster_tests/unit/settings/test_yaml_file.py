@@ -9,6 +9,7 @@ import yaml
 from capsim_dagster.errors import SettingsError
 from capsim_dagster.settings import load_settings
 from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.shipped_settings import shipped_settings
 
 ALIAS_BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -86,8 +87,8 @@ def test_value_of_an_unknown_key_is_never_repeated(tmp_path: Path, section: str)
     assert section.partition(":")[0] in caught.value.found
 
 
-@pytest.mark.parametrize("prefix", ["../../x", "a//b", "/abs", "..", "a/../b", "", "a b"])
-@pytest.mark.parametrize(
+@each_case("prefix", ["../../x", "a//b", "/abs", "..", "a/../b", "", "a b"])
+@each_case(
     ("section", "key"),
     [
         ("storage", "raw_prefix"),

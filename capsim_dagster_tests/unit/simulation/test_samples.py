@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from capsim_dagster.schemas import Resource
 from capsim_dagster.seeding import Float32Array
 from capsim_dagster.simulation.samples import DayCurves, p95_rank, sampled_day
+from capsim_dagster_tests.support.cases import each_case
 
 DAY = 20_000
 SAMPLES = (24, 48, 96, 144, 288, 1_440)
@@ -40,8 +41,8 @@ def nearest_rank(values: Float32Array) -> NDArray[np.float32]:
     return found
 
 
-@pytest.mark.parametrize("samples", SAMPLES)
-@pytest.mark.parametrize("resource", list(Resource))
+@each_case("samples", SAMPLES)
+@each_case("resource", list(Resource))
 def test_the_p95_of_the_samples_is_the_days_value_to_its_last_decimal(resource: Resource, samples: int) -> None:
     p95 = cents(301)
 
@@ -107,7 +108,7 @@ def test_a_disk_hardly_notices_the_hour() -> None:
     assert samples_of(p95, resource=Resource.DISK).min() > 54
 
 
-@pytest.mark.parametrize(("samples", "place"), [(1, 0), (20, 18), (24, 22), (288, 273), (1_440, 1_367)])
+@each_case(("samples", "place"), [(1, 0), (20, 18), (24, 22), (288, 273), (1_440, 1_367)])
 def test_the_rank_of_the_p95_is_the_nearest_one(samples: int, place: int) -> None:
     assert p95_rank(samples) == place
 
