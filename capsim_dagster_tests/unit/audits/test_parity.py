@@ -57,7 +57,7 @@ def test_whole_grid_has_parity(connection: duckdb.DuckDBPyConnection) -> None:
     assert report.counts == {"rows": 24, "expected_rows": 24, "months": 2}
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("rows", "problem"),
     [
         (GRID[1:], "2023-01 cpu has 1 rows instead of 2"),
@@ -148,14 +148,14 @@ def test_resources_that_are_not_asked_for_are_not_judged() -> None:
     assert report.counts["rows"] == 202301 + 202302
 
 
-@pytest.mark.parametrize("rows", [GRID, GRID[1:], GRID[::2], [*GRID, Row(dt.date(2023, 3, 31), "srv-000009")], []])
+@each_case("rows", [GRID, GRID[1:], GRID[::2], [*GRID, Row(dt.date(2023, 3, 31), "srv-000009")], []])
 def test_keys_that_stand_once_are_unique(connection: duckdb.DuckDBPyConnection, rows: list[Row]) -> None:
     report = uniqueness_of(connection, rows)
     assert report.passed
     assert report.counts == {"rows": len(rows), "duplicate_rows": 0}
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("rows", "problems"),
     [
         ([*GRID, GRID[1]], ["srv-000001 cpu has 1 rows too many in 202302"]),

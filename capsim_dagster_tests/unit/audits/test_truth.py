@@ -6,7 +6,6 @@ from collections.abc import Iterable
 import duckdb
 import numpy as np
 import polars as pl
-import pytest
 
 from capsim_dagster.audits import truth
 from capsim_dagster.audits.fingerprints import view_event_days
@@ -124,7 +123,7 @@ def breach_report(dates: dict[str, list[int | None]], scenario: str, make_settin
     return truth.breach_dates(series, hosts, make_settings().data_generation)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("dates", "scenario", "problem"),
     [
         ([None, 1_096, None, None], "CAPACITY_BREACH", None),

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capsim_dagster.legacy_feed.contract import FeedContract, FeedPiece, written_columns
-from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import LegacyFeed
 from capsim_dagster_tests.support.cases import each_case
@@ -75,9 +74,9 @@ def header(contract: FeedContract, resource: Resource) -> list[str]:
 
 
 @pytest.mark.parametrize("resource", Resource)
-def test_header_of_each_resource_is_the_documented_one(platform: Platform, resource: Resource) -> None:
+def test_header_of_each_resource_is_the_documented_one(resource: Resource) -> None:
     _, value, capacity = COLUMNS[resource]
-    assert header(platform.contract, resource) == ["date", "host_id", value, capacity]
+    assert header(CONTRACT, resource) == ["date", "host_id", value, capacity]
 
 
 def test_header_of_a_resource_without_capacity_ends_with_the_value() -> None:

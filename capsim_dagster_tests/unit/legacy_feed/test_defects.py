@@ -21,6 +21,7 @@ from capsim_dagster.settings import (
 from capsim_dagster.settings.feed import MAX_LINE_SHARE
 from capsim_dagster.simulated import grid as daily_grid
 from capsim_dagster.simulated.master import MasterFile
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.legacy_feed.dirt import (
     PIECES,
     ROOT,
@@ -67,7 +68,7 @@ def test_list_is_what_an_exact_reader_finds_and_undoing_it_gives_the_clean_lines
     assert [line for line in undone if line is not None] == clean_lines(shared_master, contract, piece)
 
 
-@pytest.mark.parametrize("trait", INJECTED_TRAITS)
+@each_case("trait", INJECTED_TRAITS)
 def test_every_line_fault_reads_right_in_every_dialect(shared_master: MasterFile, trait: DialectTrait) -> None:
     contract = feed(line_share=0.2, dialect_share=1, dialects={trait: 1}, truncated_share=0.5)
     written = files(shared_master, contract, MONTH)
@@ -78,7 +79,7 @@ def test_every_line_fault_reads_right_in_every_dialect(shared_master: MasterFile
     assert set(kinds(written)) - set(DialectTrait) == set(LineFault)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "fields",
     [
         {"capacity_column": None},
@@ -86,7 +87,6 @@ def test_every_line_fault_reads_right_in_every_dialect(shared_master: MasterFile
         {"null_values": ["NaN", "inf", "-inf", "", "abc", "-5.0"]},
         {"date_formats": ["%Y%m%d", "%b %d, %Y", "%d-%b-%Y"]},
     ],
-    ids=lambda fields: "+".join(fields),
 )
 def test_faults_are_what_they_are_called_under_other_settings(
     shared_master: MasterFile, fields: dict[str, Any]
@@ -185,7 +185,7 @@ def test_kinds_of_line_faults_come_by_their_weights(shared_master: MasterFile) -
     assert abs(found["not_finite"] / found.total() - 0.25) < 0.08
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("share", "of_kind"),
     [("truncated_share", {"truncated_line"}), ("dialect_share", set(DialectTrait)), ("file_share", set(FileFault))],
 )
@@ -198,13 +198,13 @@ def test_shares_of_files_are_about_those_that_are_set(shared_master: MasterFile,
     assert abs(hit - 22) < 14
 
 
-@pytest.mark.parametrize("kind", INJECTED_LINE_FAULTS)
+@each_case("kind", INJECTED_LINE_FAULTS)
 def test_line_fault_of_the_only_weight_is_the_only_one(shared_master: MasterFile, kind: LineFault) -> None:
     only = kinds(files(shared_master, feed(line_share=0.2, line_faults={kind: 1}), MONTH[:1]))
     assert set(only) == {kind}
 
 
-@pytest.mark.parametrize("absent", [INJECTED_LINE_FAULTS[::2], INJECTED_LINE_FAULTS[1::2]], ids=["even", "odd"])
+@each_case("absent", [INJECTED_LINE_FAULTS[::2], INJECTED_LINE_FAULTS[1::2]])
 def test_line_faults_of_weight_zero_are_never_and_all_others_come(
     shared_master: MasterFile, absent: tuple[LineFault, ...]
 ) -> None:
@@ -213,7 +213,7 @@ def test_line_faults_of_weight_zero_are_never_and_all_others_come(
     assert set(found) == set(INJECTED_LINE_FAULTS) - set(absent)
 
 
-@pytest.mark.parametrize("trait", INJECTED_TRAITS)
+@each_case("trait", INJECTED_TRAITS)
 def test_weight_of_a_dialect_acts(shared_master: MasterFile, trait: DialectTrait) -> None:
     implied = {DialectTrait.SEMICOLON} if trait is DialectTrait.DECIMAL_COMMA else set()
     only = kinds(files(shared_master, feed(dialect_share=1, dialects={trait: 1}), MONTH))
@@ -221,7 +221,7 @@ def test_weight_of_a_dialect_acts(shared_master: MasterFile, trait: DialectTrait
     assert only[trait] == len(MONTH)
 
 
-@pytest.mark.parametrize("fault", INJECTED_FILE_FAULTS)
+@each_case("fault", INJECTED_FILE_FAULTS)
 def test_weight_of_a_file_fault_acts(shared_master: MasterFile, fault: FileFault) -> None:
     only = kinds(files(shared_master, feed(file_share=0.3, file_faults={fault: 1})))
     assert set(only) == {fault}

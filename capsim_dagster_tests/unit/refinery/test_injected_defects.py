@@ -19,6 +19,7 @@ from capsim_dagster.schemas import FileFault, LineFault, Resource, host_id
 from capsim_dagster.settings import INJECTED_FILE_FAULTS, INJECTED_LINE_FAULTS, INJECTED_TRAITS, Defects
 from capsim_dagster.settings.feed import MAX_LINE_SHARE
 from capsim_dagster.simulated.master import MasterFile
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.legacy_feed.fixtures import build_master
 from capsim_dagster_tests.support.refinery.readings import read_rules
 
@@ -111,7 +112,7 @@ def test_any_mix_of_defects_is_found_line_by_line_and_leaves_every_other_row_cle
     assert_all_is_found(read, table, dirty, clean_rows(master, piece))
 
 
-@pytest.mark.parametrize("trait", INJECTED_TRAITS)
+@each_case("trait", INJECTED_TRAITS)
 def test_every_kind_of_line_fault_is_found_in_every_dialect(master: MasterFile, tmp_path: Path, trait: str) -> None:
     facts = {"line_share": 0.2, "dialect_share": 1, "dialects": {trait: 1}, "truncated_share": 0.5}
     contract, kinds = contract_of(tmp_path, facts), set()
@@ -129,7 +130,7 @@ REFUSED_BY_THE_READER = {fault: fault for fault in INJECTED_FILE_FAULTS if fault
 }
 
 
-@pytest.mark.parametrize(("injected", "found"), REFUSED_BY_THE_READER.items())
+@each_case(("injected", "found"), REFUSED_BY_THE_READER.items())
 def test_file_that_was_damaged_as_a_whole_is_refused_for_its_fault(
     master: MasterFile, tmp_path: Path, injected: FileFault, found: FileFault
 ) -> None:

@@ -73,7 +73,7 @@ def test_settings_file_of_the_checkout_is_found_from_anywhere(tmp_path: Path, mo
     assert load_settings() == load_settings(CONFIG)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("env", "folder"),
     [("local", "data"), ("sagemaker", "/opt/ml/processing/output"), ("lambda", "/tmp/capsim")],  # noqa: S108 documented
 )
@@ -232,7 +232,7 @@ def test_unknown_keys_of_the_file_are_all_named_at_once(tmp_path: Path) -> None:
     assert "automation.crontab: no such setting" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["data_generation", "legacy_feed", "automation"])
+@each_case("name", ["data_generation", "legacy_feed", "automation"])
 def test_missing_sections_are_errors_that_name_them(tmp_path: Path, name: str) -> None:
     content = shipped_sections()
     del content[name]
@@ -241,7 +241,7 @@ def test_missing_sections_are_errors_that_name_them(tmp_path: Path, name: str) -
         load_settings(saved(tmp_path, content))
 
 
-@pytest.mark.parametrize(("part", "name"), [("scenario_mix", "BURST"), ("metrics", "disk")])
+@each_case(("part", "name"), [("scenario_mix", "BURST"), ("metrics", "disk")])
 def test_missing_scenarios_and_resources_are_errors_that_name_them(tmp_path: Path, part: str, name: str) -> None:
     content = shipped_sections()
     del content["data_generation"][part][name]
@@ -257,7 +257,7 @@ def test_missing_file_is_an_error_that_names_it_and_the_option(tmp_path: Path) -
     assert "--config" in caught.value.remedy
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("content", "said"),
     [
         (b"general: [1, 2", "is not YAML"),

@@ -22,7 +22,7 @@ def written(path: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "said"),
     [
         (ALIAS_BOMB, "stands for more than 20,000 keys and values"),
@@ -56,7 +56,7 @@ def test_what_is_no_regular_file_is_refused_and_never_waited_for(tmp_path: Path)
         load_settings(tmp_path)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("section", "said"),
     [
         ("data_generation: {start_date: 2023-02-30}", "data_generation.start_date: found '2023-02-30'; "),
@@ -76,7 +76,7 @@ def test_value_that_only_looks_like_a_date_or_number_is_an_error_of_its_key(
     assert said in caught.value.found
 
 
-@pytest.mark.parametrize("section", ["storage: {secret_access_key: p4ss}", "p4ss_word: p4ss", "storage: p4ss"])
+@each_case("section", ["storage: {secret_access_key: p4ss}", "p4ss_word: p4ss", "storage: p4ss"])
 def test_value_of_an_unknown_key_is_never_repeated(tmp_path: Path, section: str) -> None:
     path = written(tmp_path / "mine.yaml", f"base: {CONFIG}\n{section}\n")
 

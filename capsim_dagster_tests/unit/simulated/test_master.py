@@ -23,6 +23,7 @@ from capsim_dagster.simulated.master import MasterFile, open_master, write_maste
 from capsim_dagster.simulation import telemetry
 from capsim_dagster.storage import StoredFile, sha256
 from capsim_dagster_tests.conftest import MONTHS, MakeSettings, inventory, small_settings
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.every_setting import CHANGES, changed
 
 KEYS = ["date", "host_id", "resource"]
@@ -224,7 +225,7 @@ def test_parquet_without_footer_is_an_error_with_the_file_and_the_remedy(tmp_pat
     assert "capsim run" in caught.value.remedy
 
 
-@pytest.mark.parametrize("setting", ["random_seed", "num_servers", "start_date", "metrics.cpu.base_std"])
+@each_case("setting", ["random_seed", "num_servers", "start_date", "metrics.cpu.base_std"])
 def test_master_of_other_settings_is_an_error_that_names_both(
     built: tuple[DataGeneration, StoredFile], setting: str
 ) -> None:
