@@ -100,7 +100,7 @@ def test_few_values_allow_what_the_distribution_of_their_error_says(freedom: int
 
 
 def test_many_values_allow_as_many_standard_errors_as_a_normal_distribution() -> None:
-    assert errors_by_chance(100_000) == pytest.approx(NormalDist().inv_cdf(1 - CHANCE / 2), rel=1e-3)
+    assert errors_by_chance(20_000) == pytest.approx(NormalDist().inv_cdf(1 - CHANCE / 2), rel=1e-3)
 
 
 def test_an_occasion_of_one_quarter_is_not_judged_however_many_days_it_has() -> None:

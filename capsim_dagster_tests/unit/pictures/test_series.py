@@ -58,7 +58,7 @@ def test_series_picture_marks_a_breach_within_the_window_and_mentions_one_after_
     assert "breach" not in ids(after)
 
 
-@each_case("n_days", [1, 6, 201, 4000])
+@each_case("n_days", [1, 201, 4000])
 def test_series_picture_can_be_drawn_of_any_window(n_days: int) -> None:
     said = texts(series_picture(view(n_days)))
 

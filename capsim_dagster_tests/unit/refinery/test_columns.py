@@ -118,7 +118,7 @@ def test_feed_without_capacity_has_none() -> None:
 numbers = st.text(st.sampled_from("0123456789.+-eEinfaN_ x"), max_size=7) | st.floats(0, 120).map(repr)
 
 
-@settings(max_examples=150)
+@settings(max_examples=20)
 @given(values=st.lists(numbers, min_size=1, max_size=20), decimal=st.sampled_from(".,"))
 def test_a_number_is_never_accepted_that_the_judge_refuses_nor_read_otherwise(values: list[str], decimal: str) -> None:
     judge = judge_of(header=HEADER.replace(",", ";"), decimal=decimal)
@@ -128,7 +128,7 @@ def test_a_number_is_never_accepted_that_the_judge_refuses_nor_read_otherwise(va
         assert row is None or repr(row) == repr(judge.verdict(line.encode()))
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(value=st.floats(0, 100))
 def test_every_number_comes_back_to_the_last_bit(value: float) -> None:
     assert parsed(judge_of(), f"2024-01-05,srv-1,{value!r},64") == [Row(5, "srv-1", value, 64.0)]

@@ -91,7 +91,7 @@ def plain_rule(rows: pl.DataFrame, policy: Policy) -> dict[int, str]:
     return found
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     lines=st.lists(st.tuples(st.integers(1, 3), st.integers(0, 2), st.sampled_from([A, B, GAP])), max_size=25),
     policy=st.sampled_from(POLICIES),

@@ -161,7 +161,7 @@ def test_utf_16_cut_within_a_character_ends_in_no_text(tmp_path: Path, rest: byt
         last.text.decode()
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(content=st.binary(min_size=1, max_size=60))
 @pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE])
 def test_any_bytes_give_lines_that_end_in_line_feeds(

@@ -28,7 +28,7 @@ SPAN = range(19_358, 19_358 + N_DAYS)
 HOSTS = np.arange(1, N_HOSTS + 1)
 SORTS = ["bursts", "anomalies", "singles", "outages", "agent"]
 
-repeatable = property_settings(max_examples=40, deadline=None, derandomize=True, database=None)
+repeatable = property_settings(max_examples=20, deadline=None, derandomize=True, database=None)
 
 
 def generation_with(**change: object) -> DataGeneration:

@@ -28,7 +28,7 @@ SERVER_TYPES = ("web", "application", "database", "batch", "file")
 HOSTS, APPS = np.array([1, 2, 3, 4]), np.array([70, 5, 70, 5])
 """Hosts 1 and 3 belong to one application, 2 and 4 to another."""
 
-repeatable = property_settings(max_examples=40, deadline=None, derandomize=True, database=None)
+repeatable = property_settings(max_examples=20, deadline=None, derandomize=True, database=None)
 
 
 def source(*, autocorrelation: float = 0.5, app_share: float = 0.2) -> noise.ShockStreams:

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from capsim_dagster.schemas import VARIETIES, Resource, Scenario, Variant, Variety
-from capsim_dagster.settings import DataGeneration, load_settings
+from capsim_dagster.settings import DataGeneration
 from capsim_dagster.simulation.components import DAYS_PER_YEAR
 from capsim_dagster.simulation.parameters import (
     HostBlock,
@@ -21,9 +21,10 @@ from capsim_dagster.simulation.parameters import (
     limiting_resource,
 )
 from capsim_dagster.simulation.scenarios import BEHAVIOURS
-from capsim_dagster_tests.conftest import CONFIG, inventory
+from capsim_dagster_tests.conftest import inventory
 from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.every_setting import base_generation, changed
+from capsim_dagster_tests.support.shipped_settings import shipped_settings
 from capsim_dagster_tests.support.simulation.models import SIGMAS, BoolArray, three_years
 
 BREACHES = (Variety(Scenario.CAPACITY_BREACH, Variant.IMMINENT), Variety(Scenario.CAPACITY_BREACH, Variant.SEVERE))
@@ -34,7 +35,7 @@ SHIFTED = {"level_factor": "level", "season_factor": "annual_amplitude", "growth
 @cache
 def default_fleet() -> DataGeneration:
     """Return the shipped settings, without the caller's environment."""
-    return load_settings(CONFIG).data_generation
+    return shipped_settings().data_generation
 
 
 @cache

@@ -21,7 +21,7 @@ WINDOW = (dt.date(2023, 1, 1), dt.date(2025, 12, 31))
 CODES = ["US", "ECB", "SG"]
 REGIONS = [Region(name=code, weight=1, bank_calendar=code) for code in CODES]
 
-repeatable = property_settings(max_examples=40, deadline=None, derandomize=True, database=None)
+repeatable = property_settings(max_examples=20, deadline=None, derandomize=True, database=None)
 
 
 def calendar_settings(**changes: object) -> Calendar:

@@ -56,7 +56,7 @@ def test_the_p95_of_the_samples_is_the_days_value_to_its_last_decimal(resource: 
 @given(
     value=st.integers(0, 10_000), seed=st.integers(0, 2**31), day=st.integers(0, 60_000), host=st.integers(1, 200_000)
 )
-@property_settings(max_examples=60)
+@property_settings(max_examples=20)
 def test_any_value_of_any_host_on_any_day_is_the_p95_of_its_samples(value: int, seed: int, day: int, host: int) -> None:
     p95 = np.array([value / 100], dtype=np.float32)
 
@@ -114,7 +114,7 @@ def test_the_rank_of_the_p95_is_the_nearest_one(samples: int, place: int) -> Non
 
 
 @given(first=st.integers(0, 287), length=st.integers(1, 288))
-@property_settings(max_examples=40)
+@property_settings(max_examples=20)
 def test_any_stretch_of_a_day_is_that_of_the_whole_day(first: int, length: int) -> None:
     p95, last = cents(9), min(first + length, 288)
     curves = DayCurves(np.arange(1, 10), peak_hour=np.linspace(0, 23, 9), swing=np.linspace(0, 1, 9))

@@ -51,7 +51,7 @@ def test_a_host_without_a_value_has_no_statistics_and_no_samples() -> None:
     assert found.samples.tolist() == [0, 2]
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(st.lists(st.none() | st.floats(0, 100), min_size=1, max_size=60))
 def test_statistics_are_those_of_exact_fractions_and_of_the_rank_of_the_simulation(values: Values) -> None:
     found = statistics(np.array([values], dtype=np.float64))
