@@ -188,7 +188,11 @@ def test_kinds_of_line_faults_come_by_their_weights(shared_master: MasterFile) -
 
 
 def test_shares_of_files_are_about_those_that_are_set(shared_master: MasterFile) -> None:
-    of_kind = {"truncated_share": {"truncated_line"}, "dialect_share": set(DialectTrait), "file_share": set(FileFault)}
+    of_kind: dict[str, set[Any]] = {
+        "truncated_share": {"truncated_line"},
+        "dialect_share": set(DialectTrait),
+        "file_share": set(FileFault),
+    }
     hits = Counter[str]()
     for seed in range(6):
         # A file that is damaged as a whole has neither of the other two.

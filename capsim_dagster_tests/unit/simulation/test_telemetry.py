@@ -130,6 +130,11 @@ def parameter(series: SeriesParameters, name: str, host: int) -> float:
     return float(getattr(series, name)[host - 1])
 
 
+@cache
+def expectation(resource: Resource) -> Float32Array:
+    return telemetry.expected_utilization(whole_model(), resource, START, END)
+
+
 def demand_by_hand(series: SeriesParameters, host: int, day: dt.date) -> float:
     """The model in plain Python: level + drift + season + growth towards a breach and beyond."""
     elapsed, epoch_day = (day - START).days, (day - dt.date(1970, 1, 1)).days
@@ -147,7 +152,7 @@ def demand_by_hand(series: SeriesParameters, host: int, day: dt.date) -> float:
 @each_case("host", range(1, 11))
 def test_expectation_of_each_variety_agrees_with_the_model_in_plain_python(host: int, resource: Resource) -> None:
     series = whole_model().series[resource]
-    found = telemetry.expected_utilization(whole_model(), resource, START, END)[host - 1]
+    found = expectation(resource)[host - 1]
     factors = calendar_factors(three_years(), resource, START, END)[series.calendar_group[host - 1]]
     expected = [
         demand_by_hand(series, host, START + dt.timedelta(offset)) * factor

@@ -1,7 +1,9 @@
 """A day's hours agree with its daily dataset; what differs or is missing is named."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -72,11 +74,16 @@ def test_an_hour_of_other_content_is_named_with_host_resource_and_both_values(
     assert f"by the day {min(others)}" in found[VALUES].examples[0]
 
 
+def lowered(name: str) -> Callable[[list[dict[str, Any]]], object]:
+    """Return an edit by which a row has a little less of something."""
+    step = 1 if name == "samples" else 1e-6
+    return lambda rows: rows[9].update({name: rows[9][name] - step})
+
+
 def test_a_value_that_was_changed_and_sealed_again_is_named(published: Path, hours: Path) -> None:
     names = ("mean", "p50", "p95", "max", "samples")
     for hour, name in zip(("07", "08", "09", "10", "11"), names, strict=True):
-        step = 1 if name == "samples" else 1e-6
-        change_rows(hours / hour, lambda rows, name=name, step=step: rows[9].update({name: rows[9][name] - step}))
+        change_rows(hours / hour, lowered(name))
     found = judged(published, hours)
 
     assert against(found) == {VALUES}
