@@ -31,7 +31,7 @@ SMALL: dict[str, Any] = {"num_servers": 12, "start_date": "2023-01-01", "end_dat
 MONTHS = [202301, 202302, 202303]
 
 # Two shared cores: how long an example takes says nothing.
-hypothesis.settings.register_profile("capsim", deadline=None)
+hypothesis.settings.register_profile("capsim", deadline=None, max_examples=40)
 hypothesis.settings.load_profile("capsim")
 
 MakeSettings = Callable[..., Settings]

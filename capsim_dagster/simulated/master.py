@@ -64,7 +64,9 @@ class MasterFile:
         """
         for row_group in self._row_groups.get((month, resource.value), ()):
             with _readable(self.path):
-                table = self._file.read_row_group(row_group, columns=["date", "host_id", "p95_util", "capacity"])
+                # Four narrow columns are read faster than threads are started.
+                columns = ["date", "host_id", "p95_util", "capacity"]
+                table = self._file.read_row_group(row_group, columns=columns, use_threads=False)
             frame = pl.from_arrow(table)
             assert isinstance(frame, pl.DataFrame)  # noqa: S101 a table is never a series
             yield frame

@@ -4,9 +4,8 @@ import re
 from pathlib import Path
 from typing import Final
 
-import pytest
-
 from capsim_dagster_tests.conftest import ROOT
+from capsim_dagster_tests.support.cases import each_case
 
 PACKAGE: Final = ROOT / "capsim_dagster"
 PAGE: Final = PACKAGE / "ARCHITECTURE.md"
@@ -34,7 +33,7 @@ def test_every_room_has_a_line() -> None:
     assert [name for name in lacking if name not in text] == []
 
 
-@pytest.mark.parametrize("paper", PAPERS, ids=lambda path: path.relative_to(ROOT).as_posix())
+@each_case("paper", PAPERS)
 def test_no_link_leads_nowhere(paper: Path) -> None:
     links = _LINKED.findall(paper.read_text(encoding="utf-8"))
 

@@ -1,12 +1,11 @@
 """Messages of the exceptions: what was found, then what to do."""
 
-import pytest
-
 from capsim_dagster import errors
 from capsim_dagster.errors import CapsimError, GateError, listed
+from capsim_dagster_tests.support.cases import each_case
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("examples", "expected"),
     [
         ([], ""),

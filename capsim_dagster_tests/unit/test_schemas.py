@@ -24,6 +24,7 @@ from capsim_dagster.schemas.fleet import BUSINESS_HIERARCHY, HOSTS, MASTER
 from capsim_dagster.schemas.frames import broken_rules, frame_schema
 from capsim_dagster.schemas.resources import CAPACITY_UNITS
 from capsim_dagster.schemas.tables import TABLES, ddl
+from capsim_dagster_tests.support.cases import each_case
 
 EVERY_TYPE = [Column(f"a_{kind.name.lower()}", kind, "Anything.", nullable=True) for kind in Type]
 
@@ -41,7 +42,7 @@ def test_ddl_allows_null_only_where_the_schema_does() -> None:
     assert [name for name, declared in columns.items() if not declared.endswith(" NOT NULL")] == ["y", "capacity"]
 
 
-@pytest.mark.parametrize("table", TABLES)
+@each_case("table", TABLES)
 def test_ddl_makes_a_table_with_the_columns_of_its_schema(table: str) -> None:
     with duckdb.connect() as connection:
         connection.execute(ddl(table))
@@ -138,7 +139,7 @@ def test_hierarchy_refuses_a_second_row_of_a_host() -> None:
     assert broken_rules(BUSINESS_HIERARCHY, pl.DataFrame([row, row])) == ["host_id is not unique in 2 rows"]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("value", "said"),
     [
         (50.0, []),

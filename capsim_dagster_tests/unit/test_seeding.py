@@ -15,6 +15,7 @@ from hypothesis import settings as property_settings
 from hypothesis import strategies as st
 
 from capsim_dagster.seeding import HostStreams, key, lanes_of, low_discrepancy, streams
+from capsim_dagster_tests.support.cases import each_case
 
 SIGMAS = 5
 """Bound of a statistical test [standard errors]."""
@@ -22,7 +23,7 @@ GAMMA = 0x9E3779B97F4A7C15
 WORD = (1 << 64) - 1
 N_HOSTS, N_ELEMENTS = 10, 100_000
 
-repeatable = property_settings(max_examples=60, deadline=None, derandomize=True, database=None)
+repeatable = property_settings(max_examples=25, deadline=None, derandomize=True, database=None)
 
 
 def reference_mix(state: int) -> int:
@@ -134,7 +135,7 @@ def test_adding_hosts_changes_nobody() -> None:
     np.testing.assert_array_equal(few.normals(0, 9), many.normals(0, 9)[:2_000])
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("left", "right"),
     [
         ((1, "ab", "c"), (1, "a", "bc")),
@@ -193,7 +194,7 @@ def test_normals_agree_with_the_quantile_function_at_both_ends() -> None:
     assert (float(drawn.min()), float(drawn.max())) == pytest.approx((furthest, -furthest), abs=1e-6)
 
 
-@pytest.mark.parametrize("lag", [1, 2, 3, 4, 7])
+@each_case("lag", [1, 2, 3, 4, 7])
 def test_elements_of_a_stream_are_uncorrelated(lag: int) -> None:
     drawn = streams(1, "lags", hosts=np.array([1])).normals(0, N_ELEMENTS)[0].astype(np.float64)
 

@@ -3,12 +3,12 @@
 import io
 import os
 
-import pytest
 from rich.table import Table
 
 from capsim_dagster.cli.terminal import Terminal, escape
 from capsim_dagster.errors import FeedError, listed
 from capsim_dagster.text import markdown, visible, visible_lines
+from capsim_dagster_tests.support.cases import each_case
 
 RIGHT_TO_LEFT = chr(0x202E)
 HOSTILE = f"\x1b[2J\x07:x:[red]{RIGHT_TO_LEFT}gpj.exe\nerror: all is well"
@@ -21,7 +21,7 @@ def printed(*objects: object) -> str:
     return stream.getvalue()
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "shown"),
     [
         ("srv-000001 é ✓ 7\xa0%", "srv-000001 é ✓ 7\xa0%"),
@@ -60,7 +60,7 @@ def test_terminal_keeps_what_capsim_lays_out_itself() -> None:
     assert printed("[green]all there[/]\n  ✓ 7\xa0%") == "all there\n  ✓ 7\xa0%\n"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "shown"),
     [
         ("2024-01 cpu: 3 rows of host_id", "2024-01 cpu: 3 rows of host_id"),

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -20,14 +21,18 @@ PIECES = [FeedPiece(month, resource) for month in MONTHS for resource in Resourc
 HOSTS = {host_id(number) for number in range(1, 13)}
 
 
+@cache
+def _clean() -> LegacyFeed:
+    return small_settings(Path("unused")).legacy_feed
+
+
 def feed(**defects: object) -> FeedContract:
-    base = small_settings(Path("unused")).legacy_feed
-    return FeedContract(ROOT, base.model_copy(update={"defects": Defects.model_validate(defects)}))
+    return FeedContract(ROOT, _clean().model_copy(update={"defects": Defects.model_validate(defects)}))
 
 
 def changed(**fields: object) -> LegacyFeed:
     """Return the feed's settings with some fields replaced; `capacity_column` is replaced in all resources."""
-    facts = small_settings(Path("unused")).legacy_feed.model_dump(mode="json")
+    facts = _clean().model_dump(mode="json")
     if "capacity_column" in fields:
         for columns in facts["resources"].values():
             columns["capacity_column"] = fields["capacity_column"]

@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 from capsim_dagster.settings import LegacyFeed
 
@@ -62,11 +63,7 @@ class _Reader:
         return dict(zip(self.columns, (text.strip('"') for text in line.split(self.delimiter)), strict=True))
 
     def day(self, text: str) -> dt.date | None:
-        try:
-            moment = dt.datetime.strptime(text, self.date_format)  # noqa: DTZ007
-        except ValueError:
-            return None
-        return moment.date() if moment.time() == dt.time() else None
+        return _day(text, self.date_format)
 
     def number(self, text: str) -> float | None:
         plain = re.fullmatch(r"-?\d+(\.\d+)?|nan|-?inf", text.replace(self.decimal, ".").lower())
@@ -102,6 +99,15 @@ class _Reader:
         number = self.number(text)
         is_number = number is not None and math.isfinite(number) and number >= 0
         return {"missing_capacity": self.is_gap(text), "unparsable_capacity": not is_number}
+
+
+@cache
+def _day(text: str, date_format: str) -> dt.date | None:
+    try:
+        moment = dt.datetime.strptime(text, date_format)  # noqa: DTZ007
+    except ValueError:
+        return None
+    return moment.date() if moment.time() == dt.time() else None
 
 
 def read(content: bytes, settings: LegacyFeed, resource: str, month: int, hosts: set[str]) -> ReadFile:

@@ -1,6 +1,7 @@
 """Small panels of capsim's own, for the tests of their generation."""
 
 import datetime as dt
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,11 +10,12 @@ import pyarrow as pa
 
 from capsim_dagster.panel.build import PanelBatches, panel_pieces
 from capsim_dagster.panel.generate import GeneratedPanel, generate_panel
-from capsim_dagster.settings import DataGeneration, Metric, Panel, load_settings
+from capsim_dagster.settings import DataGeneration, Metric, Panel
 from capsim_dagster.simulated.grid import Advance
 from capsim_dagster.simulation.fleet import fleet_of
 from capsim_dagster.storage import Folder, Store
-from capsim_dagster_tests.conftest import CONFIG, small_settings
+from capsim_dagster_tests.conftest import small_settings
+from capsim_dagster_tests.support.shipped_settings import shipped_settings
 
 RAW: Final = "panel/raw"
 KEY: Final = ["server_id", "timestamp"]
@@ -26,8 +28,12 @@ def generation_of(**changes: object) -> DataGeneration:
 
 def panel_of(**changes: Any) -> Panel:  # noqa: ANN401 any JSON value
     """Return the panel's settings as shipped, with changes."""
-    facts = load_settings(CONFIG).panel.model_dump(mode="json")
-    return Panel.model_validate({**facts, **changes})
+    return Panel.model_validate({**_shipped_panel(), **changes})
+
+
+@cache
+def _shipped_panel() -> dict[str, Any]:
+    return shipped_settings().panel.model_dump(mode="json")
 
 
 def own_metric(generation: DataGeneration, **changes: Any) -> Metric:  # noqa: ANN401 any JSON value

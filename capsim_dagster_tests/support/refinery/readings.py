@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.refinery.dialect import Dialect, read_header
@@ -54,14 +55,25 @@ def _settings() -> Settings:
 
 def feed_settings(*, capacity: str | None = "max_cores", **fields: object) -> LegacyFeed:
     """Return the default feed with some fields replaced."""
+    return LegacyFeed.model_validate(_feed_facts(capacity) | fields) if fields else _feed_settings(capacity)
+
+
+@lru_cache
+def _feed_facts(capacity: str | None) -> dict[str, Any]:
     facts = _settings().legacy_feed.model_dump(mode="json")
     facts["resources"]["cpu"]["capacity_column"] = capacity
-    return LegacyFeed.model_validate(facts | fields)
+    return facts
+
+
+@lru_cache
+def _feed_settings(capacity: str | None) -> LegacyFeed:
+    return LegacyFeed.model_validate(_feed_facts(capacity))
 
 
 def read_rules(hosts: set[str] | None = None, *, feed: LegacyFeed | None = None, **refinery: object) -> ReadRules:
     """Return the default rules with some settings of the refinery replaced."""
-    changed = Refinery.model_validate(_settings().refinery.model_dump() | refinery)
+    usual = _settings().refinery
+    changed = Refinery.model_validate(usual.model_dump() | refinery) if refinery else usual
     return ReadRules(feed or feed_settings(), changed, None if hosts is None else frozenset(hosts))
 
 

@@ -70,6 +70,6 @@ def everything(generation: DataGeneration) -> Iterator[pl.DataFrame]:
     yield bank_holidays(generation.metadata.regions, *window)
     model = model_of(generation)
     values = telemetry.utilization(model, *window)
-    yield from (pl.DataFrame(values[resource]) for resource in Resource)
+    yield from (pl.DataFrame({"value": values[resource].ravel()}) for resource in Resource)
     yield truth.series_truth(model)
     yield truth.event_truth(model, generation.end_date)

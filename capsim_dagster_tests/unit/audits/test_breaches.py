@@ -7,6 +7,7 @@ import pytest
 from capsim_dagster.audits.report import Finding
 from capsim_dagster.audits.truth import Breach, breaches_on_date
 from capsim_dagster_tests.support.audits.relations_of_rows import RELATION, Row, show
+from capsim_dagster_tests.support.cases import each_case
 
 START: Final = dt.date(2023, 1, 1)
 END: Final = dt.date(2023, 3, 2)
@@ -28,7 +29,7 @@ def audit(rows: list[Row], expected: dict[tuple[str, str], Breach], *, threshold
         return breaches_on_date(connection, RELATION, expected, start=START, end=END, threshold=threshold)
 
 
-@pytest.mark.parametrize("crossing", [23, 29, 30, 31, 37])
+@each_case("crossing", [23, 29, 30, 31, 37])
 def test_breach_within_a_week_of_its_date_holds(crossing: int) -> None:
     report = audit(series(crossing), {(HOST, "cpu"): Breach(30)})
     assert report.passed
@@ -49,7 +50,7 @@ def test_breach_at_another_time_does_not_hold(crossing: int | None, problem: str
     assert report.counts == {"breach_hosts": 1, "judged": 1, "on_date": 0}
 
 
-@pytest.mark.parametrize(("crossing", "holds"), [(9, False), (10, True), (50, True), (51, False)])
+@each_case(("crossing", "holds"), [(9, False), (10, True), (50, True), (51, False)])
 def test_series_may_have_a_tolerance_of_its_own(crossing: int, holds: bool) -> None:
     assert audit(series(crossing), {(HOST, "cpu"): Breach(30, tolerance_days=20)}).passed == holds
 

@@ -3,11 +3,10 @@
 import re
 from typing import Final
 
-import pytest
-
 from capsim_dagster.audits.claims import KNOWN, KnownAsset, sentence, told
 from capsim_dagster.audits.report import Finding
 from capsim_dagster_tests.conftest import ROOT
+from capsim_dagster_tests.support.cases import each_case
 
 README: Final = ROOT / "README.md"
 EVERY: Final = {"months": "month by month ", "days": "day by day ", "hours": "hour by hour ", "": ""}
@@ -29,12 +28,12 @@ def shown() -> dict[str, str]:
     return {asset: checks for asset, checks in rows if asset.replace("*", "cpu") in KNOWN}
 
 
-@pytest.mark.parametrize("known", KNOWN.values(), ids=lambda known: known.name)
+@each_case("known", KNOWN.values())
 def test_readme_names_the_checks_of_each_asset(known: KnownAsset) -> None:
     assert shown()[re.sub("/.*", "/*", known.name)] == cell(known)
 
 
-@pytest.mark.parametrize("known", KNOWN.values(), ids=lambda known: known.name)
+@each_case("known", KNOWN.values())
 def test_each_claim_is_a_sentence(known: KnownAsset) -> None:
     for said in (*known.gates.values(), *known.warnings.values()):
         assert re.fullmatch(r"[A-Z0-9].*[^ .]\.", said)

@@ -5,6 +5,7 @@ import pytest
 from capsim_dagster.audits.fleet import behavioral_diversity, contiguous_calendar, fleet_size, present_varieties
 from capsim_dagster.schemas import VARIETIES
 from capsim_dagster_tests.support.audits.relations_of_rows import RELATION, Row, show, warehouse_with
+from capsim_dagster_tests.support.cases import each_case
 
 ALL: list[tuple[str | None, str | None, int]] = [(v.scenario.value, v.variant.value, 3) for v in VARIETIES]
 START, END = dt.date(2024, 2, 27), dt.date(2024, 3, 2)
@@ -20,7 +21,7 @@ def test_all_ten_varieties_are_diverse() -> None:
     assert len(report.table) == 10
 
 
-@pytest.mark.parametrize("index", range(10))
+@each_case("index", range(10))
 def test_each_missing_variety_is_named(index: int) -> None:
     report = behavioral_diversity([*ALL[:index], *ALL[index + 1 :]])
     assert report.examples == [f"no host of {VARIETIES[index]}"]
@@ -52,7 +53,7 @@ def test_configured_number_of_hosts_holds() -> None:
     assert report.counts == {"hosts": 12, "expected_hosts": 12}
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("hosts", "distinct", "problems"),
     [
         (11, 11, ["11 hosts, expected data_generation.num_servers = 12"]),
@@ -72,7 +73,7 @@ def test_calendar_without_a_gap_is_contiguous(end: dt.date) -> None:
     assert report.counts == {"days": 5}
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("days", "problems"),
     [
         ([], ["starts on no day, expected 2024-02-27"]),

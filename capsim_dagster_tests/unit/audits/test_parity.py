@@ -11,6 +11,7 @@ from capsim_dagster.audits.fingerprints import Fingerprint, PieceKey, fingerprin
 from capsim_dagster.audits.report import Finding
 from capsim_dagster.schemas import Resource
 from capsim_dagster_tests.support.audits.relations_of_rows import RELATION, Row, show, warehouse_with
+from capsim_dagster_tests.support.cases import each_case
 
 DAYS: Final = [dt.date(2023, 1, 31), dt.date(2023, 2, 1), dt.date(2023, 2, 2)]
 HOSTS: Final = ["srv-000001", "srv-000002"]
@@ -56,7 +57,7 @@ def test_whole_grid_has_parity(connection: duckdb.DuckDBPyConnection) -> None:
     assert report.counts == {"rows": 24, "expected_rows": 24, "months": 2}
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("rows", "problem"),
     [
         (GRID[1:], "2023-01 cpu has 1 rows instead of 2"),
@@ -82,9 +83,7 @@ def test_values_at_the_bounds_are_within() -> None:
     assert report.counts["values"] == 4 * (202301 + 202302)
 
 
-@pytest.mark.parametrize(
-    ("low", "high"), [(-0.01, 50.0), (5.0, 100.01), (float("nan"), float("nan")), (5.0, float("nan"))]
-)
+@each_case(("low", "high"), [(-0.01, 50.0), (5.0, 100.01), (float("nan"), float("nan")), (5.0, float("nan"))])
 def test_value_out_of_bounds_is_told_with_its_piece(low: float, high: float) -> None:
     report = parity.within_bounds({**FOUND, FEBRUARY_CPU: Fingerprint(1, 1, 0, 0, low, high)})
     assert report.examples == [f"2023-02 cpu spans {low:g} to {high:g}"]
@@ -121,7 +120,7 @@ def test_one_piece_of_a_present_month_must_not_be_missing() -> None:
     assert report.examples == ["2023-02 cpu is missing"]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("change", "problem"),
     [
         ({"rows": 3}, "2023-02 cpu has 3 rows instead of 202,302"),
@@ -149,14 +148,14 @@ def test_resources_that_are_not_asked_for_are_not_judged() -> None:
     assert report.counts["rows"] == 202301 + 202302
 
 
-@pytest.mark.parametrize("rows", [GRID, GRID[1:], GRID[::2], [*GRID, Row(dt.date(2023, 3, 31), "srv-000009")], []])
+@each_case("rows", [GRID, GRID[1:], GRID[::2], [*GRID, Row(dt.date(2023, 3, 31), "srv-000009")], []])
 def test_keys_that_stand_once_are_unique(connection: duckdb.DuckDBPyConnection, rows: list[Row]) -> None:
     report = uniqueness_of(connection, rows)
     assert report.passed
     assert report.counts == {"rows": len(rows), "duplicate_rows": 0}
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("rows", "problems"),
     [
         ([*GRID, GRID[1]], ["srv-000001 cpu has 1 rows too many in 202302"]),

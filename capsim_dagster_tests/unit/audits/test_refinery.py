@@ -17,6 +17,7 @@ from capsim_dagster.refinery.account import (
 )
 from capsim_dagster.schemas import VARIETIES, FileFault, LineFault, Resource
 from capsim_dagster.schemas.months import MAX_SPAN_MONTHS
+from capsim_dagster.schemas.tables import TABLES
 from capsim_dagster.settings import DataGeneration
 from capsim_dagster.storage.warehouse import append_rows
 from capsim_dagster_tests.conftest import MakeSettings, inventory
@@ -38,10 +39,18 @@ from capsim_dagster_tests.support.audits.refinery_rows import (
 CPU = (Resource.CPU,)
 
 
-@pytest.fixture
-def warehouse() -> Iterator[duckdb.DuckDBPyConnection]:
+@pytest.fixture(scope="module")
+def _tables() -> Iterator[duckdb.DuckDBPyConnection]:
     with tables() as connection:
         yield connection
+
+
+@pytest.fixture
+def warehouse(_tables: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Return empty tables; they are made once, and emptied after each test."""
+    yield _tables
+    for table in TABLES:
+        _tables.execute(f"DELETE FROM {table}")
 
 
 @pytest.fixture

@@ -22,14 +22,14 @@ from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
 from capsim_dagster_tests.conftest import MONTHS
 from capsim_dagster_tests.support.audits.relations_of_rows import RELATION, Row, show
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.sabotage import change_lines, feed_file, replace_field, rewrite_master
 
 DAYS = st.dates(dt.date(2023, 1, 30), dt.date(2023, 2, 2))
 HOSTS = st.sampled_from(["srv-000001", "srv-000002", "srv-1000000"])
 VALUES = st.none() | st.integers(0, 10_000).map(lambda hundredths: hundredths / 100)
 ROWS = st.builds(Row, DAYS, HOSTS, st.sampled_from(["cpu", "disk"]), VALUES, st.sampled_from([1.0, 64.0]))
-UNHURRIED = settings(deadline=None)
-FEW = settings(deadline=None, max_examples=40)
+FEW = settings(deadline=None, max_examples=12)
 """For laws that every example tries whole, whatever its rows: one that is broken shows in the first few."""
 CONTENT = ("rows", "reported", "key_checksum", "checksum")
 
@@ -41,7 +41,7 @@ def platform(open_platform: Platform) -> Platform:
 
 @pytest.fixture(scope="module")
 def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as opened:
+    with duckdb.connect(config={"threads": 1}) as opened:
         yield opened
 
 
@@ -70,7 +70,7 @@ def test_fingerprint_does_not_depend_on_order(
     assert fingerprinted(connection, rows) == fingerprinted(connection, permuted)
 
 
-@UNHURRIED
+@settings(deadline=None, max_examples=30)
 @given(rows=st.lists(ROWS, min_size=1, max_size=8), other=ROWS, index=st.integers(0, 7))
 def test_fingerprint_is_equal_just_when_the_rows_are(
     connection: duckdb.DuckDBPyConnection, rows: list[Row], other: Row, index: int
@@ -118,7 +118,7 @@ def test_fingerprint_counts_what_is_there(connection: duckdb.DuckDBPyConnection,
     assert found.keys() == multisets(rows).keys()
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("other", "difference"),
     [
         (Fingerprint(10, 9, 7, 5), ""),

@@ -13,6 +13,7 @@ from capsim_dagster.schemas import Resource
 from capsim_dagster.simulation import telemetry
 from capsim_dagster_tests.conftest import inventory
 from capsim_dagster_tests.support.audits.relations_of_rows import RELATION, Row, show
+from capsim_dagster_tests.support.cases import each_case
 
 START, END = dt.date(2023, 1, 30), dt.date(2023, 2, 2)
 NUMBERS = np.array([3, 7])
@@ -67,7 +68,7 @@ def test_value_lands_in_its_resource_host_and_day(util: float) -> None:
         np.testing.assert_array_equal(month.values, expected)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "stranger",
     [
         row(START, "srv-000005"),
@@ -77,7 +78,6 @@ def test_value_lands_in_its_resource_host_and_day(util: float) -> None:
         row(START, util=None),
         row(dt.date(2022, 12, 31)),
     ],
-    ids=["between", "beyond", "no number", "resource", "null", "before"],
 )
 def test_what_is_not_known_leaves_nothing_behind(stranger: Row) -> None:
     assert all(np.isnan(month.values).all() for month in scan([stranger]))

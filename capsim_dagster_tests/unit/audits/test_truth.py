@@ -6,12 +6,12 @@ from collections.abc import Iterable
 import duckdb
 import numpy as np
 import polars as pl
-import pytest
 
 from capsim_dagster.audits import truth
 from capsim_dagster.audits.fingerprints import view_event_days
 from capsim_dagster.audits.report import Finding
 from capsim_dagster_tests.conftest import MakeSettings
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.every_setting import changed
 
 START = dt.date(2023, 1, 1)
@@ -77,7 +77,7 @@ def explain(differs: list[int], events: Iterable[Event]) -> Finding:
     return truth.events_explain_differences(found, events_of(events), series, start=START)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("differs", "event", "problem"),
     [
         ([3, 4, 5], (3, 5), None),
@@ -123,7 +123,7 @@ def breach_report(dates: dict[str, list[int | None]], scenario: str, make_settin
     return truth.breach_dates(series, hosts, make_settings().data_generation)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("dates", "scenario", "problem"),
     [
         ([None, 1_096, None, None], "CAPACITY_BREACH", None),

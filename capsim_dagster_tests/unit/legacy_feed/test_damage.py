@@ -2,13 +2,12 @@ import datetime as dt
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from capsim_dagster.legacy_feed.dialects import plain_dialect
 from capsim_dagster.legacy_feed.dirt.damage import ADDED, LineDamage, SoundLine, shifted
 from capsim_dagster.schemas import LineFault, Resource
 from capsim_dagster.settings import INJECTED_LINE_FAULTS, FeedColumns
 from capsim_dagster_tests.conftest import small_settings
+from capsim_dagster_tests.support.cases import each_case
 
 FEED = small_settings(Path("unused")).legacy_feed
 PLAIN = plain_dialect(FEED, Resource.CPU)
@@ -27,7 +26,7 @@ def damaged_in_quotes(kind: LineFault, number: float) -> str:
     return LineDamage(EUROPEAN, PLAIN, COLUMNS, FEED).text(kind, SoundLine(DAY, texts, "unused"), number)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("kind", "number", "text"),
     [
         ("blank_line", 0.5, ""),
@@ -76,7 +75,7 @@ def test_fault_of_a_plain_line(kind: str, number: float, text: str) -> None:
     assert damaged(LineFault(kind), number) == text
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("kind", "number", "text"),
     [
         ("unclosed_quote", 0.2, '"2023-03-31T00:00:00Z";"srv-000007;"20,5";"64"'),
@@ -103,7 +102,7 @@ def test_twin_whose_value_would_be_equal_is_a_gap() -> None:
     assert damaged(LineFault.CONFLICTING_DUPLICATE, 0.375, value="50.0") == "2023-03-31,srv-000007,,64"
 
 
-@pytest.mark.parametrize("number", [0.0, 0.26, 0.5, 0.999])
+@each_case("number", [0.0, 0.26, 0.5, 0.999])
 def test_values_keep_to_the_range_of_the_resource_or_leave_it(number: float) -> None:
     narrow = COLUMNS.model_copy(update={"range": (20.004, 20.006)})
     twin = damaged(LineFault.CONFLICTING_DUPLICATE, number, columns=narrow).split(",")[2]
@@ -135,7 +134,7 @@ def test_every_fault_that_settings_may_name_can_be_made() -> None:
     assert set(INJECTED_LINE_FAULTS) > ADDED
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("day", "months", "expected"),
     [
         ("2024-02-29", -12, "2023-02-28"),

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pytest
 
 from capsim_dagster.legacy_feed.dialects import Dialect, compressed, plain_dialect
 from capsim_dagster.legacy_feed.dirt.variants import EXTRA_COLUMNS, known_labels, possible_dialects
 from capsim_dagster.schemas import DialectTrait, Resource
 from capsim_dagster.settings import INJECTED_TRAITS, LegacyFeed
 from capsim_dagster_tests.conftest import small_settings
+from capsim_dagster_tests.support.cases import each_case
 
 FEED = small_settings(Path("unused")).legacy_feed
 ROWS = pl.DataFrame(
@@ -65,7 +65,7 @@ def test_labels_that_hold_the_delimiter_or_a_quote_are_quoted() -> None:
     assert text(plain_dialect(odd, Resource.CPU)).splitlines()[0] == (b'"day, local","the ""host""",cpu_p95,max_cores')
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("trait", "number", "expected"),
     [
         ("bom", 0.5, b"\xef\xbb\xbf" + PLAIN),
@@ -127,8 +127,8 @@ def test_gzip_holds_the_plain_file_without_name_and_time() -> None:
     assert content == compressed(PLAIN)
 
 
-@pytest.mark.parametrize("trait", INJECTED_TRAITS)
-@pytest.mark.parametrize("number", [0.0, 0.3, 0.6, 0.999])
+@each_case("trait", INJECTED_TRAITS)
+@each_case("number", [0.0, 0.3, 0.6, 0.999])
 def test_single_lines_are_written_as_the_whole_is(trait: DialectTrait, number: float) -> None:
     dialect = dialect_of(trait, number)
     stream = io.BytesIO()
@@ -147,7 +147,7 @@ def test_every_trait_that_settings_may_name_can_be_made_and_differs_from_the_pla
     assert made[DialectTrait.DECIMAL_COMMA].traits == (DialectTrait.DECIMAL_COMMA, DialectTrait.SEMICOLON)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("fields", "left_out"),
     [
         ({"delimiters": [","]}, {"semicolon", "tab", "decimal_comma"}),

@@ -2,9 +2,8 @@
 
 from itertools import pairwise
 
-import pytest
-
 from capsim_dagster.pictures.bars import MOST_TICKS, period_ticks
+from capsim_dagster_tests.support.cases import each_case
 
 
 def months(count: int, first: int = 202301) -> list[int]:
@@ -13,7 +12,7 @@ def months(count: int, first: int = 202301) -> list[int]:
     return [ordinal // 12 * 100 + ordinal % 12 + 1 for ordinal in range(start, start + count)]
 
 
-@pytest.mark.parametrize("count", [1, 2, 13, 14, 36, 40, 61, 100, 120])
+@each_case("count", [1, 2, 13, 14, 36, 40, 61, 100, 120])
 def test_each_tick_names_its_month_and_few_do(count: int) -> None:
     shown = months(count, first=202211)
     ticks = period_ticks(shown)

@@ -8,6 +8,7 @@ import pytest
 from capsim_dagster.errors import SettingsError
 from capsim_dagster.pictures import canvas
 from capsim_dagster.pictures.canvas import Margins, PictureFormat, picture_format
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.pictures.views import crowded, strokes, texts
 
 
@@ -16,7 +17,7 @@ def test_the_suffix_decides_the_format(path: Path | None, expected: str) -> None
     assert picture_format(path) is PictureFormat(expected)
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a", "a.", ".svg", "a.svg.gz"])
+@each_case("name", ["a.jpg", "a", "a.", ".svg", "a.svg.gz"])
 def test_another_suffix_is_refused(name: str) -> None:
     with pytest.raises(SettingsError, match=r"expected \.svg or \.png"):
         picture_format(Path(name))

@@ -1,6 +1,7 @@
 """Pictures of single series say what they show: host, unit, threshold, breach, and each kind of event."""
 
 import datetime as dt
+from functools import cache
 
 import numpy as np
 import pytest
@@ -8,7 +9,15 @@ import pytest
 from capsim_dagster.pictures.canvas import PictureFormat
 from capsim_dagster.pictures.series import POINT_MARKERS, SPAN_KINDS, series_picture, smoothed, varieties_picture
 from capsim_dagster.schemas import GAP_KINDS, EventKind
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.pictures.views import ids, png_size, texts, view
+
+
+@cache
+def everything(picture_format: PictureFormat = PictureFormat.SVG) -> bytes:
+    """Return the picture of a series with each kind of event, drawn once."""
+    return series_picture(view(events=ALL_EVENTS), picture_format)
+
 
 ALL_EVENTS = {kind: [(10 + 10 * place, 12 + 10 * place)] for place, kind in enumerate(EventKind)}
 
@@ -23,7 +32,7 @@ def test_series_picture_names_host_variety_resource_unit_and_threshold() -> None
 
 
 def test_series_picture_shows_each_kind_of_event_in_the_course_and_in_a_lane_of_its_own() -> None:
-    svg = series_picture(view(events=ALL_EVENTS))
+    svg = everything()
 
     assert {*POINT_MARKERS, *SPAN_KINDS, *GAP_KINDS} == set(EventKind)
     assert {f"lane-{kind}" for kind in EventKind} | set(EventKind) <= ids(svg)
@@ -48,7 +57,7 @@ def test_series_picture_marks_a_breach_within_the_window_and_mentions_one_after_
     assert "breach" not in ids(after)
 
 
-@pytest.mark.parametrize("n_days", [1, 2, 6, 45, 201, 4000])
+@each_case("n_days", [1, 201, 4000])
 def test_series_picture_can_be_drawn_of_any_window(n_days: int) -> None:
     said = texts(series_picture(view(n_days)))
 
@@ -66,7 +75,7 @@ def test_series_picture_can_be_drawn_of_a_host_that_never_reported() -> None:
 def test_series_picture_is_the_same_each_time_whatever_style_the_user_has_set() -> None:
     import matplotlib as mpl
 
-    first = [series_picture(view(events=ALL_EVENTS), kind) for kind in PictureFormat]
+    first = [everything(kind) for kind in PictureFormat]
     with mpl.rc_context({"font.size": 30, "lines.linewidth": 9, "axes.facecolor": "red"}):
         again = [series_picture(view(events=ALL_EVENTS), kind) for kind in PictureFormat]
         assert mpl.rcParams["font.size"] == 30
@@ -75,14 +84,14 @@ def test_series_picture_is_the_same_each_time_whatever_style_the_user_has_set() 
 
 
 def test_png_has_the_size_that_is_promised_and_a_palette() -> None:
-    png = series_picture(view(events=ALL_EVENTS), PictureFormat.PNG)
+    png = everything(PictureFormat.PNG)
 
     assert png_size(png) == (1120, 580)
     assert png[25] == 3  # colour type: palette
     assert len(png) > 10_000
 
 
-@pytest.mark.parametrize(("panels", "height"), [(1, 300), (3, 474), (10, 996)])
+@pytest.mark.parametrize(("panels", "height"), [(1, 300), (3, 474)])
 def test_varieties_picture_has_two_panels_a_row(panels: int, height: int) -> None:
     png = varieties_picture([view()] * panels, "Ten of them", "percent")
 

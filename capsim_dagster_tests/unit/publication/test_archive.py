@@ -3,6 +3,7 @@
 import datetime as dt
 import gzip
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,32 +13,34 @@ import pytest
 
 from capsim_dagster.publication.archive import SampledFleet, write_hour
 from capsim_dagster.publication.hour_files import ArchiveHour, hour_path
-from capsim_dagster.settings import Archive, DataGeneration, load_settings
+from capsim_dagster.settings import Archive, DataGeneration
 from capsim_dagster.simulated.master import write_master
 from capsim_dagster.simulation.fleet import fleet_of
 from capsim_dagster.storage import sha256
-from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.panel.generated import generation_of
+from capsim_dagster_tests.support.shipped_settings import shipped_settings
 
 DAY: Final = dt.date(2023, 2, 14)
+HOSTS: Final = 20
 INBOUND: Final = (0.3, 0.7)
 RESOURCES: Final = ("cpu", "memory", "disk", "network")
 
 
 def archive_of(**changes: Any) -> Archive:  # noqa: ANN401 any JSON value
-    facts = load_settings(CONFIG).archive.model_dump(mode="json")
+    facts = shipped_settings().archive.model_dump(mode="json")
     return Archive.model_validate({**facts, **changes})
 
 
 def fleet_on(
     day: dt.date = DAY, *, generation: DataGeneration | None = None, archive: Archive | None = None
 ) -> SampledFleet:
-    generation = generation or generation_of(num_servers=40)
+    generation = generation or generation_of(num_servers=HOSTS)
     return SampledFleet(generation, archive or archive_of(), INBOUND, fleet_of(generation), day)
 
 
-def write_day(root: Path, fleet: SampledFleet) -> list[ArchiveHour]:
-    return [write_hour(fleet, root, hour) for hour in range(24)]
+def write_day(root: Path, fleet: SampledFleet, hours: Iterable[int] = range(24)) -> list[ArchiveHour]:
+    return [write_hour(fleet, root, hour) for hour in hours]
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
@@ -65,9 +68,9 @@ def test_a_day_is_24_files_with_a_line_for_each_host_and_interval_in_order(
 ) -> None:
     assert [file.path.name for file in files] == [f"{hour:02d}.jsonl.gz" for hour in range(24)]
     assert {file.path.parent.name for file in files} == {"20230214"}
-    assert [file.lines for file in files] == [40 * 12] * 24
+    assert [file.lines for file in files] == [HOSTS * 12] * 24
     times = [f"2023-02-14T{minute // 60:02d}:{minute % 60:02d}:00Z" for minute in range(0, 1440, 5)]
-    hosts = [f"srv-{number:06d}" for number in range(1, 41)]
+    hosts = [f"srv-{number:06d}" for number in range(1, HOSTS + 1)]
     assert rows.select("ts", "host_id").rows() == [(time, host) for time in times for host in hosts]
 
 
@@ -79,7 +82,7 @@ def test_each_file_is_what_it_is_said_to_be(files: list[ArchiveHour]) -> None:
 
 @pytest.mark.parametrize("interval", [5, 30])
 def test_the_p95_of_the_samples_is_that_of_the_master_and_a_gap_is_a_gap(tmp_path: Path, interval: int) -> None:
-    generation = generation_of(num_servers=40, start_date="2023-02-10", end_date="2023-02-20")
+    generation = generation_of(num_servers=HOSTS, start_date="2023-02-10", end_date="2023-02-20")
     write_master(generation, fleet_of(generation), tmp_path / "master.parquet", end=generation.end_date)
     master = pl.read_parquet(tmp_path / "master.parquet").cast({"host_id": pl.String, "resource": pl.String})
     gaps = master.filter(pl.col("p95_util").is_null(), pl.col("date") > dt.date(2023, 2, 11))
@@ -106,7 +109,7 @@ def test_the_p95_of_the_samples_is_that_of_the_master_and_a_gap_is_a_gap(tmp_pat
 
 
 def test_inbound_and_outbound_add_up_to_network_utilization_of_the_capacity(rows: pl.DataFrame) -> None:
-    capacity = fleet_of(generation_of(num_servers=40)).select("host_id", "network_mbps")
+    capacity = fleet_of(generation_of(num_servers=HOSTS)).select("host_id", "network_mbps")
     known = rows.join(capacity, on="host_id").drop_nulls("network")
 
     off = known["net_in_mbps"] + known["net_out_mbps"] - known["network"] * known["network_mbps"] / 100
@@ -124,12 +127,12 @@ def test_agent_meta_counts_intervals_from_the_first_day_of_the_window(rows: pl.D
 
 def test_writing_a_day_again_touches_nothing_and_mends_only_what_is_broken(tmp_path: Path) -> None:
     fleet = fleet_on()
-    write_day(tmp_path, fleet)
+    write_day(tmp_path, fleet, range(6, 9))
     broken = hour_path(tmp_path, DAY, 7)
     whole = broken.read_bytes()
     broken.write_bytes(whole[:-5])
 
-    again = write_day(tmp_path, fleet)
+    again = write_day(tmp_path, fleet, range(6, 9))
 
     assert [file.hour for file in again if not file.is_unchanged] == [7]
     assert broken.read_bytes() == whole
@@ -142,7 +145,7 @@ def test_a_larger_fleet_and_a_longer_window_change_no_line_that_was_there(
 
     found = lines_of(write_hour(fleet_on(generation=larger), tmp_path, 9).path)
 
-    known = {f"srv-{number:06d}" for number in range(1, 41)}
+    known = {f"srv-{number:06d}" for number in range(1, HOSTS + 1)}
     assert [line for line in found if line["host_id"] in known] == lines_of(files[9].path)
 
 
@@ -152,11 +155,11 @@ def test_an_hour_is_one_gzip_member_an_interval(tmp_path: Path) -> None:
     members = list(fleet.members(3))
 
     assert len(members) == 12
-    assert all(len(gzip.decompress(member).splitlines()) == 40 for member in members)
+    assert all(len(gzip.decompress(member).splitlines()) == HOSTS for member in members)
     assert write_hour(fleet, tmp_path, 3).path.read_bytes() == b"".join(members)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "change",
     [
         {"interval_minutes": 10},
@@ -165,7 +168,6 @@ def test_an_hour_is_one_gzip_member_an_interval(tmp_path: Path) -> None:
         {"workloads": {}},
         {"other_workload": {"peak_hour": 3, "swing": 0.9}, "workloads": {}},
     ],
-    ids=str,
 )
 def test_each_setting_of_the_archive_changes_its_lines(change: dict[str, Any]) -> None:
     before: dict[str, Any] = {"workloads": {}} if "other_workload" in change else {}
@@ -186,7 +188,7 @@ def test_the_peak_of_a_workload_is_at_its_hour() -> None:
     assert mean_cpu(3) > 2 * mean_cpu(15)
 
 
-@pytest.mark.parametrize("minutes", [0, 7, 45, 60])
+@each_case("minutes", [0, 7, 45, 60])
 def test_an_interval_that_does_not_divide_an_hour_is_refused(minutes: int) -> None:
     with pytest.raises(ValueError, match="interval_minutes"):
         archive_of(interval_minutes=minutes)

@@ -13,6 +13,7 @@ from capsim_dagster.publication.hour_files import count_lines
 from capsim_dagster.publication.lines import ParsedHour, parse_lines
 from capsim_dagster.publication.tier3.columns import HOUR_SCHEMA
 from capsim_dagster.publication.tier3.rules import LineRule
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.publication.days import MINUTES, START, hour_lines, line, text_of
 
 ORIGIN = int(dt.datetime.combine(START, dt.time(), tzinfo=dt.UTC).timestamp())
@@ -100,7 +101,7 @@ def test_lines_become_rows_with_the_values_that_they_say() -> None:
     assert (parsed.rejected, parsed.rows.schema) == ((), HOUR_SCHEMA)
 
 
-@pytest.mark.parametrize("name", BAD)
+@each_case("name", BAD)
 def test_a_line_that_is_no_sample_is_rejected_with_its_number_and_reason_and_the_others_stay(name: str) -> None:
     bad, why = BAD[name]
     parsed = parse_lines(text_of([GOOD]) + bad + text_of([line(2, 14)]), HOUR, RULE)

@@ -181,14 +181,17 @@ def hostile_lines(delimiter: str, hostile: int) -> Iterator[str]:
             yield delimiter.join(fields)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("delimiter", "null_values"), [(",", ["", "NULL", "NA"]), (";", ["0", "-1"]), ("\t", ["nan"])])
+@pytest.mark.parametrize(
+    ("turn", "delimiter", "null_values"),
+    [(0, ",", ["", "NULL", "NA"]), (1, ";", ["0", "-1"]), (2, "\t", ["nan"])],
+)
 def test_every_pair_of_hostile_fields_is_read_as_it_is_judged(
-    tmp_path: Path, delimiter: str, null_values: list[str]
+    tmp_path: Path, turn: int, delimiter: str, null_values: list[str]
 ) -> None:
+    """Each pair stands in a file of one of the delimiters."""
     rules = read_rules(feed=feed_settings(null_values=null_values))
     too_short = [line.removesuffix(f"{delimiter}note") for line in hostile_lines(delimiter, hostile=1)]
-    lines = [*hostile_lines(delimiter, hostile=2), *too_short]
+    lines = [*itertools.islice(hostile_lines(delimiter, hostile=2), turn, None, 3), *too_short]
     text = with_header(*lines, header=WITH_NOTE.replace(",", delimiter))
     content = text.encode("utf-8", "surrogatepass")
     both = read_both(tmp_path, content, content, rules)
@@ -207,6 +210,9 @@ def test_every_hostile_field_is_read_as_it_is_judged_where_it_comes_first(
 ) -> None:
     rules = read_rules(hosts)
     for line in hostile_lines(delimiter, hostile=1):
+        # An inventory matters to the column of hosts alone; after the four columns nothing is judged.
+        if "srv-(4,)" in line or (hosts and "srv-(" in line):
+            continue
         named = re.sub(r"srv-\(.*?\)-\d+", "srv-1", line)
         text = with_header(named, "", named.replace("01-05", "01-06"), "x", header=WITH_NOTE.replace(",", delimiter))
         content = text.encode("utf-8", "surrogatepass")
@@ -215,8 +221,7 @@ def test_every_hostile_field_is_read_as_it_is_judged_where_it_comes_first(
             assert_readings_agree(content, *both, rules)
 
 
-@pytest.mark.slow
-@settings(max_examples=200)
+@settings(max_examples=40)
 @given(text=texts(), packing=st.sampled_from(list(PACKINGS)), rules=rules)
 def test_reading_a_file_is_judging_each_of_its_lines_alone(
     tmp_path_factory: pytest.TempPathFactory, text: bytes, packing: str, rules: ReadRules
@@ -227,8 +232,7 @@ def test_reading_a_file_is_judging_each_of_its_lines_alone(
         assert_readings_agree(text, *both, rules)
 
 
-@pytest.mark.slow
-@settings(max_examples=80)
+@settings(max_examples=20)
 @given(text=texts(), packing=st.sampled_from(list(PACKINGS)), size=st.integers(80, 200), rules=rules)
 def test_where_a_file_is_cut_into_blocks_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, text: bytes, packing: str, size: int, rules: ReadRules
@@ -242,7 +246,7 @@ def test_where_a_file_is_cut_into_blocks_does_not_matter(
         assert_readings_agree(text, *both, rules)
 
 
-@settings(max_examples=200)
+@settings(max_examples=40)
 @given(text=st.text(st.sampled_from(HOSTILE), max_size=150), rules=rules)
 def test_any_characters_after_a_header_are_rows_or_rejected_lines(
     tmp_path_factory: pytest.TempPathFactory, text: str, rules: ReadRules
@@ -253,7 +257,7 @@ def test_any_characters_after_a_header_are_rows_or_rejected_lines(
         assert_readings_agree(content, *both, rules)
 
 
-@settings(max_examples=100)
+@settings(max_examples=30)
 @given(content=st.binary(max_size=200))
 def test_any_bytes_after_a_line_cost_their_own_lines_alone(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
@@ -265,7 +269,7 @@ def test_any_bytes_after_a_line_cost_their_own_lines_alone(
     assert both[0].rows == {2: (1, "a", 1.0, 2.0)}
 
 
-@settings(max_examples=100)
+@settings(max_examples=30)
 @given(content=st.binary(max_size=200))
 def test_any_bytes_without_a_header_are_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     with pytest.raises(FileRefused):

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from capsim_dagster.refinery.columns import parse_columns
 from capsim_dagster.refinery.judge import Judge, Row
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.refinery.readings import HEADER, feed_settings, judge_of, read_rules
 
 SOUND = "2024-01-05,srv-1,20.5,64"
@@ -35,16 +36,15 @@ def test_no_line_at_all_gives_no_row() -> None:
     assert (rows.height, is_sound.size) == (0, 0)
 
 
-@pytest.mark.parametrize(
-    "line",
-    ["2024-01-31,srv-1,0,0", "2024-01-01,ü,100,1e300", "2024-01-01,srv-1,,64", "2024-01-01,srv-1,NULL,64"],
+@each_case(
+    "line", ["2024-01-31,srv-1,0,0", "2024-01-01,ü,100,1e300", "2024-01-01,srv-1,,64", "2024-01-01,srv-1,NULL,64"]
 )
 def test_sound_line_is_read_as_the_judge_reads_it(line: str) -> None:
     judge = judge_of()
     assert parsed(judge, SOUND, line) == [Row(5, "srv-1", 20.5, 64.0), judge.verdict(line.encode())]
 
 
-@pytest.mark.parametrize(
+@each_case(
     "line",
     [
         ",srv-1,1,2",
@@ -90,9 +90,7 @@ def test_number_that_spells_no_value_is_left_to_the_judge() -> None:
     assert parsed(judge, SOUND, *lines) == [Row(5, "srv-1", 20.5, 64.0), None, None, None]
 
 
-@pytest.mark.parametrize(
-    ("text", "value"), [("20,5", 20.5), (",5", 0.5), ("20", 20.0), ("20.5", None), ("1,2,3", None)]
-)
+@each_case(("text", "value"), [("20,5", 20.5), (",5", 0.5), ("20", 20.0), ("20.5", None), ("1,2,3", None)])
 def test_decimal_comma_is_the_only_sign_of_its_file(text: str, value: float | None) -> None:
     judge = judge_of(header=HEADER.replace(",", ";"), decimal=",")
     assert parsed(judge, f"2024-01-05;srv-1;{text};64") == [None if value is None else Row(5, "srv-1", value, 64.0)]
@@ -120,7 +118,7 @@ def test_feed_without_capacity_has_none() -> None:
 numbers = st.text(st.sampled_from("0123456789.+-eEinfaN_ x"), max_size=7) | st.floats(0, 120).map(repr)
 
 
-@settings(max_examples=150)
+@settings(max_examples=20)
 @given(values=st.lists(numbers, min_size=1, max_size=20), decimal=st.sampled_from(".,"))
 def test_a_number_is_never_accepted_that_the_judge_refuses_nor_read_otherwise(values: list[str], decimal: str) -> None:
     judge = judge_of(header=HEADER.replace(",", ";"), decimal=decimal)
@@ -130,7 +128,7 @@ def test_a_number_is_never_accepted_that_the_judge_refuses_nor_read_otherwise(va
         assert row is None or repr(row) == repr(judge.verdict(line.encode()))
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(value=st.floats(0, 100))
 def test_every_number_comes_back_to_the_last_bit(value: float) -> None:
     assert parsed(judge_of(), f"2024-01-05,srv-1,{value!r},64") == [Row(5, "srv-1", value, 64.0)]

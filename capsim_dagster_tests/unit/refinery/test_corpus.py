@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from capsim_dagster.refinery.rules import FileRefused
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.refinery.readings import Said, read_path
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -50,7 +51,7 @@ def test_every_file_has_a_verdict_and_there_are_many() -> None:
     assert (CORPUS / ".gitattributes").read_text() == "* -text\n"
 
 
-@pytest.mark.parametrize(("name", "fault"), REFUSED.items(), ids=REFUSED)
+@each_case(("name", "fault"), REFUSED.items())
 def test_file_that_cannot_be_used_is_refused(name: str, fault: str) -> None:
     with pytest.raises(FileRefused) as caught:
         read_path(CORPUS / name)
@@ -59,7 +60,7 @@ def test_file_that_cannot_be_used_is_refused(name: str, fault: str) -> None:
     assert caught.value.remedy
 
 
-@pytest.mark.parametrize(("name", "verdict"), READ.items(), ids=READ)
+@each_case(("name", "verdict"), READ.items())
 def test_every_line_of_a_file_is_loaded_or_rejected_for_its_reason(name: str, verdict: dict[str, Any]) -> None:
     found = read_path(CORPUS / name)
     assert found.reasons == expected_reasons(verdict)

@@ -16,6 +16,7 @@ from capsim_dagster.refinery.dialect import (
 from capsim_dagster.refinery.rules import FileRefused
 from capsim_dagster.schemas import DialectTrait, FileFault, Resource
 from capsim_dagster.settings import LegacyFeed
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.refinery.readings import HEADER, feed_settings
 
 US, GERMAN, BRITISH, ISO = "%m/%d/%Y", "%d.%m.%Y", "%d/%m/%Y", "%Y-%m-%d"
@@ -66,7 +67,7 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-@pytest.mark.parametrize(("text", "columns", "delimiter", "traits"), HEADERS.values(), ids=HEADERS)
+@each_case(("text", "columns", "delimiter", "traits"), HEADERS.values())
 def test_header_is_understood_however_it_is_written(
     text: str, columns: tuple[int, ...], delimiter: str, traits: set[str]
 ) -> None:
@@ -75,7 +76,7 @@ def test_header_is_understood_however_it_is_written(
     assert (header.date, header.host, header.value, header.capacity) == columns
 
 
-@pytest.mark.parametrize(("text", "says"), UNUSABLE.values(), ids=UNUSABLE)
+@each_case(("text", "says"), UNUSABLE.values())
 def test_header_without_its_columns_is_refused_with_what_it_is(text: str, says: str) -> None:
     with pytest.raises(FileRefused) as caught:
         read_header(encoded(text), feed_settings(), Resource.CPU)
@@ -83,10 +84,9 @@ def test_header_without_its_columns_is_refused_with_what_it_is(text: str, says: 
     assert says in caught.value.found
 
 
-@pytest.mark.parametrize(
+@each_case(
     "line",
     [b"PK\x03\x04\x14\x00", b"\x1f\x8b\x08\x00", b"\xff" * 8, b"date,\0,host", b"\x7fELF", b"%PDF-1.7\x0e", b"\x1b[0m"],
-    ids=repr,
 )
 def test_binary_content_is_no_csv(line: bytes) -> None:
     fault = FileFault.NOT_CSV if line != b"\x7fELF" else FileFault.NO_USABLE_HEADER
@@ -125,7 +125,7 @@ def test_first_delimiter_that_yields_the_columns_is_taken() -> None:
     assert (header.delimiter, header.labels[-1]) == ("|", "a;b")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "fields"),
     [
         ("a,b,c", ["a", "b", "c"]),
@@ -167,7 +167,7 @@ def test_unclosed_quote_at_the_end_of_a_very_long_line_is_found_at_once() -> Non
 DAYS = [f"{day:02d}" for day in range(1, 32)]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("dates", "month", "chosen"),
     [
         ([f"01/{day}/2024" for day in DAYS], 202401, US),
@@ -192,7 +192,7 @@ def test_date_format_is_the_one_by_which_most_days_lie_in_the_month(dates: list[
     assert choose_date_format(dates, month, [US, GERMAN, BRITISH, ISO]) == chosen
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("values", "candidates", "sign"),
     [
         (["1.5", "2"], ".,", "."),
@@ -209,7 +209,7 @@ def test_decimal_sign_is_the_one_that_most_values_have(values: list[str], candid
     assert choose_decimal(values, list(candidates)) == sign
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "date_format", "day"),
     [
         ("2024-02-29", ISO, "2024-02-29"),
@@ -236,14 +236,14 @@ def test_date_is_a_day_of_the_calendar_at_midnight_in_plain_digits(
     assert (found and found.isoformat()) == day
 
 
-@pytest.mark.parametrize(("month", "days"), [(202401, 31), (202402, 29), (202302, 28), (210002, 28), (202404, 30)])
+@each_case(("month", "days"), [(202401, 31), (202402, 29), (202302, 28), (210002, 28), (202404, 30)])
 def test_month_has_each_of_its_days_once(month: int, days: int) -> None:
     found = days_of_month(month, GERMAN)
     assert list(found.values()) == list(range(1, days + 1))
     assert all(parse_date(text, GERMAN) is not None for text in found)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("header", "decimal", "date_format", "traits"),
     [
         (HEADER, ".", ISO, set()),

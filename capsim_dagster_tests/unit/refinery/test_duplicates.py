@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capsim_dagster.refinery.judge import Policy, duplicate_lines
+from capsim_dagster_tests.support.cases import each_case
 
 POLICIES: tuple[Policy, ...] = ("reject", "first", "last")
 Says = tuple[float | None, float | None]
@@ -33,15 +34,15 @@ def marks(policy: Policy, *says: Says) -> str:
     return "".join(letters[found.get(line)] for line in range(2, 2 + len(says)))
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("says", [A, GAP, (None, None), (20.5, None)])
+@each_case("policy", POLICIES)
+@each_case("says", [A, GAP, (None, None), (20.5, None)])
 def test_lines_that_say_the_same_keep_the_first(policy: Policy, says: Says) -> None:
     assert marks(policy, says) == "k"
     assert marks(policy, says, says) == "ke"
     assert marks(policy, says, says, says) == "kee"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("says", "reject", "first", "last"),
     [
         ([A, B], "cc", "kc", "ck"),
@@ -90,7 +91,7 @@ def plain_rule(rows: pl.DataFrame, policy: Policy) -> dict[int, str]:
     return found
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     lines=st.lists(st.tuples(st.integers(1, 3), st.integers(0, 2), st.sampled_from([A, B, GAP])), max_size=25),
     policy=st.sampled_from(POLICIES),

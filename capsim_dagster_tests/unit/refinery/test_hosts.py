@@ -1,8 +1,8 @@
 import polars as pl
-import pytest
 
 from capsim_dagster.refinery.rules import HostTable
 from capsim_dagster.schemas import LineFault
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.refinery.readings import read_rules
 
 UNSOUND = ["", "NA", "null", " srv-1", "srv-1 ", "srv\u200b-1", "\u202esrv", "srv\xa01", "\ufeffsrv-1", "srv-1\r"]
@@ -45,13 +45,13 @@ def test_empty_inventory_knows_no_host() -> None:
     assert encoded(HostTable(read_rules(set())), "srv-1", "") == [None, None]
 
 
-@pytest.mark.parametrize("host", UNSOUND)
+@each_case("host", UNSOUND)
 def test_host_that_must_be_judged_has_no_number_even_if_the_inventory_holds_it(host: str) -> None:
     assert encoded(HostTable(read_rules()), host, "srv-2") == [None, 0]
     assert encoded(HostTable(read_rules({host, "srv-2"})), host, "srv-2") == [None, 0]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("host", "fault"),
     [
         ("", LineFault.MISSING_HOST),

@@ -2,6 +2,7 @@ import pytest
 
 from capsim_dagster.refinery.judge import Fault, Row
 from capsim_dagster.schemas import LineFault
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.refinery.readings import HEADER, feed_settings, judge_of, read_rules
 
 DAY, HOST, VALUE, CAPACITY = HEADER.split(",")
@@ -40,12 +41,12 @@ WHOLE_LINE = {
 }
 
 
-@pytest.mark.parametrize(("raw", "reason"), WHOLE_LINE.items(), ids=repr)
+@each_case(("raw", "reason"), WHOLE_LINE.items())
 def test_line_that_cannot_be_cut_into_fields_is_at_fault_as_a_whole(raw: bytes, reason: str) -> None:
     assert judge_of().verdict(raw) == fault(reason)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "raw",
     [
         line(),
@@ -58,13 +59,12 @@ def test_line_that_cannot_be_cut_into_fields_is_at_fault_as_a_whole(raw: bytes, 
         b"2024-01-05,srv-1,0020.5,64.",
         "2024-01-05,\xa0srv-1\u3000,20.5,\u200264".encode(),
     ],
-    ids=repr,
 )
 def test_line_is_sound_however_its_fields_are_padded_and_quoted(raw: bytes) -> None:
     assert judge_of().verdict(raw) == ROW
 
 
-@pytest.mark.parametrize("text", ["", " ", "NULL", "null", "Na", "n/a", ' "N/A" '])
+@each_case("text", ["", " ", "NULL", "null", "Na", "n/a", ' "N/A" '])
 def test_no_value_is_a_gap_but_nothing_else_may_be_missing(text: str) -> None:
     judge = judge_of()
     assert judge.verdict(line(**{VALUE: text})) == Row(5, "srv-1", None, 64.0)
@@ -80,7 +80,7 @@ def test_spellings_of_no_value_are_those_of_the_settings() -> None:
     assert values == {"-": gap, "-1": gap, "nan": gap, "": gap, "NULL": fault("unparsable_value", VALUE)}
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "reason"),
     [
         ("2024-01-32", "unparsable_date"),
@@ -110,14 +110,14 @@ def test_time_of_day_must_be_midnight(text: str, is_sound: bool) -> None:
     assert judge.verdict(line(**{DAY: f"2024-01-05 {text}"})) == expected
 
 
-@pytest.mark.parametrize(
+@each_case(
     "text", ["srv\u200b-1", "\u202esrv-1", "srv\xa01", "srv\t1", "srv-1\x07", "\ufeffsrv-1", "👩\u200d💻", "srv\ue000"]
 )
 def test_host_with_characters_that_nobody_sees_is_no_text(text: str) -> None:
     assert judge_of().verdict(line(**{HOST: text})) == fault("invalid_encoding", HOST)
 
 
-@pytest.mark.parametrize("text", ["🖥", "bück-1", "サーバ", "srv 1", "a" * 10_000, "srv'1; DROP TABLE", "=1+1", "1"])
+@each_case("text", ["🖥", "bück-1", "サーバ", "srv 1", "a" * 10_000, "srv'1; DROP TABLE", "=1+1", "1"])
 def test_host_may_be_any_visible_text(text: str) -> None:
     assert judge_of().verdict(line(**{HOST: text})) == Row(5, text, 20.5, 64.0)
 
@@ -126,7 +126,7 @@ def test_host_in_quotes_may_hold_delimiters_and_quotes() -> None:
     assert judge_of().verdict(line(**{HOST: '"rack 3, ""19 inch"""'})) == Row(5, 'rack 3, "19 inch"', 20.5, 64.0)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "expected"),
     [("srv-1", ROW), (" srv-1 ", ROW), ("SRV-1", None), ("srv-2", None), ("srv-1.example.com", None)],
 )
@@ -142,20 +142,20 @@ NO_NUMBERS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", NO_NUMBERS)
+@each_case("text", NO_NUMBERS)
 def test_number_is_sign_digits_point_and_exponent_and_nothing_else(text: str) -> None:
     quoted = f'"{text}"'
     assert judge_of().verdict(line(**{VALUE: quoted})) == fault("unparsable_value", VALUE)
     assert judge_of().verdict(line(**{CAPACITY: quoted})) == fault("unparsable_capacity", CAPACITY)
 
 
-@pytest.mark.parametrize("text", ["NaN", "nan", "-nan", "inf", "-INF", "+Infinity", "1e400", "-1e999"])
+@each_case("text", ["NaN", "nan", "-nan", "inf", "-INF", "+Infinity", "1e400", "-1e999"])
 def test_number_must_be_finite(text: str) -> None:
     assert judge_of().verdict(line(**{VALUE: text})) == fault("not_finite", VALUE)
     assert judge_of().verdict(line(**{CAPACITY: text})) == fault("unparsable_capacity", CAPACITY)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "value"),
     [("0", 0.0), ("100", 100.0), ("-0", -0.0), ("1e-400", 0.0), ("1e2", 100.0), (".5", 0.5), ("5.", 5.0)],
 )
@@ -163,19 +163,19 @@ def test_value_at_both_ends_of_the_range_is_sound(text: str, value: float) -> No
     assert judge_of().verdict(line(**{VALUE: text})) == Row(5, "srv-1", value, 64.0)
 
 
-@pytest.mark.parametrize("text", ["100.01", "150", "-0.01", "-5", "1e300", "100.00000000000002"])
+@each_case("text", ["100.01", "150", "-0.01", "-5", "1e300", "100.00000000000002"])
 def test_value_outside_the_range_is_rejected(text: str) -> None:
     assert judge_of().verdict(line(**{VALUE: text})) == fault("value_out_of_range", VALUE)
 
 
-@pytest.mark.parametrize(("text", "is_sound"), [("0", True), ("1e300", True), ("-64", False), ("-0.001", False)])
+@each_case(("text", "is_sound"), [("0", True), ("1e300", True), ("-64", False), ("-0.001", False)])
 def test_capacity_is_not_negative(text: str, is_sound: bool) -> None:
     found = judge_of().verdict(line(**{CAPACITY: text}))
     expected = Row(5, "srv-1", 20.5, float(text)) if is_sound else fault("unparsable_capacity", CAPACITY)
     assert found == expected
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "value"),
     [("20,5", 20.5), ("20", 20.0), (",5", 0.5), ("2,05e1", 20.5), ("20.5", None), ("1.020,5", None), ("1,2,3", None)],
 )
@@ -185,7 +185,7 @@ def test_decimal_comma_leaves_no_point_as_it_might_stand_for_thousands(text: str
     assert found == (fault("unparsable_value", VALUE) if value is None else Row(5, "srv-1", value, 64.0))
 
 
-@pytest.mark.parametrize("delimiter", [";", "\t", "|", " "])
+@each_case("delimiter", [";", "\t", "|", " "])
 def test_quoted_fields_are_read_between_any_delimiters(delimiter: str) -> None:
     rules = read_rules(feed=feed_settings(delimiters=[delimiter]))
     judge = judge_of(rules, HEADER.replace(",", delimiter))
@@ -231,7 +231,7 @@ ORDER = {
 }
 
 
-@pytest.mark.parametrize(("reason", "raw"), ORDER.items(), ids=ORDER)
+@each_case(("reason", "raw"), ORDER.items())
 def test_reason_is_the_first_fault_in_the_documented_order(reason: str, raw: bytes) -> None:
     found = judge_of(read_rules({"srv-1"})).verdict(raw)
     assert isinstance(found, Fault)

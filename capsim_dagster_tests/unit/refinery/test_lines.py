@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from capsim_dagster.refinery.columns import Lines, line_ends, scan_lines
 from capsim_dagster.refinery.dialect import cut_fields
 from capsim_dagster.refinery.source import Block
+from capsim_dagster_tests.support.cases import each_case
 
 WIDTH = 3
 SOUND = b"1,2,3"
@@ -15,7 +16,7 @@ def scanned(*lines: bytes, delimiter: str = ",", first_line: int = 2, is_termina
     return scan_lines(Block(text, first_line, is_terminated), delimiter, WIDTH)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "line",
     [
         SOUND,
@@ -37,7 +38,7 @@ def test_line_of_the_right_width_is_plain(line: bytes) -> None:
     assert found.plain_text == b"\n".join([SOUND, line.replace(b'"', b""), SOUND, b""])
 
 
-@pytest.mark.parametrize(
+@each_case(
     "line",
     [
         b"",
@@ -76,7 +77,7 @@ def test_line_that_cannot_be_cut_at_its_delimiters_is_not_plain_and_hides_no_oth
     assert found.raw(1) == line
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", " "])
+@each_case("delimiter", [",", ";", "\t", "|", " "])
 def test_width_is_counted_in_the_delimiter_of_the_file(delimiter: str) -> None:
     lines = [b",".join([b"1"] * 3), b";".join([b"1"] * 3), b"\t".join([b"1"] * 3), b"|".join([b"1"] * 3), b"1 1 1"]
     found = scanned(*lines, delimiter=delimiter)
@@ -116,7 +117,7 @@ hostile_text = st.text(st.sampled_from('12",\t\r\0 é'), max_size=9).map(str.enc
 hostile_bytes = st.binary(max_size=4).map(lambda raw: raw.replace(b"\n", b""))
 
 
-@settings(max_examples=150)
+@settings(max_examples=40)
 @given(lines=st.lists(hostile_text | hostile_bytes, min_size=1, max_size=12), delimiter=st.sampled_from(",\t"))
 def test_a_plain_line_has_the_fields_that_the_exact_cut_gives(lines: list[bytes], delimiter: str) -> None:
     found = scanned(*lines, delimiter=delimiter)

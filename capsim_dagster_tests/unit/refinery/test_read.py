@@ -9,6 +9,7 @@ from capsim_dagster.refinery.read import MAX_RAW, has_usable_header, read_feed_f
 from capsim_dagster.refinery.rules import FileRefused, HostTable
 from capsim_dagster.refinery.source import FeedSource
 from capsim_dagster.schemas import FileFault
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.refinery.readings import (
     HEADER,
     JANUARY,
@@ -69,7 +70,7 @@ def test_blank_lines_before_the_header_are_no_data_but_count_as_lines(tmp_path: 
     assert (found.lines, found.rows, found.reasons) == (2, {5: ROW_A}, {6: "field_count"})
 
 
-@pytest.mark.parametrize("blank", ["\n", "\n\n\n", "  \n\t\n", "\r\n\r\n", "\n  ", "\x0c\n"])
+@each_case("blank", ["\n", "\n\n\n", "  \n\t\n", "\r\n\r\n", "\n  ", "\x0c\n"])
 def test_blank_lines_at_the_end_are_no_data(tmp_path: Path, blank: str) -> None:
     found = read_text(tmp_path, with_header(A, B) + blank)
     assert (found.lines, found.rows, found.faults) == (2, {2: ROW_A, 3: ROW_B}, {})
@@ -88,7 +89,7 @@ def test_blank_lines_at_the_end_may_fill_many_blocks(tmp_path: Path, monkeypatch
     assert (found.lines, found.rows, found.reasons) == (3, {102: ROW_A, 104: ROW_B}, {103: "blank_line"})
 
 
-@pytest.mark.parametrize("last", [B, "2024-01-02,b,30.5,3", "2024", '"', "\0\0\0", "\x1a"])
+@each_case("last", [B, "2024-01-02,b,30.5,3", "2024", '"', "\0\0\0", "\x1a"])
 def test_last_line_without_an_end_may_be_cut_off_and_is_rejected(tmp_path: Path, last: str) -> None:
     found = read_text(tmp_path, with_header(A) + last)
     assert (found.lines, found.rows, found.faults) == (2, {2: ROW_A}, {3: ("truncated_line", None)})
@@ -96,7 +97,7 @@ def test_last_line_without_an_end_may_be_cut_off_and_is_rejected(tmp_path: Path,
     assert "no_final_newline" not in found.traits
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("last", "reason"),
     [(B, None), (f"{B}\r", None), ("2024-01-02,b,30.5", "field_count"), ("\0\0", "invalid_encoding")],
 )
@@ -118,12 +119,12 @@ def test_blank_last_line_without_an_end_is_a_trailing_one(tmp_path: Path) -> Non
 # What the file as a whole is refused for.
 
 
-@pytest.mark.parametrize("content", ["\n\n \n", "\ufeff", "\ufeff\n", "\r\r", "\t"])
+@each_case("content", ["\n\n \n", "\ufeff", "\ufeff\n", "\r\r", "\t"])
 def test_file_of_blank_lines_is_empty(tmp_path: Path, content: str) -> None:
     assert refused(tmp_path, content).fault == FileFault.EMPTY
 
 
-@pytest.mark.parametrize("content", [HEADER, f"{HEADER}\n", f"{HEADER}\r", f"{HEADER}\n\n\n", f"\n{HEADER}\r\n  "])
+@each_case("content", [HEADER, f"{HEADER}\n", f"{HEADER}\r", f"{HEADER}\n\n\n", f"\n{HEADER}\r\n  "])
 def test_header_alone_is_an_empty_file(tmp_path: Path, content: str) -> None:
     refusal = refused(tmp_path, content)
     assert refusal.fault == FileFault.EMPTY
@@ -183,7 +184,7 @@ def test_plain_feed_has_no_trait(tmp_path: Path) -> None:
     assert read_text(tmp_path, with_header(A, B, "x")).traits == set()
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("line", "is_quoted"),
     [
         ('"2024-01-05","a","1","2"', True),
@@ -220,7 +221,7 @@ def test_bytes_that_are_no_text_cost_their_line_alone(tmp_path: Path) -> None:
 # Duplicates.
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("policy", "kept", "faults"),
     [
         ("reject", [2], {3: "conflicting_duplicate", 5: "conflicting_duplicate", 6: "exact_duplicate"}),
@@ -250,15 +251,13 @@ def test_text_of_duplicates_is_found_again_in_any_block(tmp_path: Path, monkeypa
 # Single functions.
 
 
-@pytest.mark.parametrize(
-    ("content", "is_usable"), [(HEADER, True), ("date,host_id", False), ("", False), ("\0", False)]
-)
+@each_case(("content", "is_usable"), [(HEADER, True), ("date,host_id", False), ("", False), ("\0", False)])
 def test_header_is_usable_or_not_whatever_follows(tmp_path: Path, content: str, is_usable: bool) -> None:
     source = FeedSource(written(tmp_path, f"{content}\n"))
     assert has_usable_header(source, JANUARY, read_rules()) is is_usable
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("raw", "text"),
     [
         (b"a\xff\0", "a\\xff\0"),
@@ -268,7 +267,6 @@ def test_header_is_usable_or_not_whatever_follows(tmp_path: Path, content: str, 
         ("🖥".encode() * 10**5, "🖥" * MAX_RAW + "…"),
         (b"a" + "🖥".encode() * 10**5, "a" + "🖥" * (MAX_RAW - 1) + "…"),
     ],
-    ids=range(6),
 )
 def test_rejected_line_is_shown_as_text_and_not_without_end(raw: bytes, text: str) -> None:
     assert shown(raw) == text

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from capsim_dagster.refinery.rules import FileRefused
 from capsim_dagster.refinery.source import Block, FeedSource
 from capsim_dagster.schemas import FileFault
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.refinery.readings import written
 
 
@@ -69,15 +70,15 @@ PACKED = {
 }
 
 
-@pytest.mark.parametrize(("content", "traits"), PACKED.values(), ids=PACKED)
+@each_case(("content", "traits"), PACKED.values())
 def test_every_packing_gives_the_same_lines_and_is_recorded(tmp_path: Path, content: bytes, traits: set[str]) -> None:
     path = written(tmp_path, content)
     assert blocks(path) == [Block(PLAIN, 1)]
     assert traits_of(path) == traits
 
 
-@pytest.mark.parametrize("size", [40, 41, 42, 43, 44, 45, 46])
-@pytest.mark.parametrize(("content", "traits"), PACKED.values(), ids=PACKED)
+@each_case("size", [40, 41, 42, 43, 44, 45, 46])
+@each_case(("content", "traits"), PACKED.values())
 def test_a_cut_between_blocks_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, traits: set[str], size: int
 ) -> None:
@@ -87,8 +88,8 @@ def test_a_cut_between_blocks_changes_nothing(
     assert traits_of(path) == traits
 
 
-@pytest.mark.parametrize("name", [name for name in PACKED if name != "cr"])
-@pytest.mark.parametrize("size", [5, 7, 11])
+@each_case("name", [name for name in PACKED if name != "cr"])
+@each_case("size", [5, 7, 11])
 def test_lines_longer_than_a_block_are_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, size: int
 ) -> None:
@@ -106,7 +107,7 @@ def test_blocks_say_the_numbers_of_their_lines(tmp_path: Path, monkeypatch: pyte
     ]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("content", "lines", "is_terminated"),
     [
         (b"a", b"a\n", False),
@@ -135,8 +136,8 @@ def test_bytes_that_are_no_text_stand_as_they_are(tmp_path: Path) -> None:
     assert text_of(written(tmp_path, content)) == content
 
 
-@pytest.mark.parametrize("order", ["le", "be"])
-@pytest.mark.parametrize("half", [0xD800, 0xDC00])
+@each_case("order", ["le", "be"])
+@each_case("half", [0xD800, 0xDC00])
 def test_half_a_surrogate_pair_is_no_text_and_costs_its_place_alone(tmp_path: Path, order: str, half: int) -> None:
     content = f"\ufeffdate,host\na{chr(half)},b\nemoji 🖥\n".encode(f"utf-16-{order}", "surrogatepass")
     first, second, third = text_of(written(tmp_path, content)).splitlines()
@@ -152,7 +153,7 @@ def test_surrogate_pair_cut_by_a_block_is_one_character(tmp_path: Path, monkeypa
         assert text_of(written(tmp_path, text.encode("utf-16"))) == text.encode()
 
 
-@pytest.mark.parametrize("rest", [b"a", b"\x3d\xd8", b"\x3d\xd8\x00"], ids=["byte", "half a pair", "three bytes"])
+@each_case("rest", [b"a", b"\x3d\xd8", b"\x3d\xd8\x00"])
 def test_utf_16_cut_within_a_character_ends_in_no_text(tmp_path: Path, rest: bytes) -> None:
     *_, last = blocks(written(tmp_path, "date,host\n".encode("utf-16") + rest))
     assert not last.is_terminated
@@ -160,7 +161,7 @@ def test_utf_16_cut_within_a_character_ends_in_no_text(tmp_path: Path, rest: byt
         last.text.decode()
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(content=st.binary(min_size=1, max_size=60))
 @pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE])
 def test_any_bytes_give_lines_that_end_in_line_feeds(
@@ -190,19 +191,17 @@ def test_empty_file_is_refused(tmp_path: Path) -> None:
     assert fault_of(written(tmp_path, b"")) == FileFault.EMPTY
 
 
-@pytest.mark.parametrize(
-    "content", [codecs.BOM_UTF8, codecs.BOM_UTF16_LE, packed(b"")], ids=["utf-8", "utf-16", "gzip"]
-)
+@each_case("content", [codecs.BOM_UTF8, codecs.BOM_UTF16_LE, packed(b"")])
 def test_packing_without_content_gives_no_block(tmp_path: Path, content: bytes) -> None:
     assert blocks(written(tmp_path, content)) == []
 
 
-@pytest.mark.parametrize("kept", [2, 5, 12, -9, -1])
+@each_case("kept", [2, 5, 12, -9, -1])
 def test_gzip_that_is_cut_off_is_refused(tmp_path: Path, kept: int) -> None:
     assert fault_of(written(tmp_path, packed(PLAIN)[:kept])) == FileFault.UNREADABLE_GZIP
 
 
-@pytest.mark.parametrize("place", [12, -6, -2], ids=["data", "checksum", "length"])
+@each_case("place", [12, -6, -2])
 def test_gzip_that_is_damaged_is_refused(tmp_path: Path, place: int) -> None:
     content = bytearray(packed(PLAIN * 9))
     content[place] ^= 0xFF

@@ -11,9 +11,9 @@ from capsim_dagster.settings import (
     INJECTED_LINE_FAULTS,
     INJECTED_TRAITS,
     LegacyFeed,
-    load_settings,
 )
-from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster_tests.support.cases import each_case
+from capsim_dagster_tests.support.shipped_settings import shipped_settings
 
 NAMES_A_MONTH = "it must name {prefix}, and {yearmonth} or {year} and {month}"
 ALL_FIELDS = "fields are {prefix}, {yearmonth}, {year}, {month}"
@@ -23,15 +23,15 @@ A_PATH = "it must be a path under the feed directory"
 def refusal(section: str, values: dict[str, Any]) -> str:
     """Return the message of the error that some settings are."""
     with pytest.raises(SettingsError) as caught:
-        load_settings(CONFIG, {section: values})
+        shipped_settings({section: values})
     return str(caught.value)
 
 
 def accepted(**values: Any) -> LegacyFeed:  # noqa: ANN401 any setting
-    return load_settings(CONFIG, {"legacy_feed": values}).legacy_feed
+    return shipped_settings({"legacy_feed": values}).legacy_feed
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("layout", "said"),
     [
         ("{year}/{month}.csv", NAMES_A_MONTH),
@@ -67,7 +67,7 @@ def test_layout_that_does_not_name_each_file_is_an_error_that_says_why(layout: s
     assert "e.g. {year}/{month}/{prefix}_{yearmonth}.csv" in message
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("values", "said"),
     [
         ({"prefix": "x"}, ["legacy_feed.prefix: no such setting", "layout, date_columns"]),
@@ -104,7 +104,7 @@ def test_unusable_setting_of_the_feed_is_an_error_that_names_the_key(values: dic
     assert [fragment for fragment in said if fragment not in message] == []
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("values", "said"),
     [
         ({"file_prefix": ""}, ["file_prefix: found ''", "pattern"]),
@@ -129,7 +129,7 @@ def test_unusable_setting_of_a_resource_is_an_error_that_names_the_key(values: d
     assert "legacy_feed.resources.disk." in message
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("values", "said"),
     [
         ({"date_columns": ["day", "DAY"]}, "the header of cpu: label day stands twice"),
@@ -151,7 +151,7 @@ def test_label_or_prefix_that_stands_twice_is_an_error_that_names_it(values: dic
     assert "each" in message
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("values", "said"),
     [
         ({"rate": 1}, ["legacy_feed.defects.rate: no such setting", "seed, line_share"]),
@@ -196,7 +196,7 @@ def test_unusable_setting_of_the_defects_is_an_error_that_names_the_key(
     assert [fragment for fragment in said if fragment not in message] == []
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("values", "said"),
     [
         ({"feed": "x"}, ["refinery.feed: no such setting", "feed_dir, inventory, resources"]),
@@ -221,12 +221,12 @@ def test_unusable_setting_of_the_refinery_is_an_error_that_names_the_key(
     assert [fragment for fragment in said if fragment not in message] == []
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", " ", "/", ":", "~"])
+@each_case("delimiter", [",", ";", "\t", "|", " ", "/", ":", "~"])
 def test_any_usual_sign_between_fields_is_accepted(delimiter: str) -> None:
     assert accepted(delimiters=[delimiter]).delimiters == (delimiter,)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "date_format",
     ["%Y%m%d", "%d.%m.%y", "%b %d, %Y", "%A, %d %B %Y", "%Y-%jT00:00", "%m/%d/%Y %I:%M %p", "%G-W%V-%u", "%c"],
 )

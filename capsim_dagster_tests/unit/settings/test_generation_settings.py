@@ -3,17 +3,17 @@
 from typing import Any
 
 import pytest
-import yaml
 
 from capsim_dagster.errors import SettingsError
 from capsim_dagster.schemas import Resource
-from capsim_dagster.settings import DataGeneration, load_settings
-from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster.settings import DataGeneration
+from capsim_dagster_tests.support.cases import each_case
+from capsim_dagster_tests.support.shipped_settings import shipped_sections, shipped_settings
 
 
 def first_changed(choices: str, change: dict[str, Any]) -> list[Any]:
     """Return a list of `metadata` as shipped, with its first element changed; a mapping in it is changed in part."""
-    metadata = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["data_generation"]["metadata"]
+    metadata = shipped_sections()["data_generation"]["metadata"]
     first, *others = metadata[choices]
     merged = {name: {**first[name], **new} if isinstance(new, dict) else new for name, new in change.items()}
     return [{**first, **merged}, *others]
@@ -22,11 +22,11 @@ def first_changed(choices: str, change: dict[str, Any]) -> list[Any]:
 def refusal(generation: dict[str, object]) -> str:
     """Return the message of the error that some settings are."""
     with pytest.raises(SettingsError) as caught:
-        load_settings(CONFIG, {"data_generation": generation})
+        shipped_settings({"data_generation": generation})
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("metric", "said"),
     [
         ({"base_mean": 101}, ["base_mean: found 101", "equal to 100"]),
@@ -46,7 +46,7 @@ def refusal(generation: dict[str, object]) -> str:
         ({"level_factor": 1}, ["level_factor: no such setting", "base_mean"]),
     ],
 )
-@pytest.mark.parametrize("resource", [Resource.CPU, Resource.NETWORK])
+@each_case("resource", [Resource.CPU, Resource.NETWORK])
 def test_unusable_metric_is_an_error_that_names_the_key(
     resource: Resource, metric: dict[str, object], said: list[str]
 ) -> None:
@@ -56,7 +56,7 @@ def test_unusable_metric_is_an_error_that_names_the_key(
     assert f"data_generation.metrics.{resource}" in message
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("section", "values", "said"),
     [
         ("calendar", {"weekly_pattern": 1}, ["calendar.weekly_pattern: no such setting", "weekly_profile"]),
@@ -102,7 +102,7 @@ def test_unusable_section_of_the_telemetry_is_an_error_that_names_the_key(
     assert f"data_generation.{section}" in message
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("choices", "change", "said"),
     [
         ("departments", {"colour": 1}, ["departments.0.colour: no such setting", "season_peak_day"]),
@@ -139,12 +139,12 @@ def test_correlations_that_contradict_each_other_are_refused_and_those_that_just
 
     assert "contradict each other" in refusal({"metadata": {"server_types": first_changed("server_types", too_low)}})
     accepted = {"server_types": first_changed("server_types", just)}
-    metadata = load_settings(CONFIG, {"data_generation": {"metadata": accepted}}).data_generation.metadata
+    metadata = shipped_settings({"data_generation": {"metadata": accepted}}).data_generation.metadata
     assert metadata.server_types[0].correlation.model_dump()["memory_disk"] == 0.29
 
 
 def generation_with(anomalies: dict[str, object]) -> DataGeneration:
-    return load_settings(CONFIG, {"data_generation": {"anomalies": anomalies}}).data_generation
+    return shipped_settings({"data_generation": {"anomalies": anomalies}}).data_generation
 
 
 def test_rate_too_high_for_anomalies_this_short_is_refused_with_the_highest_that_fits() -> None:
@@ -162,7 +162,7 @@ def test_rate_too_high_for_anomalies_this_short_is_refused_with_the_highest_that
 
 def test_chances_of_anomalies_are_their_days_over_their_length_by_hand() -> None:
     """Of 64 days 0.5 % are anomalous: 0.32; a fifth in events of 1.5 days, three tenths in events of 25 days."""
-    chances = load_settings(CONFIG).data_generation.anomalies.chances
+    chances = shipped_settings().data_generation.anomalies.chances
 
     assert chances == pytest.approx(
         {"spike": 0.064 / 1.5, "dip": 0.064 / 1.5, "level_shift": 0.096 / 25, "variance_change": 0.096 / 25}

@@ -12,16 +12,12 @@ from capsim_dagster.errors import SettingsError
 from capsim_dagster.schemas import Resource, Scenario
 from capsim_dagster.settings import Metric, load_settings, settings_hash
 from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.every_setting import CHANGES, base_generation, changed, leaf_paths
+from capsim_dagster_tests.support.shipped_settings import shipped_sections, shipped_settings
 
 NUM_SERVERS = "CAPSIM__DATA_GENERATION__NUM_SERVERS"
 US_EAST = {"name": "us-east", "weight": 1, "bank_calendar": "US"}
-
-
-def shipped() -> dict[str, Any]:
-    content = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
-    assert isinstance(content, dict)
-    return content
 
 
 def saved(tmp_path: Path, content: dict[str, Any]) -> Path:
@@ -39,7 +35,7 @@ def test_environment_beats_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_command_line_beats_the_environment_key_by_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NUM_SERVERS, "50")
     monkeypatch.setenv("CAPSIM__DATA_GENERATION__RANDOM_SEED", "7")
-    generation = load_settings(CONFIG, {"data_generation": {"num_servers": 60}}).data_generation
+    generation = shipped_settings({"data_generation": {"num_servers": 60}}).data_generation
 
     assert (generation.num_servers, generation.random_seed) == (60, 7)
     assert generation.start_date == dt.date(2023, 1, 1)
@@ -50,7 +46,7 @@ def test_environment_reaches_nested_settings_and_leaves_their_neighbours(monkeyp
     monkeypatch.setenv("CAPSIM__DATA_GENERATION__SCENARIO_MIX__BURST__RARE_SHARE", "0.4")
     generation = load_settings(CONFIG).data_generation
 
-    shipped_cpu = shipped()["data_generation"]["metrics"]["cpu"]
+    shipped_cpu = shipped_sections()["data_generation"]["metrics"]["cpu"]
     assert generation.metrics[Resource.CPU] == Metric.model_validate({**shipped_cpu, "base_std": 0.25})
     assert generation.scenario_mix[Scenario.BURST].rare_share == 0.4
     assert generation.scenario_mix[Scenario.BURST].share == 0.15
@@ -64,7 +60,7 @@ def test_other_variables_of_the_environment_are_ignored(monkeypatch: pytest.Monk
 
 
 def test_settings_file_is_found_through_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = shipped()
+    content = shipped_sections()
     content["data_generation"]["num_servers"] = 33
     monkeypatch.setenv("CAPSIM_CONFIG", str(saved(tmp_path, content)))
 
@@ -77,19 +73,19 @@ def test_settings_file_of_the_checkout_is_found_from_anywhere(tmp_path: Path, mo
     assert load_settings() == load_settings(CONFIG)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("env", "folder"),
     [("local", "data"), ("sagemaker", "/opt/ml/processing/output"), ("lambda", "/tmp/capsim")],  # noqa: S108 documented
 )
 def test_env_selects_the_data_directory_unless_one_is_named(env: str, folder: str, tmp_path: Path) -> None:
-    chosen = load_settings(CONFIG, {"general": {"env": env}})
-    named = load_settings(CONFIG, {"general": {"env": env}, "storage": {"local_base_path": tmp_path}})
+    chosen = shipped_settings({"general": {"env": env}})
+    named = shipped_settings({"general": {"env": env}, "storage": {"local_base_path": tmp_path}})
 
     assert chosen.data_dir == Path(folder)
     assert named.data_dir == tmp_path
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("generation", "said"),
     [
         ({"num_server": 5}, ["data_generation.num_server:", "no such setting", "num_servers, start_date"]),
@@ -128,13 +124,13 @@ def test_unusable_generation_settings_are_errors_that_say_what_is_allowed(
     generation: dict[str, object], said: list[str]
 ) -> None:
     with pytest.raises(SettingsError) as caught:
-        load_settings(CONFIG, {"data_generation": generation})
+        shipped_settings({"data_generation": generation})
 
     assert [fragment for fragment in said if fragment not in str(caught.value)] == []
     assert str(CONFIG) in caught.value.remedy
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("section", "values", "said"),
     [
         ("general", {"env": "moon"}, ["general.env: found 'moon'", "'local', 'sagemaker' or 'lambda'"]),
@@ -162,7 +158,7 @@ def test_unusable_settings_of_other_sections_are_errors_that_say_what_is_allowed
     section: str, values: dict[str, object], said: list[str]
 ) -> None:
     with pytest.raises(SettingsError) as caught:
-        load_settings(CONFIG, {section: values})
+        shipped_settings({section: values})
 
     assert [fragment for fragment in said if fragment not in str(caught.value)] == []
 
@@ -185,7 +181,7 @@ def test_unknown_variables_of_the_environment_are_errors(
     monkeypatch.setenv(variable, "77")
 
     with pytest.raises(SettingsError) as caught:
-        load_settings(CONFIG)
+        shipped_settings()
 
     assert [fragment for fragment in said if fragment not in str(caught.value)] == []
 
@@ -196,7 +192,7 @@ def test_environment_that_is_no_json_where_it_must_be_is_an_error_with_a_remedy(
     monkeypatch.setenv("CAPSIM__DATA_GENERATION", "no json")
 
     with pytest.raises(SettingsError, match="data_generation") as caught:
-        load_settings(CONFIG)
+        shipped_settings()
 
     assert "JSON" in caught.value.remedy
 
@@ -206,7 +202,7 @@ def test_two_departments_with_one_code_are_refused() -> None:
     departments = [department | {"name": "Payments"}, department | {"name": "Payroll"}]
 
     with pytest.raises(SettingsError, match="departments: code PAY stands twice"):
-        load_settings(CONFIG, {"data_generation": {"metadata": {"departments": departments}}})
+        shipped_settings({"data_generation": {"metadata": {"departments": departments}}})
 
 
 def test_key_that_stands_twice_in_the_file_is_refused(tmp_path: Path) -> None:
@@ -219,13 +215,13 @@ def test_key_that_stands_twice_in_the_file_is_refused(tmp_path: Path) -> None:
 
 def test_empty_section_has_its_defaults(tmp_path: Path) -> None:
     path = tmp_path / "empty.yaml"
-    path.write_text(yaml.safe_dump({**shipped(), "storage": None}))
+    path.write_text(yaml.safe_dump({**shipped_sections(), "storage": None}))
 
     assert load_settings(path).storage.lock_timeout_seconds == 60
 
 
 def test_unknown_keys_of_the_file_are_all_named_at_once(tmp_path: Path) -> None:
-    content = shipped()
+    content = shipped_sections()
     content["data_generation"]["hosts"] = 5
     content["automation"]["crontab"] = "x"
 
@@ -236,18 +232,18 @@ def test_unknown_keys_of_the_file_are_all_named_at_once(tmp_path: Path) -> None:
     assert "automation.crontab: no such setting" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["data_generation", "legacy_feed", "automation"])
+@each_case("name", ["data_generation", "legacy_feed", "automation"])
 def test_missing_sections_are_errors_that_name_them(tmp_path: Path, name: str) -> None:
-    content = shipped()
+    content = shipped_sections()
     del content[name]
 
     with pytest.raises(SettingsError, match=f"{name}: not found; it is required"):
         load_settings(saved(tmp_path, content))
 
 
-@pytest.mark.parametrize(("part", "name"), [("scenario_mix", "BURST"), ("metrics", "disk")])
+@each_case(("part", "name"), [("scenario_mix", "BURST"), ("metrics", "disk")])
 def test_missing_scenarios_and_resources_are_errors_that_name_them(tmp_path: Path, part: str, name: str) -> None:
-    content = shipped()
+    content = shipped_sections()
     del content["data_generation"][part][name]
 
     with pytest.raises(SettingsError, match=f"{part} lacks {name}"):
@@ -261,7 +257,7 @@ def test_missing_file_is_an_error_that_names_it_and_the_option(tmp_path: Path) -
     assert "--config" in caught.value.remedy
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("content", "said"),
     [
         (b"general: [1, 2", "is not YAML"),
@@ -281,7 +277,7 @@ def test_file_that_is_no_yaml_mapping_is_an_error_that_names_it(tmp_path: Path, 
 
 
 def test_settings_are_frozen_at_every_level() -> None:
-    settings: Any = load_settings(CONFIG)
+    settings: Any = shipped_settings()
 
     for model, name in [(settings, "general"), (settings.data_generation, "num_servers"), (settings.general, "env")]:
         with pytest.raises(ValidationError, match="frozen"):
@@ -294,7 +290,7 @@ def test_settings_hash_ignores_the_windows_end_alone() -> None:
     assert settings_hash(later) == settings_hash(base_generation())
 
 
-@pytest.mark.parametrize("path", sorted(set(CHANGES) - {"end_date"}))
+@each_case("path", sorted(set(CHANGES) - {"end_date"}))
 def test_settings_hash_changes_with_every_other_setting(path: str) -> None:
     assert settings_hash(changed(base_generation(), CHANGES[path])) != settings_hash(base_generation())
 
@@ -304,12 +300,12 @@ def test_settings_hash_changes_with_the_version_of_the_model() -> None:
 
 
 def test_settings_hash_does_not_depend_on_the_order_of_the_file(tmp_path: Path) -> None:
-    content = shipped()
+    content = shipped_sections()
     content["data_generation"]["metrics"] = dict(reversed(content["data_generation"]["metrics"].items()))
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
-    assert settings_hash(load_settings(path).data_generation) == settings_hash(load_settings(CONFIG).data_generation)
+    assert settings_hash(load_settings(path).data_generation) == settings_hash(shipped_settings().data_generation)
 
 
 def test_changes_cover_every_setting_of_data_generation() -> None:

@@ -10,6 +10,7 @@ from capsim_dagster.errors import SettingsError
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import load_settings
 from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster_tests.support.cases import each_case
 
 
 def based(path: Path, base: object, content: dict[str, Any] | None = None) -> Path:
@@ -72,7 +73,7 @@ def test_environment_and_command_line_beat_a_file_and_its_base(tmp_path: Path, m
     assert (generation.num_servers, generation.random_seed, generation.breach_threshold) == (50, 1, 91)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("base", "said"),
     [
         ("nowhere.yaml", r"nowhere\.yaml not found, named as base of .*mine\.yaml"),

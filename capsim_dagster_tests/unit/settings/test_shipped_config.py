@@ -28,6 +28,8 @@ from capsim_dagster.settings import (
 )
 from capsim_dagster.settings.telemetry import Anomaly
 from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster_tests.support.cases import each_case
+from capsim_dagster_tests.support.shipped_settings import shipped_sections, shipped_settings
 
 FACTORS = LoadShift.model_fields.keys() - Weighted.model_fields.keys()
 TABLE_MODELS = (Metric, Anomaly, FeedColumns, PanelMetric)
@@ -56,7 +58,7 @@ def has_comment_above(lines: list[str], index: int) -> bool:
 
 
 def test_shipped_settings_are_the_documented_defaults() -> None:
-    settings = load_settings(CONFIG)
+    settings = shipped_settings()
     generation = settings.data_generation
 
     assert generation.num_servers == 2_000
@@ -66,14 +68,14 @@ def test_shipped_settings_are_the_documented_defaults() -> None:
 
 
 def test_shipped_automation_is_the_documented_one() -> None:
-    automation = load_settings(CONFIG).automation
+    automation = shipped_settings().automation
 
     assert automation.monthly_cron == "0 6 2 * *"
     assert (automation.max_months_per_tick, automation.max_months_per_run) == (12, None)
 
 
 def test_shipped_mix_is_the_documented_one() -> None:
-    mix = load_settings(CONFIG).data_generation.scenario_mix
+    mix = shipped_settings().data_generation.scenario_mix
 
     assert {scenario.value: mix[scenario].share for scenario in Scenario} == {
         "STEADY_GROWTH": 0.35,
@@ -86,7 +88,7 @@ def test_shipped_mix_is_the_documented_one() -> None:
 
 
 def test_shipped_feed_labels_are_the_documented_ones() -> None:
-    feed = load_settings(CONFIG).legacy_feed.resources
+    feed = shipped_settings().legacy_feed.resources
 
     assert {resource.value: (feed[resource].file_prefix, feed[resource].capacity_column) for resource in Resource} == {
         "cpu": ("cpu_utilization", "max_cores"),
@@ -109,11 +111,11 @@ def test_every_key_of_the_shipped_file_is_explained() -> None:
         and not has_comment_above(lines, max(section for section in sections if section < key))
     ]
 
-    assert len(keys) >= sum(len(section) for section in yaml.safe_load("\n".join(lines)).values())
+    assert len(keys) >= sum(len(section) for section in shipped_sections().values())
     assert silent == []
 
 
-@pytest.mark.parametrize("field", TABLE_FIELDS)
+@each_case("field", TABLE_FIELDS)
 def test_fields_of_tables_in_the_shipped_file_are_named_in_a_comment(field: str) -> None:
     comments = [line.partition("#")[2] for line in config_lines()]
 
@@ -121,7 +123,7 @@ def test_fields_of_tables_in_the_shipped_file_are_named_in_a_comment(field: str)
 
 
 def test_shipped_file_names_every_setting_there_is() -> None:
-    content = yaml.safe_load("\n".join(config_lines()))
+    content = shipped_sections()
 
     assert set(content) == set(Settings.model_fields)
     for name, section in Settings.model_fields.items():
@@ -129,15 +131,15 @@ def test_shipped_file_names_every_setting_there_is() -> None:
         assert set(content[name]) == set(kind.model_fields), name
 
 
-@pytest.mark.parametrize("name", sorted(WHOLE))
+@each_case("name", sorted(WHOLE))
 def test_shipped_file_names_every_setting_of_the_telemetry(name: str) -> None:
-    content = yaml.safe_load("\n".join(config_lines()))["data_generation"]
+    content = shipped_sections()["data_generation"]
 
     assert set(content[name]) == set(WHOLE[name].model_fields)
 
 
 def test_shipped_metrics_and_anomalies_name_every_setting_of_theirs() -> None:
-    content = yaml.safe_load("\n".join(config_lines()))["data_generation"]
+    content = shipped_sections()["data_generation"]
 
     assert {frozenset(metric) for metric in content["metrics"].values()} == {frozenset(Metric.model_fields)}
     kinds = [content["anomalies"][kind] for kind in ("spike", "dip", "level_shift", "variance_change")]
@@ -145,14 +147,14 @@ def test_shipped_metrics_and_anomalies_name_every_setting_of_theirs() -> None:
 
 
 def test_shipped_rates_are_the_documented_ones() -> None:
-    generation = load_settings(CONFIG).data_generation
+    generation = shipped_settings().data_generation
 
     assert (generation.gaps.missing_rate, generation.anomalies.rate) == (0.01, 0.005)
     assert generation.scenario_horizon_days == 1_096
 
 
 def test_shipped_panel_is_the_documented_one() -> None:
-    panel = load_settings(CONFIG).panel
+    panel = shipped_settings().panel
 
     assert (panel.server_prefix, panel.server_digits, panel.samples_count, panel.flags) == ("SRV-", 4, 100, ())
     assert {name: (m.resource.value, m.unit, m.direction, m.own) for name, m in panel.metrics.items()} == {
@@ -188,7 +190,7 @@ def test_shipped_panel_of_120_servers_makes_175_320_rows_with_a_hundredth_missin
     assert (generation.start_date, generation.end_date) == (dt.date(2022, 1, 1), dt.date(2025, 12, 31))
     assert 120 * ((generation.end_date - generation.start_date).days + 1) == 175_320
     assert generation.gaps.missing_rate == 0.01
-    assert settings.panel.metrics == load_settings(CONFIG).panel.metrics
+    assert settings.panel.metrics == shipped_settings().panel.metrics
     assert settings.panel.validation.min_history_days == 730
 
 

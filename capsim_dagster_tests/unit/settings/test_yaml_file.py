@@ -9,6 +9,8 @@ import yaml
 from capsim_dagster.errors import SettingsError
 from capsim_dagster.settings import load_settings
 from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster_tests.support.cases import each_case
+from capsim_dagster_tests.support.shipped_settings import shipped_settings
 
 ALIAS_BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{below}'] * 10)}]\n" for below, name in zip("abcdefgh", "bcdefghi", strict=True)
@@ -20,7 +22,7 @@ def written(path: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "said"),
     [
         (ALIAS_BOMB, "stands for more than 20,000 keys and values"),
@@ -54,7 +56,7 @@ def test_what_is_no_regular_file_is_refused_and_never_waited_for(tmp_path: Path)
         load_settings(tmp_path)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("section", "said"),
     [
         ("data_generation: {start_date: 2023-02-30}", "data_generation.start_date: found '2023-02-30'; "),
@@ -74,7 +76,7 @@ def test_value_that_only_looks_like_a_date_or_number_is_an_error_of_its_key(
     assert said in caught.value.found
 
 
-@pytest.mark.parametrize("section", ["storage: {secret_access_key: p4ss}", "p4ss_word: p4ss", "storage: p4ss"])
+@each_case("section", ["storage: {secret_access_key: p4ss}", "p4ss_word: p4ss", "storage: p4ss"])
 def test_value_of_an_unknown_key_is_never_repeated(tmp_path: Path, section: str) -> None:
     path = written(tmp_path / "mine.yaml", f"base: {CONFIG}\n{section}\n")
 
@@ -85,8 +87,8 @@ def test_value_of_an_unknown_key_is_never_repeated(tmp_path: Path, section: str)
     assert section.partition(":")[0] in caught.value.found
 
 
-@pytest.mark.parametrize("prefix", ["../../x", "a//b", "/abs", "..", "a/../b", "", "a b"])
-@pytest.mark.parametrize(
+@each_case("prefix", ["../../x", "a//b", "/abs", "..", "a/../b", "", "a b"])
+@each_case(
     ("section", "key"),
     [
         ("storage", "raw_prefix"),
@@ -97,7 +99,7 @@ def test_value_of_an_unknown_key_is_never_repeated(tmp_path: Path, section: str)
 )
 def test_prefix_that_leads_out_of_the_bucket_is_refused(section: str, key: str, prefix: str) -> None:
     with pytest.raises(SettingsError, match=f"{section}.{key}: found .*expected a folder below bucket"):
-        load_settings(CONFIG, {section: {key: prefix}})
+        shipped_settings({section: {key: prefix}})
 
 
 def test_settings_of_another_project_in_the_current_folder_are_left_alone(

@@ -1,10 +1,7 @@
-"""The master file: same bytes everywhere, history that stays, order, footer, errors and kills."""
+"""The master file: same bytes everywhere, history that stays, order, footer and errors."""
 
 import datetime as dt
-import os
-import signal
-import subprocess
-import sys
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,33 +22,26 @@ from capsim_dagster.simulated import master
 from capsim_dagster.simulated.master import MasterFile, open_master, write_master
 from capsim_dagster.simulation import telemetry
 from capsim_dagster.storage import StoredFile, sha256
-from capsim_dagster_tests.conftest import MONTHS, MakeSettings, inventory
+from capsim_dagster_tests.conftest import MONTHS, MakeSettings, inventory, small_settings
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.every_setting import CHANGES, changed
 
 KEYS = ["date", "host_id", "resource"]
 ROWS = 12 * 4 * 90
-
-WRITER = """
-import sys, time
-from pathlib import Path
-from capsim_dagster.simulated.master import write_master
-from capsim_dagster_tests.conftest import inventory, small_settings
-path, last_piece = Path(sys.argv[1]), int(sys.argv[2])
-generation = small_settings(path.parent).data_generation
-pieces = []
-def advance(rows):
-    pieces.append(rows)
-    if len(pieces) == last_piece:
-        print("ready", flush=True)
-        time.sleep(60)
-write_master(generation, inventory(generation), path, end=generation.end_date, advance=advance)
-"""
 
 
 @pytest.fixture
 def generation(make_settings: MakeSettings) -> DataGeneration:
     """Return twelve hosts over the first quarter of 2023."""
     return make_settings().data_generation
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[DataGeneration, StoredFile]:
+    """Return the master of those hosts, which no test changes, with its settings."""
+    folder = tmp_path_factory.mktemp("master")
+    generation = small_settings(folder).data_generation
+    return generation, write(generation, folder / "master_daily.parquet")
 
 
 @pytest.fixture
@@ -69,24 +59,6 @@ def read(path: Path) -> pl.DataFrame:
     return frame.with_columns(pl.col("host_id", "resource").cast(pl.String))
 
 
-def writer(path: Path, *, hash_seed: str = "0", last_piece: int = 0) -> subprocess.Popen[bytes]:
-    """Start a process that writes the small fleet's master and hangs after so many pieces; 0 = never."""
-    environment = os.environ | {"PYTHONHASHSEED": hash_seed}
-    arguments = [sys.executable, "-c", WRITER, str(path), str(last_piece)]
-    return subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE)
-
-
-@pytest.mark.slow
-def test_two_processes_with_other_hash_seeds_write_the_same_bytes(tmp_path: Path, generation: DataGeneration) -> None:
-    paths = {seed: tmp_path / f"{seed}.parquet" for seed in ("1", "2")}
-    for process in [writer(path, hash_seed=seed) for seed, path in paths.items()]:
-        process.communicate()
-        assert process.returncode == 0
-
-    here = write(generation, tmp_path / "here.parquet")
-    assert paths["1"].read_bytes() == paths["2"].read_bytes() == here.path.read_bytes()
-
-
 def test_writing_twice_changes_nothing(generation: DataGeneration, path: Path) -> None:
     assert write(generation, path) == write(generation, path)
 
@@ -94,13 +66,13 @@ def test_writing_twice_changes_nothing(generation: DataGeneration, path: Path) -
 def test_longer_window_and_larger_fleet_keep_every_existing_row(
     make_settings: MakeSettings, generation: DataGeneration, path: Path, tmp_path: Path
 ) -> None:
-    grown = make_settings(num_servers=512, end_date="2023-04-30").data_generation
+    grown = make_settings(num_servers=40, end_date="2023-04-30").data_generation
     write(generation, path)
     write(grown, tmp_path / "grown.parquet")
 
     before, after = read(path), read(tmp_path / "grown.parquet")
     kept = after.join(before.select(KEYS), on=KEYS, how="semi").sort(KEYS)
-    assert after.height == 512 * 4 * 120
+    assert after.height == 40 * 4 * 120
     assert kept.equals(before.sort(KEYS))
 
 
@@ -113,9 +85,9 @@ def test_window_may_end_within_a_month(make_settings: MakeSettings, path: Path, 
     assert read(path).sort(KEYS).equals(longer.sort(KEYS))
 
 
-def test_master_holds_one_row_for_each_host_resource_and_day(generation: DataGeneration, path: Path) -> None:
-    stored = write(generation, path)
-    rows = read(path)
+def test_master_holds_one_row_for_each_host_resource_and_day(built: tuple[DataGeneration, StoredFile]) -> None:
+    _, stored = built
+    rows = read(stored.path)
 
     assert stored.rows == rows.height == ROWS
     assert rows.select(KEYS).n_unique() == ROWS
@@ -123,10 +95,10 @@ def test_master_holds_one_row_for_each_host_resource_and_day(generation: DataGen
 
 
 def test_master_holds_the_values_of_the_simulation_and_the_capacities_of_the_inventory(
-    generation: DataGeneration, path: Path
+    built: tuple[DataGeneration, StoredFile],
 ) -> None:
-    write(generation, path)
-    rows, hosts = read(path), inventory(generation)
+    generation, stored = built
+    rows, hosts = read(stored.path), inventory(generation)
     model = telemetry.host_model(generation, hosts)
     for resource, expected in telemetry.utilization(model, generation.start_date, generation.end_date).items():
         found = rows.filter(pl.col("resource") == resource.value).sort("host_id", "date")
@@ -135,12 +107,17 @@ def test_master_holds_the_values_of_the_simulation_and_the_capacities_of_the_inv
         np.testing.assert_array_equal(found["capacity"].to_numpy().reshape(12, 90), np.tile(capacities, (90, 1)).T)
 
 
-@pytest.mark.parametrize(("row_group", "chunk", "months"), [(4, 2, 6), (12, 4, 2), (1, 1, 1)])
+@pytest.mark.parametrize(("row_group", "chunk", "months"), [(4, 2, 6), (12, 4, 2)])
 def test_values_do_not_depend_on_the_size_of_pieces(
-    generation: DataGeneration, path: Path, monkeypatch: pytest.MonkeyPatch, row_group: int, chunk: int, months: int
+    built: tuple[DataGeneration, StoredFile],
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    row_group: int,
+    chunk: int,
+    months: int,
 ) -> None:
-    write(generation, path)
-    expected = read(path)
+    generation, stored = built
+    expected = read(stored.path)
     monkeypatch.setattr(daily_grid, "HOSTS_PER_ROW_GROUP", row_group)
     monkeypatch.setattr(daily_grid, "HOSTS_PER_CHUNK", chunk)
     monkeypatch.setattr(daily_grid, "MONTHS_AT_ONCE", months)
@@ -162,36 +139,33 @@ def test_row_groups_of_a_month_and_resource_are_neighbours(
     assert pieces.height == 3 * 4
 
 
-@pytest.mark.parametrize("month", MONTHS)
 def test_month_is_one_contiguous_piece_in_the_order_of_hosts_and_days(
-    generation: DataGeneration, path: Path, monkeypatch: pytest.MonkeyPatch, month: int
+    generation: DataGeneration, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(daily_grid, "HOSTS_PER_ROW_GROUP", 5)
     monkeypatch.setattr(daily_grid, "HOSTS_PER_CHUNK", 5)
     write(generation, path)
-    rows = pl.concat(MasterFile(path).month(month, Resource.DISK)).with_columns(pl.col("host_id").cast(pl.String))
-    in_month = pl.col("date").dt.strftime("%Y%m").cast(pl.Int64) == month
-    expected = read(path).filter(in_month, pl.col("resource") == "disk").sort("host_id", "date")
-
-    assert rows.equals(expected.select(rows.columns))
-
-
-def test_month_outside_the_file_is_empty(generation: DataGeneration, path: Path) -> None:
-    write(generation, path)
-
-    assert list(MasterFile(path).month(202304, Resource.CPU)) == []
+    for month in MONTHS:
+        rows = pl.concat(MasterFile(path).month(month, Resource.DISK)).with_columns(pl.col("host_id").cast(pl.String))
+        in_month = pl.col("date").dt.strftime("%Y%m").cast(pl.Int64) == month
+        expected = read(path).filter(in_month, pl.col("resource") == "disk").sort("host_id", "date")
+        assert rows.equals(expected.select(rows.columns)), month
 
 
-def test_footer_says_which_settings_made_the_file(generation: DataGeneration, path: Path) -> None:
-    write(generation, path)
-    footer = open_master(path, generation).footer
+def test_month_outside_the_file_is_empty(built: tuple[DataGeneration, StoredFile]) -> None:
+    assert list(MasterFile(built[1].path).month(202304, Resource.CPU)) == []
+
+
+def test_footer_says_which_settings_made_the_file(built: tuple[DataGeneration, StoredFile]) -> None:
+    generation, stored = built
+    footer = open_master(stored.path, generation).footer
 
     assert footer.settings_hash == telemetry.fleet_hash(generation)
     assert (footer.seed, footer.hosts) == (42, 12)
     assert (footer.start, footer.end) == (dt.date(2023, 1, 1), dt.date(2023, 3, 31))
     assert footer.version == version("capsim")
     assert footer.months == MONTHS
-    assert open_master(path, generation).rows == ROWS
+    assert open_master(stored.path, generation).rows == ROWS
 
 
 def test_progress_adds_up_to_the_rows_of_the_file(generation: DataGeneration, path: Path) -> None:
@@ -211,10 +185,10 @@ def test_missing_master_is_an_error_with_the_file_and_the_remedy(generation: Dat
 
 @pytest.mark.parametrize("kept_share", [0.0, 0.5, 0.999])
 def test_torn_master_is_an_error_with_the_file_and_the_remedy(
-    generation: DataGeneration, path: Path, kept_share: float
+    built: tuple[DataGeneration, StoredFile], tmp_path: Path, kept_share: float
 ) -> None:
-    write(generation, path)
-    content = path.read_bytes()
+    generation, stored = built
+    path, content = tmp_path / "torn.parquet", stored.path.read_bytes()
     path.write_bytes(content[: int(len(content) * kept_share)])
 
     with pytest.raises(MasterError, match="not a readable Parquet file") as caught:
@@ -224,8 +198,11 @@ def test_torn_master_is_an_error_with_the_file_and_the_remedy(
     assert "capsim run" in caught.value.remedy
 
 
-def test_flipped_byte_is_an_error_with_the_file_and_the_remedy(generation: DataGeneration, path: Path) -> None:
-    write(generation, path)
+def test_flipped_byte_is_an_error_with_the_file_and_the_remedy(
+    built: tuple[DataGeneration, StoredFile], tmp_path: Path
+) -> None:
+    path = tmp_path / "flipped.parquet"
+    shutil.copyfile(built[1].path, path)
     column = pq.read_metadata(path).row_group(0).column(master.SCHEMA.get_field_index("p95_util"))
     content = bytearray(path.read_bytes())
     content[column.data_page_offset + column.total_compressed_size // 4] ^= 1
@@ -248,11 +225,11 @@ def test_parquet_without_footer_is_an_error_with_the_file_and_the_remedy(tmp_pat
     assert "capsim run" in caught.value.remedy
 
 
-@pytest.mark.parametrize("setting", ["random_seed", "num_servers", "start_date", "metrics.cpu.base_std"])
+@each_case("setting", ["random_seed", "num_servers", "start_date", "metrics.cpu.base_std"])
 def test_master_of_other_settings_is_an_error_that_names_both(
-    generation: DataGeneration, path: Path, setting: str
+    built: tuple[DataGeneration, StoredFile], setting: str
 ) -> None:
-    write(generation, path)
+    generation, path = built[0], built[1].path
     other = changed(generation, CHANGES[setting])
 
     with pytest.raises(MasterError, match="made with other settings") as caught:
@@ -298,20 +275,3 @@ def test_missing_rows_are_refused_and_nothing_is_published(
         write(generation, path)
 
     assert list(path.parent.iterdir()) == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("pieces", [1, 7, 12])
-def test_killed_write_leaves_the_old_master_byte_identical(generation: DataGeneration, path: Path, pieces: int) -> None:
-    write(changed(generation, {"random_seed": 1}), path)
-    old = path.read_bytes()
-    with writer(path, last_piece=pieces) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        process.send_signal(signal.SIGKILL)
-
-    assert process.returncode == -signal.SIGKILL
-    assert path.read_bytes() == old
-
-    write(generation, path)
-    assert [entry.name for entry in path.parent.iterdir()] == [path.name]

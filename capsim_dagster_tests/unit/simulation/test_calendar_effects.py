@@ -14,6 +14,7 @@ from capsim_dagster.seeding import Float64Array
 from capsim_dagster.settings import Calendar, DataGeneration, Metric
 from capsim_dagster.simulation.calendar_effects import calendar_factors, occasion_factor, weekday_factor
 from capsim_dagster.simulation.region_calendar import region_days
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.every_setting import base_generation, changed
 
 WINDOW = (dt.date(2023, 1, 1), dt.date(2025, 12, 31))
@@ -62,7 +63,7 @@ def factors_of(resource: Resource, region: str, server_type: str, first: dt.date
     return found
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("code", "day", "factor"),
     [
         ("US", dt.date(2024, 12, 25), 0.7),
@@ -78,7 +79,7 @@ def test_factor_of_an_occasion_is_its_setting(code: str, day: dt.date, factor: f
     assert occasion(code, day) == pytest.approx(factor)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("code", "day", "factor"),
     [
         ("ECB", GOOD_FRIDAY, 0.7),
@@ -96,7 +97,7 @@ def test_one_occasion_wins_holiday_before_quarter_end_before_shoulder_before_mon
     assert occasion(code, day) == pytest.approx(factor)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("reach", "share", "factors"),
     [
         (3, 0.6, [0.94, 0.88, 0.82, 0.7, 0.82, 0.88, 0.94]),
@@ -123,8 +124,8 @@ def test_factors_of_the_week_are_its_profile_by_hand() -> None:
     assert found == pytest.approx([0.973, 1.0135, 1.027, 1.0135, 0.973, 0.595, 0.505])
 
 
-@pytest.mark.parametrize("factor", [0.5, 0.78, 1.2])
-@pytest.mark.parametrize("response", [1.5, 1.0, 0.4])
+@each_case("factor", [0.5, 0.78, 1.2])
+@each_case("response", [1.5, 1.0, 0.4])
 def test_weekend_is_its_setting_times_working_days_as_far_as_a_workload_follows(factor: float, response: float) -> None:
     found = weekdays(metric(weekly_pattern_factor=factor), response)
 
@@ -143,8 +144,8 @@ def test_factor_of_a_weekday_is_never_below_nothing() -> None:
     assert weekdays(metric(weekly_pattern_factor=0), 2)[5:] == [0, 0]
 
 
-@pytest.mark.parametrize("resource", Resource)
-@pytest.mark.parametrize("year", [2023, 2024, 2025])
+@each_case("resource", Resource)
+@each_case("year", [2023, 2024, 2025])
 def test_christmas_is_quieter_than_the_week_before_in_every_group(resource: Resource, year: int) -> None:
     factors = calendar_factors(base_generation(), resource, dt.date(year, 12, 18), dt.date(year, 12, 25))[:-1]
 
@@ -167,7 +168,7 @@ def test_regions_differ_on_the_days_of_their_own_banks() -> None:
     assert by_region["eu-west"] == pytest.approx([0.7 * friday, thursday, middle])
 
 
-@pytest.mark.parametrize("resource", Resource)
+@each_case("resource", Resource)
 def test_factors_are_weekday_times_occasion_in_groups_of_region_and_server_type(resource: Resource) -> None:
     generation = base_generation()
     load, rules, metadata = generation.metrics[resource], generation.calendar, generation.metadata
@@ -223,7 +224,7 @@ def test_week_switched_off_is_exactly_1_on_every_day(response: float) -> None:
     assert weekdays(metric(weekly_pattern_factor=1), response) == [1] * 7
 
 
-@pytest.mark.parametrize("resource", Resource)
+@each_case("resource", Resource)
 def test_calendar_switched_off_altogether_is_1_everywhere(resource: Resource) -> None:
     generation = changed(base_generation(), {f"metrics.{resource}.{name}": value for name, value in OFF.items()})
 

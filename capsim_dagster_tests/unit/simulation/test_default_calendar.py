@@ -16,6 +16,7 @@ import pytest
 from capsim_dagster.schemas import Resource
 from capsim_dagster.settings import Metric
 from capsim_dagster.simulation.region_calendar import NOT_BUSINESS, RegionDays, region_days
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.simulation.default_fleet import (
     REGIONS,
     SERVER_TYPES,
@@ -27,8 +28,8 @@ from capsim_dagster_tests.support.simulation.default_fleet import (
 )
 from capsim_dagster_tests.support.simulation.models import BoolArray
 
-by_region = pytest.mark.parametrize("region", REGIONS)
-by_resource = pytest.mark.parametrize("resource", Resource)
+by_region = each_case("region", REGIONS)
+by_resource = each_case("resource", Resource)
 
 
 @cache
@@ -79,7 +80,7 @@ def ratio_on(days: list[int], resource: Resource, region: str) -> float:
 
 @by_region
 @by_resource
-@pytest.mark.parametrize("occasion", ["holiday", "quarter_end", "shoulder", "month_end"])
+@each_case("occasion", ["holiday", "quarter_end", "shoulder", "month_end"])
 def test_load_of_an_occasion_is_its_setting_times_ordinary_load(occasion: str, resource: Resource, region: str) -> None:
     setting = setting_of(occasion, generation().metrics[resource])
     days = np.flatnonzero(occasions(region)[occasion]).tolist()
@@ -115,7 +116,7 @@ def test_day_that_is_holiday_and_in_the_last_week_of_the_quarter_is_a_holiday(re
 
 @by_region
 @by_resource
-@pytest.mark.parametrize("year", [2023, 2024, 2025])
+@each_case("year", [2023, 2024, 2025])
 def test_christmas_is_quieter_than_the_week_before(year: int, resource: Resource, region: str) -> None:
     load = mean_load(resource, REGIONS.index(region))
     christmas = offset(dt.date(year, 12, 25))

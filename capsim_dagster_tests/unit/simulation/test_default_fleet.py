@@ -15,6 +15,7 @@ from capsim_dagster.seeding import Float32Array
 from capsim_dagster.settings.telemetry import Anomaly
 from capsim_dagster.simulation import telemetry
 from capsim_dagster_tests.conftest import inventory
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.simulation.default_fleet import (
     N_DAYS,
     SERVER_TYPES,
@@ -35,8 +36,8 @@ BURST_SIGMAS = 7
 """Noise alone stays below it: a shock is at most 4.33, and eight of them are felt at once."""
 
 
-@pytest.mark.parametrize(("one", "other"), list(itertools.combinations(Resource, 2)))
-@pytest.mark.parametrize("name", SERVER_TYPES)
+@each_case(("one", "other"), list(itertools.combinations(Resource, 2)))
+@each_case("name", SERVER_TYPES)
 def test_daily_changes_of_two_resources_correlate_as_the_profile_says(
     name: str, one: Resource, other: Resource
 ) -> None:
@@ -52,7 +53,7 @@ def test_daily_changes_of_two_resources_correlate_as_the_profile_says(
     assert abs(found - getattr(correlation, f"{one}_{other}")) < 0.05
 
 
-@pytest.mark.parametrize("resource", Resource)
+@each_case("resource", Resource)
 def test_noise_of_two_days_in_a_row_correlates_as_set_and_has_its_spread(resource: Resource) -> None:
     """More than 1,400 series of three years: the standard error is below 0.002."""
     noise = noise_of(resource)[steady()]

@@ -3,13 +3,13 @@
 import datetime as dt
 
 import numpy as np
-import pytest
 
 from capsim_dagster.schemas import ANOMALY_KINDS, GAP_KINDS, EventKind, Resource
 from capsim_dagster.seeding import Float32Array
 from capsim_dagster.simulation import events, telemetry
 from capsim_dagster.simulation.calendar_effects import calendar_factors
 from capsim_dagster.simulation.components import DAYS_PER_YEAR
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.every_setting import changed
 from capsim_dagster_tests.support.simulation.models import (
     END,
@@ -79,7 +79,7 @@ def test_without_gaps_nothing_is_missing_and_all_other_values_keep_their_bits() 
         np.testing.assert_array_equal(full[resource][~missing], whole()[resource][~missing])
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("name", "value"),
     [
         ("use_holidays", False),

@@ -19,6 +19,7 @@ from capsim_dagster.schemas import GAP_KINDS, EventKind, Resource
 from capsim_dagster.seeding import streams
 from capsim_dagster.settings import Anomalies, DataGeneration, Gaps
 from capsim_dagster.simulation import events
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.every_setting import base_generation, changed
 from capsim_dagster_tests.support.simulation.models import SIGMAS
 
@@ -27,7 +28,7 @@ SPAN = range(19_358, 19_358 + N_DAYS)
 HOSTS = np.arange(1, N_HOSTS + 1)
 SORTS = ["bursts", "anomalies", "singles", "outages", "agent"]
 
-repeatable = property_settings(max_examples=40, deadline=None, derandomize=True, database=None)
+repeatable = property_settings(max_examples=20, deadline=None, derandomize=True, database=None)
 
 
 def generation_with(**change: object) -> DataGeneration:
@@ -112,8 +113,8 @@ def test_bursts_last_one_to_three_days_with_equal_chance_and_are_3_to_5_quarters
     assert 1.249 < found.size.max() < 1.25
 
 
-@pytest.mark.parametrize("rate", [0.005, 0.02])
-@pytest.mark.parametrize("kind", ["spike", "dip", "level_shift", "variance_change"])
+@each_case("rate", [0.005, 0.02])
+@each_case("kind", ["spike", "dip", "level_shift", "variance_change"])
 def test_anomalies_of_each_kind_cover_their_share_of_the_days(kind: str, rate: float) -> None:
     settings = generation_with(anomalies__rate=rate).anomalies
     found = anomalies(SPAN, settings)
@@ -123,7 +124,7 @@ def test_anomalies_of_each_kind_cover_their_share_of_the_days(kind: str, rate: f
     assert abs(covered - expected) < SIGMAS * standard_error(expected, *bounds)
 
 
-@pytest.mark.parametrize("kind", ["spike", "dip", "level_shift", "variance_change"])
+@each_case("kind", ["spike", "dip", "level_shift", "variance_change"])
 def test_anomalies_last_and_measure_what_their_settings_allow(kind: str) -> None:
     """Each of 31 lengths is drawn about 15 times, so the chance that one is missing is 1e-5."""
     settings = generation_with(anomalies__rate=0.02).anomalies
@@ -159,8 +160,8 @@ def test_anomalies_never_happen_at_a_rate_of_0_or_where_a_series_has_none() -> N
     assert anomalies(SPAN, base_generation().anomalies, has_any=False).rows.size == 0
 
 
-@pytest.mark.parametrize("index", range(3))
-@pytest.mark.parametrize("rate", [0.01, 0.05])
+@each_case("index", range(3))
+@each_case("rate", [0.01, 0.05])
 def test_gaps_of_each_kind_cover_their_share_of_the_days(rate: float, index: int) -> None:
     """By hand: 40 % of missing days are single, half of the rest are outages, half the agent's."""
     settings = generation_with(gaps__missing_rate=rate).gaps
@@ -172,7 +173,7 @@ def test_gaps_of_each_kind_cover_their_share_of_the_days(rate: float, index: int
     assert abs(share_of_days(found) - expected) < SIGMAS * standard_error(expected, *bounds)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("change", "happens"),
     [
         ({"gaps__missing_rate": 0}, [False, False, False]),
@@ -203,7 +204,7 @@ def test_agent_down_hits_all_resources_of_a_host_on_the_same_days_and_other_gaps
         assert other[1] != cpu[1]
 
 
-@pytest.mark.parametrize("sort", SORTS)
+@each_case("sort", SORTS)
 def test_two_events_of_one_sort_on_a_series_never_overlap(sort: str) -> None:
     found = all_of(sort)
     order = np.lexsort((found.start, found.rows))
@@ -214,7 +215,7 @@ def test_two_events_of_one_sort_on_a_series_never_overlap(sort: str) -> None:
     assert (start[1:] >= end[:-1])[follows].all()
 
 
-@pytest.mark.parametrize("sort", SORTS)
+@each_case("sort", SORTS)
 def test_events_start_on_any_day_of_the_week_and_of_their_slot_alike(sort: str) -> None:
     """Slots are offset by host, so that no day of the calendar is preferred: counts spread less than Poisson ones."""
     starts = all_of(sort).start

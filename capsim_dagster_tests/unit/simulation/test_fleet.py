@@ -14,6 +14,7 @@ from capsim_dagster.schemas.fleet import BUSINESS_HIERARCHY, HOSTS
 from capsim_dagster.schemas.frames import broken_rules, frame_schema
 from capsim_dagster.simulation.fleet import business_hierarchy, host_inventory, variety_indices, variety_shares
 from capsim_dagster_tests.conftest import MakeSettings
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.every_setting import base_generation, changed
 
 DEFAULT_SHARES = [0.28, 0.07, 0.20, 0.05, 0.16, 0.04, 0.12, 0.03, 0.04, 0.01]
@@ -42,7 +43,7 @@ def test_hosts_1_to_10_hold_one_of_each_variety_even_of_scenarios_without_a_shar
     assert variety_indices(np.arange(1, 14), shares).tolist() == [*range(10), 0, 0, 0]
 
 
-@pytest.mark.parametrize("fleet_size", [10, 11, 100, 500, 999, 2_000, 2_500, 5_000])
+@each_case("fleet_size", [10, 11, 100, 500, 999, 2_000, 2_500, 5_000])
 def test_every_fleet_holds_all_varieties_and_keeps_their_shares_within_five_hosts(fleet_size: int) -> None:
     counts = np.bincount(variety_indices(np.arange(1, fleet_size + 1), DEFAULT_SHARES), minlength=10)
 
@@ -50,7 +51,7 @@ def test_every_fleet_holds_all_varieties_and_keeps_their_shares_within_five_host
     assert np.abs(counts - fleet_size * np.array(DEFAULT_SHARES)).max() <= 5
 
 
-@property_settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@property_settings(max_examples=20, deadline=None, derandomize=True, database=None)
 @given(weights=st.lists(st.floats(0.01, 1), min_size=10, max_size=10), fleet_size=st.integers(10, 5_000))
 def test_any_shares_hold_at_any_fleet_size(weights: list[float], fleet_size: int) -> None:
     """The first ten hosts, one of each, move a count by nine at most; the sequence by its discrepancy."""

@@ -18,6 +18,7 @@ from capsim_dagster.schemas import Resource
 from capsim_dagster.seeding import Float32Array, Float64Array, streams
 from capsim_dagster.settings import Correlation
 from capsim_dagster.simulation import noise
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.every_setting import base_generation, changed
 from capsim_dagster_tests.support.simulation.models import SIGMAS
 
@@ -27,7 +28,7 @@ SERVER_TYPES = ("web", "application", "database", "batch", "file")
 HOSTS, APPS = np.array([1, 2, 3, 4]), np.array([70, 5, 70, 5])
 """Hosts 1 and 3 belong to one application, 2 and 4 to another."""
 
-repeatable = property_settings(max_examples=40, deadline=None, derandomize=True, database=None)
+repeatable = property_settings(max_examples=20, deadline=None, derandomize=True, database=None)
 
 
 def source(*, autocorrelation: float = 0.5, app_share: float = 0.2) -> noise.ShockStreams:
@@ -62,7 +63,7 @@ def slowly_smoothed(normals: Float32Array, ratio: float) -> Float64Array:
     return np.stack([np.convolve(row.astype(np.float64), weights, mode="valid") for row in normals])
 
 
-@pytest.mark.parametrize("autocorrelation", [0.05, 0.2, 0.5, 0.7, 0.8])
+@each_case("autocorrelation", [0.05, 0.2, 0.5, 0.7, 0.8])
 def test_decay_ratio_gives_the_correlation_of_two_days_in_a_row(autocorrelation: float) -> None:
     """The second method: the closed form of the geometric sums."""
     ratio, memory = noise.decay_ratio(autocorrelation), noise.MEMORY_DAYS
@@ -72,7 +73,7 @@ def test_decay_ratio_gives_the_correlation_of_two_days_in_a_row(autocorrelation:
     assert reached == pytest.approx(autocorrelation, abs=1e-8)
 
 
-@pytest.mark.parametrize("autocorrelation", [0.0, 0.2, 0.5, 0.8])
+@each_case("autocorrelation", [0.0, 0.2, 0.5, 0.8])
 def test_shocks_have_unit_variance_and_the_autocorrelation_asked_for(autocorrelation: float) -> None:
     """A variance of remembered values has the standard error of a correlation, times the root of 2."""
     for series in long_shocks(autocorrelation, 0.2):
@@ -140,7 +141,7 @@ def test_hosts_of_one_application_share_its_part_of_the_variance_and_others_noth
         assert abs(correlation(series[one], series[other]) - expected) < SIGMAS * standard_error(0.5), (one, other)
 
 
-@pytest.mark.parametrize("name", SERVER_TYPES)
+@each_case("name", SERVER_TYPES)
 def test_mixed_shocks_are_correlated_as_the_profile_says(name: str) -> None:
     factor = np.array(profile_of(name).factor, dtype=np.float32)
     series = [long_shocks(0.5, 0.2, index) for index in range(4)]
@@ -161,7 +162,7 @@ def test_mix_is_the_weighted_sum_by_hand() -> None:
     assert noise.mix(profile, [first, second]).tolist() == [[12, 24], [90, 120]]
 
 
-@pytest.mark.parametrize("name", SERVER_TYPES)
+@each_case("name", SERVER_TYPES)
 def test_factor_of_a_profile_is_the_cholesky_factor_that_numpy_finds(name: str) -> None:
     matrix = np.eye(4)
     for one, other in itertools.combinations(range(4), 2):

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from capsim_dagster.schemas import VARIETIES, Resource, Scenario, Variant, Variety
-from capsim_dagster.settings import DataGeneration, load_settings
+from capsim_dagster.settings import DataGeneration
 from capsim_dagster.simulation.components import DAYS_PER_YEAR
 from capsim_dagster.simulation.parameters import (
     HostBlock,
@@ -21,8 +21,10 @@ from capsim_dagster.simulation.parameters import (
     limiting_resource,
 )
 from capsim_dagster.simulation.scenarios import BEHAVIOURS
-from capsim_dagster_tests.conftest import CONFIG, inventory
+from capsim_dagster_tests.conftest import inventory
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.every_setting import base_generation, changed
+from capsim_dagster_tests.support.shipped_settings import shipped_settings
 from capsim_dagster_tests.support.simulation.models import SIGMAS, BoolArray, three_years
 
 BREACHES = (Variety(Scenario.CAPACITY_BREACH, Variant.IMMINENT), Variety(Scenario.CAPACITY_BREACH, Variant.SEVERE))
@@ -33,7 +35,7 @@ SHIFTED = {"level_factor": "level", "season_factor": "annual_amplitude", "growth
 @cache
 def default_fleet() -> DataGeneration:
     """Return the shipped settings, without the caller's environment."""
-    return load_settings(CONFIG).data_generation
+    return shipped_settings().data_generation
 
 
 @cache
@@ -57,7 +59,7 @@ def test_only_breach_hosts_have_a_breach_day() -> None:
     np.testing.assert_array_equal(days > 0, is_variety(default_block(), *BREACHES))
 
 
-@pytest.mark.parametrize("horizon_days", [30, 365, 1_096, 36_525])
+@each_case("horizon_days", [30, 365, 1_096, 36_525])
 def test_breach_days_lie_within_the_horizon_severe_ones_before_imminent_ones(horizon_days: int) -> None:
     generation = changed(default_fleet(), {"scenario_horizon_days": horizon_days})
     days = breach_days(generation, default_block())
@@ -89,7 +91,7 @@ def test_every_resource_limits_a_quarter_of_the_hosts() -> None:
     assert np.abs(counts - 2_500).max() < SIGMAS * (10_000 * 3 / 16) ** 0.5
 
 
-@pytest.mark.parametrize("resource", Resource)
+@each_case("resource", Resource)
 def test_limiting_series_rise_from_their_level_just_to_the_threshold_and_know_no_calendar(resource: Resource) -> None:
     series = drawn(resource)
     limiting = series.is_limiting
@@ -105,7 +107,7 @@ def test_limiting_series_rise_from_their_level_just_to_the_threshold_and_know_no
     assert series.calendar_group[~limiting].max() < 20
 
 
-@pytest.mark.parametrize("resource", Resource)
+@each_case("resource", Resource)
 def test_noise_may_shift_a_crossing_by_the_days_in_which_growth_rises_by_three_and_a_half_deviations(
     resource: Resource,
 ) -> None:
@@ -118,8 +120,8 @@ def test_noise_may_shift_a_crossing_by_the_days_in_which_growth_rises_by_three_a
     assert np.isinf(spread[series.breach_rise == 0]).all()
 
 
-@pytest.mark.parametrize("factor", sorted(SHIFTED))
-@pytest.mark.parametrize("places", ["departments", "regions", "criticality_levels"])
+@each_case("factor", sorted(SHIFTED))
+@each_case("places", ["departments", "regions", "criticality_levels"])
 def test_factor_of_an_organization_multiplies_its_hosts_alone(places: str, factor: str) -> None:
     generation = base_generation()
     old = getattr(getattr(generation.metadata, places)[0], factor)
@@ -173,8 +175,8 @@ def test_season_without_jitter_peaks_on_the_day_of_the_department_in_all_resourc
         np.testing.assert_allclose(found, np.array(peaks)[block.departments], atol=1e-3)
 
 
-@pytest.mark.parametrize("resource", Resource)
-@pytest.mark.parametrize("variety", VARIETIES, ids=str)
+@each_case("resource", Resource)
+@each_case("variety", VARIETIES)
 def test_levels_of_hosts_of_one_variety_differ_by_five_points_in_standard_deviation(
     variety: Variety, resource: Resource
 ) -> None:
@@ -185,7 +187,7 @@ def test_levels_of_hosts_of_one_variety_differ_by_five_points_in_standard_deviat
     assert levels.max() < 95
 
 
-@pytest.mark.parametrize("resource", Resource)
+@each_case("resource", Resource)
 def test_noise_never_exceeds_a_quarter_of_the_level(resource: Resource) -> None:
     series = drawn(resource)
 
@@ -199,7 +201,7 @@ def test_noise_profile_has_the_length_of_the_noise() -> None:
         np.testing.assert_allclose(np.linalg.norm(series.noise_profile, axis=1), series.noise_std, rtol=1e-4)
 
 
-@pytest.mark.parametrize("variety", VARIETIES, ids=str)
+@each_case("variety", VARIETIES)
 def test_parameters_lie_in_the_ranges_of_their_variety(variety: Variety) -> None:
     """Levels by hand: those of memory scale with 44 / 40, and are shifted by the organization."""
     block, series, behaviour = default_block(), drawn(Resource.MEMORY), BEHAVIOURS[variety]
@@ -227,7 +229,7 @@ def test_bursts_of_a_host_come_at_one_rate_in_all_resources() -> None:
         np.testing.assert_array_equal(drawn(resource).burst_rate, drawn(Resource.CPU).burst_rate)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("change", "moves"),
     [
         ({"metrics.cpu.base_mean": 50.0}, {"level", "burst_height", "noise_std", "drift", "annual_amplitude"}),

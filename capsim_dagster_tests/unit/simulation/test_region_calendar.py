@@ -14,13 +14,14 @@ from capsim_dagster.schemas.fleet import BANK_HOLIDAYS, REGION_CALENDAR
 from capsim_dagster.schemas.frames import broken_rules, frame_schema
 from capsim_dagster.settings import Calendar, Region
 from capsim_dagster.simulation.region_calendar import NOT_BUSINESS, bank_holidays, region_calendar, region_days
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.every_setting import base_generation
 
 WINDOW = (dt.date(2023, 1, 1), dt.date(2025, 12, 31))
 CODES = ["US", "ECB", "SG"]
 REGIONS = [Region(name=code, weight=1, bank_calendar=code) for code in CODES]
 
-repeatable = property_settings(max_examples=40, deadline=None, derandomize=True, database=None)
+repeatable = property_settings(max_examples=20, deadline=None, derandomize=True, database=None)
 
 
 def calendar_settings(**changes: object) -> Calendar:
@@ -85,13 +86,13 @@ def test_good_friday_closes_european_banks_but_not_american_ones(good_friday: dt
     assert flagged("US", "is_business_day", good_friday, good_friday) == [good_friday]
 
 
-@pytest.mark.parametrize("code", CODES)
-@pytest.mark.parametrize("year", [2023, 2024, 2025])
+@each_case("code", CODES)
+@each_case("year", [2023, 2024, 2025])
 def test_christmas_is_a_bank_holiday_everywhere(code: str, year: int) -> None:
     assert dt.date(year, 12, 25) in flagged(code, "is_bank_holiday", *month_of(year, 12))
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("code", "month", "days"),
     [
         ("US", 12, (24, 26, 27, 30, 31)),
@@ -109,7 +110,7 @@ def test_quarter_end_window_of_2024_is_the_last_five_business_days_of_the_region
     assert flagged(code, "is_quarter_end_window", *month_of(2024, month)) == days_of_month(2024, month, *days)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("code", "month", "days"), [("US", 11, (27, 29)), ("ECB", 11, (28, 29)), ("ECB", 3, (27, 28)), ("US", 8, (29, 30))]
 )
 def test_month_end_window_of_2024_is_the_last_two_business_days_of_the_region(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from capsim_dagster.schemas import Resource
 from capsim_dagster.seeding import Float32Array
 from capsim_dagster.simulation.samples import DayCurves, p95_rank, sampled_day
+from capsim_dagster_tests.support.cases import each_case
 
 DAY = 20_000
 SAMPLES = (24, 48, 96, 144, 288, 1_440)
@@ -40,8 +41,8 @@ def nearest_rank(values: Float32Array) -> NDArray[np.float32]:
     return found
 
 
-@pytest.mark.parametrize("samples", SAMPLES)
-@pytest.mark.parametrize("resource", list(Resource))
+@each_case("samples", SAMPLES)
+@each_case("resource", list(Resource))
 def test_the_p95_of_the_samples_is_the_days_value_to_its_last_decimal(resource: Resource, samples: int) -> None:
     p95 = cents(301)
 
@@ -55,7 +56,7 @@ def test_the_p95_of_the_samples_is_the_days_value_to_its_last_decimal(resource: 
 @given(
     value=st.integers(0, 10_000), seed=st.integers(0, 2**31), day=st.integers(0, 60_000), host=st.integers(1, 200_000)
 )
-@property_settings(max_examples=60)
+@property_settings(max_examples=20)
 def test_any_value_of_any_host_on_any_day_is_the_p95_of_its_samples(value: int, seed: int, day: int, host: int) -> None:
     p95 = np.array([value / 100], dtype=np.float32)
 
@@ -107,13 +108,13 @@ def test_a_disk_hardly_notices_the_hour() -> None:
     assert samples_of(p95, resource=Resource.DISK).min() > 54
 
 
-@pytest.mark.parametrize(("samples", "place"), [(1, 0), (20, 18), (24, 22), (288, 273), (1_440, 1_367)])
+@each_case(("samples", "place"), [(1, 0), (20, 18), (24, 22), (288, 273), (1_440, 1_367)])
 def test_the_rank_of_the_p95_is_the_nearest_one(samples: int, place: int) -> None:
     assert p95_rank(samples) == place
 
 
 @given(first=st.integers(0, 287), length=st.integers(1, 288))
-@property_settings(max_examples=40)
+@property_settings(max_examples=20)
 def test_any_stretch_of_a_day_is_that_of_the_whole_day(first: int, length: int) -> None:
     p95, last = cents(9), min(first + length, 288)
     curves = DayCurves(np.arange(1, 10), peak_hour=np.linspace(0, 23, 9), swing=np.linspace(0, 1, 9))

@@ -21,6 +21,7 @@ from capsim_dagster.settings import DataGeneration
 from capsim_dagster.simulation import telemetry, truth
 from capsim_dagster.simulation.parameters import breach_days
 from capsim_dagster_tests.conftest import inventory
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.every_setting import changed
 from capsim_dagster_tests.support.simulation.models import (
     END,
@@ -116,8 +117,8 @@ def test_events_of_every_kind_happen() -> None:
     assert set(all_events()["kind"]) == {kind.value for kind in EventKind}
 
 
-@pytest.mark.parametrize("day", ["start", "end"])
-@pytest.mark.parametrize("kind", CHANGES)
+@each_case("day", ["start", "end"])
+@each_case("kind", CHANGES)
 def test_value_differs_from_the_twin_without_events_on_first_and_last_day_of_each(kind: EventKind, day: str) -> None:
     rows = of_kinds(kind)
     for resource in Resource:
@@ -135,7 +136,7 @@ def test_value_is_missing_on_every_day_of_a_gap(kind: EventKind) -> None:
         assert np.isnan(values()[resource][is_gap]).all()
 
 
-@pytest.mark.parametrize("resource", Resource)
+@each_case("resource", Resource)
 def test_no_value_differs_from_the_twin_or_is_missing_without_an_event_that_covers_it(resource: Resource) -> None:
     missing = np.isnan(values()[resource])
     differs = ~missing & (values()[resource] != twin()[resource])
@@ -145,7 +146,7 @@ def test_no_value_differs_from_the_twin_or_is_missing_without_an_event_that_cove
     assert differs.mean() > 0.005
 
 
-@pytest.mark.parametrize("kind", EventKind)
+@each_case("kind", EventKind)
 def test_magnitude_is_null_for_gaps_and_has_the_size_of_its_settings_for_all_others(kind: EventKind) -> None:
     sizes = of_kinds(kind)["magnitude"]
     if kind in GAPS:
@@ -181,8 +182,8 @@ def test_burst_lifts_its_days_by_its_magnitude_times_the_calendar() -> None:
         np.testing.assert_allclose(lift[alone], sizes[alone], atol=0.05)
 
 
-@pytest.mark.parametrize("day", ["start", "end"])
-@pytest.mark.parametrize("kind", CHANGES[1:])
+@each_case("day", ["start", "end"])
+@each_case("kind", CHANGES[1:])
 def test_anomaly_changes_demand_or_noise_by_its_magnitude(kind: EventKind, day: str) -> None:
     """By hand: a share of demand is added, or noise is multiplied; where no burst, bound or rounding disturbs."""
     rows, bursts = of_kinds(kind), of_kinds(EventKind.BURST)
@@ -234,7 +235,7 @@ def test_series_without_anomalies_have_none() -> None:
     assert rows.is_empty()
 
 
-@pytest.mark.parametrize("resource", Resource)
+@each_case("resource", Resource)
 def test_drawn_parameters_are_those_of_the_simulation(resource: Resource) -> None:
     rows, series = all_series().filter(pl.col("resource") == resource.value), model().series[resource]
     columns = {

@@ -3,10 +3,7 @@
 import errno
 import hashlib
 import os
-import signal
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,27 +16,6 @@ from capsim_dagster_tests.support.child_process import READY, let_go, started
 
 SCHEMA = pa.schema([pa.field("number", pa.int64())], metadata={"maker": "test"})
 OLD = b"the last good version\n" * 1_000
-
-WRITER_STARTS = """
-import sys, time
-from pathlib import Path
-from capsim_dagster.storage import atomic_path, write_parquet
-path = Path(sys.argv[1])
-def wait():
-    print("ready", flush=True)
-    time.sleep(60)
-"""
-KILLED_WRITERS = {
-    "before the first byte": "with atomic_path(path) as temporary:\n    wait()",
-    "in the middle of writing": "with atomic_path(path) as temporary, temporary.open('wb') as stream:\n"
-    "    stream.write(b'new' * 100_000); stream.flush(); wait()",
-    "after the last byte": "with atomic_path(path) as temporary:\n    temporary.write_bytes(b'new'); wait()",
-    "between two batches": "import pyarrow as pa\nschema = pa.schema([pa.field('number', pa.int64())])\n"
-    "def batches():\n    yield pa.record_batch([pa.array([1])], schema=schema)\n    wait()\n"
-    "write_parquet(path, batches(), schema=schema)",
-    "in the gate": "import pyarrow as pa\nschema = pa.schema([pa.field('number', pa.int64())])\n"
-    "write_parquet(path, [], schema=schema, gate=lambda _metadata: wait())",
-}
 
 
 def batches(*sizes: int) -> Iterator[pa.RecordBatch]:
@@ -180,25 +156,6 @@ def test_atomic_path_keeps_the_temporary_files_of_other_artifacts(artifact: Path
         temporary.write_bytes(b"new")
 
     assert other.exists()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("moment", KILLED_WRITERS)
-def test_a_killed_writer_leaves_the_old_file_byte_identical_and_the_next_one_repairs(
-    artifact: Path, moment: str
-) -> None:
-    code = WRITER_STARTS + KILLED_WRITERS[moment]
-    with subprocess.Popen([sys.executable, "-c", code, str(artifact)], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        process.send_signal(signal.SIGKILL)
-
-    assert process.returncode == -signal.SIGKILL
-    assert artifact.read_bytes() == OLD
-
-    write_parquet(artifact, batches(3), schema=SCHEMA)
-    assert names_in(artifact.parent) == [artifact.name]
-    assert pq.read_table(artifact).num_rows == 3
 
 
 def test_write_parquet_writes_one_row_group_a_batch_and_reports_the_file(tmp_path: Path) -> None:

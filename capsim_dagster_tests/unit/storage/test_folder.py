@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from capsim_dagster.errors import StorageError
-from capsim_dagster.settings import Settings, load_settings
+from capsim_dagster.settings import Settings
 from capsim_dagster.storage import Folder, store_of
 from capsim_dagster.storage.bucket import Bucket
-from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster_tests.support.shipped_settings import shipped_settings
 
 KEY = "panel/raw/numbers.parquet"
 OLD, NEW = b"the last good version\n" * 1_000, b"the next one\n" * 1_000
@@ -105,7 +105,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(act: str, tmp_path: P
 
 
 def settings(tmp_path: Path, **storage: object) -> Settings:
-    return load_settings(CONFIG, {"storage": {"local_base_path": tmp_path, **storage}})
+    return shipped_settings({"storage": {"local_base_path": tmp_path, **storage}})
 
 
 def test_without_a_bucket_outputs_go_to_the_data_directory(tmp_path: Path) -> None:

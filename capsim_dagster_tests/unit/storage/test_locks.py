@@ -36,24 +36,16 @@ def test_a_held_file_goes_with_the_block(tmp_path: Path) -> None:
     assert not is_held(path)
 
 
-def test_a_file_of_another_process_is_held_until_that_process_is_killed(tmp_path: Path) -> None:
+def test_a_file_of_another_process_is_held_until_that_process_is_killed_whatever_it_started(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    with started(HOLDER, path) as holder:
+    code = HOLDER.replace(READY, f"__import__('subprocess').Popen(['sleep', '20'], stdout=2); {READY}")
+    with started(code, path) as holder:
         assert is_held(path)
         kill(holder)
 
         assert not is_held(path)
     remove_abandoned(path)
     assert not path.exists()
-
-
-def test_a_program_that_the_holder_started_does_not_hold_it(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    code = HOLDER.replace(READY, f"__import__('subprocess').Popen(['sleep', '20'], stdout=2); {READY}")
-    with started(code, path) as holder:
-        kill(holder)
-
-        assert not is_held(path)
 
 
 def test_a_file_that_is_swept_before_it_is_locked_is_made_again(

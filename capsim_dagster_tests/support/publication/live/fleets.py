@@ -17,10 +17,10 @@ from capsim_dagster.publication.hour_files import DayHour, hour_path
 from capsim_dagster.publication.live.interval import LiveFleet, Simulator
 from capsim_dagster.publication.live.open_hour import Resumption, resume
 from capsim_dagster.publication.live.serve import LiveOptions, serve
-from capsim_dagster.settings import Archive, load_settings
+from capsim_dagster.settings import Archive
 from capsim_dagster.simulation.fleet import fleet_of
-from capsim_dagster_tests.conftest import CONFIG
 from capsim_dagster_tests.support.panel.generated import generation_of
+from capsim_dagster_tests.support.shipped_settings import shipped_settings
 
 HOSTS: Final = 12
 DAY: Final = dt.date(2023, 2, 14)
@@ -30,7 +30,7 @@ FIRST: Final = 44 * 288
 
 
 def archive_of(minutes: int = 5) -> Archive:
-    facts = load_settings(CONFIG).archive.model_dump(mode="json")
+    facts = shipped_settings().archive.model_dump(mode="json")
     return Archive.model_validate({**facts, "interval_minutes": minutes})
 
 

@@ -14,6 +14,7 @@ from capsim_dagster.publication.tier2.aggregate import aggregate_hour, places, s
 from capsim_dagster.publication.tier2.columns import SCHEMA
 from capsim_dagster.publication.tier3.rules import LineRule
 from capsim_dagster.simulation.samples import p95_rank
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.publication.days import DAY, Line, hour_lines, text_of
 from capsim_dagster_tests.support.publication.tier2.hours import HOUR
 
@@ -25,7 +26,7 @@ def rows_of(lines: list[Line]) -> pa.Table:
     return aggregate_hour(parse_lines(text_of(lines), HOUR, LineRule(1800)).rows, DayHour(DAY, HOUR).start)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("values", "mean", "p50", "p95", "highest"),
     [
         ([float(v) for v in range(12, 0, -1)], 6.5, 6.0, 12.0, 12.0),
@@ -33,7 +34,6 @@ def rows_of(lines: list[Line]) -> pa.Table:
         ([4.0, GAP, 1.0, 4.0, GAP], 3.0, 4.0, 4.0, 4.0),
         ([7.25], 7.25, 7.25, 7.25, 7.25),
     ],
-    ids=["twelve", "twenty", "with gaps", "one"],
 )
 def test_statistics_are_those_worked_by_hand(
     values: list[float], mean: float, p50: float, p95: float, highest: float
@@ -51,7 +51,7 @@ def test_a_host_without_a_value_has_no_statistics_and_no_samples() -> None:
     assert found.samples.tolist() == [0, 2]
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(st.lists(st.none() | st.floats(0, 100), min_size=1, max_size=60))
 def test_statistics_are_those_of_exact_fractions_and_of_the_rank_of_the_simulation(values: Values) -> None:
     found = statistics(np.array([values], dtype=np.float64))

@@ -10,23 +10,23 @@ from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier2.verify import verify_hour
 from capsim_dagster_tests.support.publication.mutating import FILES, MUTATIONS, mutations_missed
 
+TRIES = 8
+"""Of each kind and file; the seed is fixed."""
 
-@pytest.mark.parametrize("tries", [8, pytest.param(100, marks=pytest.mark.slow)])
+
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("kind", MUTATIONS)
-def test_every_one_of_many_random_mutations_is_an_error(kind: str, name: str, tries: int, hour: Path) -> None:
-    assert mutations_missed(hour / name, kind, tries, lambda: verify_hour(hour).passed) == []
-    assert verify_hour(hour).passed
+def test_every_one_of_many_random_mutations_is_an_error(kind: str, name: str, hour: Path) -> None:
+    assert mutations_missed(hour / name, kind, TRIES, lambda: verify_hour(hour).passed) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
-def test_a_flipped_bit_in_every_third_byte_is_an_error(name: str, hour: Path) -> None:
+def test_a_flipped_bit_in_bytes_all_over_it_is_an_error(name: str, hour: Path) -> None:
     whole = (hour / name).read_bytes()
     missed = []
-    for place in range(0, len(whole), 3):
+    for place in range(0, len(whole), 101):
         flipped = bytearray(whole)
-        flipped[place] ^= 1 << (place // 3 % 8)
+        flipped[place] ^= 1 << (place % 8)
         (hour / name).write_bytes(flipped)
         if verify_hour(hour).passed:
             missed.append(place)
@@ -34,11 +34,10 @@ def test_a_flipped_bit_in_every_third_byte_is_an_error(name: str, hour: Path) ->
     assert missed == []
 
 
-@pytest.mark.slow
 def test_a_flipped_bit_in_any_place_of_the_manifest_shows_in_the_manifest_alone(hour: Path) -> None:
     whole = (hour / "manifest.json").read_bytes()
     missed = []
-    for place in range(len(whole)):
+    for place in range(0, len(whole), 29):
         flipped = bytearray(whole)
         flipped[place] ^= 1 << (place % 8)
         try:

@@ -5,10 +5,8 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pyarrow.parquet as pq
-import pytest
 
 
-@pytest.mark.slow
 def test_polars_duckdb_pandas_and_pyarrow_read_the_same_rows(hour: Path) -> None:
     import pandas as pd
 

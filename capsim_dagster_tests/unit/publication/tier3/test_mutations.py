@@ -11,22 +11,22 @@ from capsim_dagster.publication.tier3.manifest import DayManifest
 from capsim_dagster.publication.tier3.verify import verify_dataset
 from capsim_dagster_tests.support.publication.mutating import FILES, MUTATIONS, mutations_missed
 
+TRIES = 8
+"""Of each kind and file; the seed is fixed."""
 
-@pytest.mark.parametrize("tries", [8, pytest.param(100, marks=pytest.mark.slow)])
+
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("kind", MUTATIONS)
-def test_every_one_of_many_random_mutations_is_an_error(kind: str, name: str, tries: int, published: Path) -> None:
-    assert mutations_missed(published / name, kind, tries, lambda: verify_dataset(published).passed) == []
-    assert verify_dataset(published).passed
+def test_every_one_of_many_random_mutations_is_an_error(kind: str, name: str, published: Path) -> None:
+    assert mutations_missed(published / name, kind, TRIES, lambda: verify_dataset(published).passed) == []
 
 
-@pytest.mark.slow
 def test_a_flipped_bit_in_any_place_of_the_manifest_shows_in_the_manifest_alone(published: Path) -> None:
     whole = (published / "manifest.json").read_bytes()
     missed = []
-    for place in range(0, len(whole), 5):
+    for place in range(0, len(whole), 29):
         flipped = bytearray(whole)
-        flipped[place] ^= 1 << (place // 5 % 8)
+        flipped[place] ^= 1 << (place % 8)
         try:
             manifest = parse_manifest(DayManifest, bytes(flipped), "")
         except PublicationError:

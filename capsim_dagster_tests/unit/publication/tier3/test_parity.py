@@ -18,6 +18,7 @@ from capsim_dagster.publication.tier3.parity import master_p95, p95_problems, un
 from capsim_dagster.publication.tier3.verify import verify_dataset
 from capsim_dagster.simulated.master import write_master
 from capsim_dagster_tests.conftest import inventory, small_settings
+from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.publication.days import DAY, HOSTS
 from capsim_dagster_tests.support.sabotage import rewrite_parquet
 
@@ -45,7 +46,7 @@ def manifest_of(published: Path, **changes: object) -> DayManifest:
     return parse_manifest(DayManifest, (published / "manifest.json").read_bytes(), "").model_copy(update=changes)
 
 
-@pytest.mark.parametrize("day", [START, dt.date(2025, 12, 31), DAY, END])
+@each_case("day", [START, dt.date(2025, 12, 31), DAY, END])
 def test_the_p95_of_a_day_is_what_the_master_says_of_it_gaps_included(day: dt.date, shared_master: Path) -> None:
     with duckdb.connect() as connection:
         expected = connection.execute(
@@ -70,7 +71,7 @@ def test_gaps_of_the_master_are_nulls(master: Path) -> None:
     assert found.filter(pl.col("disk").is_null()).get_column("host_id").to_list() == ["srv-000003"]
 
 
-@pytest.mark.parametrize("day", [START - dt.timedelta(days=1), END + dt.timedelta(days=1)])
+@each_case("day", [START - dt.timedelta(days=1), END + dt.timedelta(days=1)])
 def test_a_day_that_the_master_does_not_reach_has_no_p95(day: dt.date, shared_master: Path) -> None:
     assert master_p95(shared_master, day) is None
 

@@ -1,0 +1,45 @@
+"""What a small file of countless bad lines may cost: a process reads it in bounded memory."""
+
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from capsim_dagster_tests.support.refinery.readings import HEADER, with_header
+
+SOUND = "2024-01-05,h1,5.5,16"
+BOMBS = {"no fields": b"x\n", "blank": b"\n", "no number": b"2024-01-05,h1,abc,16\n", "twice": f"{SOUND}\n".encode()}
+READ_IT = """
+import resource, sys
+from pathlib import Path
+from capsim_dagster_tests.support.refinery.readings import read_path
+def peak_mb(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+small, large = map(Path, sys.argv[1:])
+read_path(small)
+before = peak_mb()
+try:
+    read_path(large)
+except Exception as refusal:
+    print(type(refusal).__name__, getattr(refusal, "fault", ""), peak_mb() - before, sep=" ")
+"""
+
+
+@pytest.mark.parametrize("line", BOMBS.values(), ids=BOMBS)
+def test_a_small_file_of_bad_lines_takes_bounded_memory(tmp_path: Path, line: bytes) -> None:
+    small, bomb = tmp_path / "small.csv", tmp_path / "bomb.csv.gz"
+    small.write_text(with_header(SOUND))
+    with gzip.open(bomb, "wb", compresslevel=6) as stream:
+        stream.write(f"{HEADER}\n{SOUND}\n".encode())
+        for _ in range(100):
+            stream.write(line * (1_200_000 // len(line)))
+        stream.write(b"2024-01-09,h3,5.5,16\n")
+
+    child = subprocess.run(
+        [sys.executable, "-c", READ_IT, small, bomb], capture_output=True, text=True, check=True, timeout=600
+    )
+
+    error, fault, megabytes = child.stdout.split()
+    assert (error, fault) in {("FileRefused", "too_many_rejected"), ("FileRefused", "too_large")}
+    assert int(megabytes) < 500
