@@ -168,7 +168,7 @@ def test_dirty_run_finds_every_defect_and_one_with_other_settings_replaces_the_f
     assert counted is not None
     assert int(counted[1]) == int(counted[2]) > 0
     assert refused.returncode == 2
-    assert re.search(r"monthly_csv: 2 months, \d files", refused.stderr)
+    assert re.search(r"monthly_csv: 2 months, \d+ files", refused.stderr)
     assert finished.returncode == 0, finished.stdout
     assert sorted(digests(tmp_path / "legacy")) == [
         f"2023/01/{prefix}_202301.csv"

@@ -127,10 +127,12 @@ class Site:
         options = ["--config", str(self.settings)] + (["--data-dir", str(self.data_dir)] if has_data_dir else [])
         command = [sys.executable, "-m", "capsim_dagster.cli", *arguments, *options]
         with self._said[0].open("w") as out, self._said[1].open("w") as err:
-            _, status, usage = os.wait4(subprocess.Popen(command, stdout=out, stderr=err).pid, 0)
+            process = subprocess.Popen(command, stdout=out, stderr=err)
+            _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
         words = re.sub(r"[\u2500-\u257f\s]+", " ", self._said[0].read_text())
-        code, cpu_s = os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
-        return Ended(words, self._said[1].read_text(), code, cpu_s, usage.ru_maxrss / 1024)
+        cpu_s = usage.ru_utime + usage.ru_stime
+        return Ended(words, self._said[1].read_text(), process.returncode, cpu_s, usage.ru_maxrss / 1024)
 
 
 def test_a_day_of_two_thousand_hosts_is_archived_published_uploaded_and_verified_by_the_commands_within_their_budget(
