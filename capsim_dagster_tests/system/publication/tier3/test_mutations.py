@@ -11,7 +11,7 @@ from capsim_dagster.publication.tier3.manifest import DayManifest
 from capsim_dagster.publication.tier3.verify import verify_dataset
 from capsim_dagster_tests.support.publication.mutating import FILES, MUTATIONS, mutations_missed
 
-TRIES = 8
+TRIES = 100
 """Of each kind and file; the seed is fixed."""
 
 
@@ -24,9 +24,9 @@ def test_every_one_of_many_random_mutations_is_an_error(kind: str, name: str, pu
 def test_a_flipped_bit_in_any_place_of_the_manifest_shows_in_the_manifest_alone(published: Path) -> None:
     whole = (published / "manifest.json").read_bytes()
     missed = []
-    for place in range(0, len(whole), 29):
+    for place in range(0, len(whole), 5):
         flipped = bytearray(whole)
-        flipped[place] ^= 1 << (place % 8)
+        flipped[place] ^= 1 << (place // 5 % 8)
         try:
             manifest = parse_manifest(DayManifest, bytes(flipped), "")
         except PublicationError:
