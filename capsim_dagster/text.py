@@ -22,6 +22,8 @@ _INLINE: Final = re.compile(r"([\\`*\[\]<>&~|!#$@]|(?<![^\W_])_|_(?![^\W_])|(?<=
 and a colon where an address would become a link."""
 _BLOCK: Final = re.compile(r"^(\s*(?:\d+(?=[.)]))?)([-+.)])")
 """What begins a list or a rule at the start of a line."""
+_PERCENT: Final = "\xa0%"
+"""A line is not to break before the sign."""
 _MEGA: Final = 1e6
 _LAST_BYTE: Final = 0xFF
 _LAST_OF_PLANE: Final = 0xFFFF
@@ -67,6 +69,27 @@ def shortened(text: str, characters: int) -> str:
     ('abcd…', 'abcd')
     """
     return text if len(text) <= characters else f"{text[:characters]}…"
+
+
+def share(part: float) -> str:
+    r"""Return a share in percent; neither something as nothing, nor almost all as all.
+
+    >>> share(0.0), share(0.000001), share(0.0125), share(0.999999), share(1.0)
+    ('0\xa0%', '<\xa00.01\xa0%', '1.25\xa0%', '>\xa099.99\xa0%', '100\xa0%')
+    """
+    if part in (0, 1):
+        return f"{part * 100:.0f}{_PERCENT}"
+    rounded = f"{part * 100:.2f}"
+    return {"0.00": "<\xa00.01", "100.00": ">\xa099.99"}.get(rounded, rounded) + _PERCENT
+
+
+def round_share(part: float) -> str:
+    r"""Return a share that a person has set, as they would write it.
+
+    >>> round_share(0.01), round_share(0.0125)
+    ('1\xa0%', '1.25\xa0%')
+    """
+    return f"{part * 100:g}{_PERCENT}"
 
 
 def megabytes(size: int) -> str:

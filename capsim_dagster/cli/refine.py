@@ -17,8 +17,8 @@ from capsim_dagster.cli.recording import recording
 from capsim_dagster.cli.terminal import console, escape, tell, titled
 from capsim_dagster.errors import MAX_EXAMPLES, CapsimError, FeedError, GateError, SettingsError, listed, plural
 from capsim_dagster.orchestration.months import key_of, ranges_named
-from capsim_dagster.refinery.page.words import share
 from capsim_dagster.schemas.months import month_name
+from capsim_dagster.text import share
 
 _OWN_SECTIONS: Final = ("refinery", "legacy_feed")
 """What decides how a feed is read is for this command to change."""

@@ -27,7 +27,7 @@ from capsim_dagster.refinery.page import words
 from capsim_dagster.schemas import FileFault, Resource
 from capsim_dagster.schemas.months import month_name, month_span
 from capsim_dagster.storage.warehouse import read_table
-from capsim_dagster.text import shortened
+from capsim_dagster.text import share, shortened
 
 BoolArray = NDArray[np.bool_]
 
@@ -233,7 +233,7 @@ def _folded(rejected: Mapping[str, IntArray]) -> dict[str, IntArray]:
 
 def _part(count: int, total: int) -> str:
     """Return a count as a part of all lines; neither something as nothing, nor almost all as all."""
-    return f"{count:,} of {total:,} ({words.share(count / total)})".replace("\xa0", " ") if total else "no line"
+    return f"{count:,} of {total:,} ({share(count / total)})".replace("\xa0", " ") if total else "no line"
 
 
 def audit_pictures(platform: Platform) -> dict[str, bytes]:

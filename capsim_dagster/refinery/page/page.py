@@ -16,7 +16,7 @@ from capsim_dagster.refinery.account import RAW_CHARACTERS, PieceState, Source
 from capsim_dagster.refinery.page import view, words
 from capsim_dagster.refinery.page.view import Concern, PageView
 from capsim_dagster.schemas.months import month_name
-from capsim_dagster.text import markdown, shortened, visible
+from capsim_dagster.text import markdown, share, shortened, visible
 
 _TEMPLATE: Final = "page.html.j2"
 _FOREIGN_CHARACTERS: Final = 300
@@ -64,7 +64,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "number": "{:,}".format,
-        "share": words.share,
+        "share": share,
         "size": words.size,
         "month": month_name,
         "utc": words.utc,

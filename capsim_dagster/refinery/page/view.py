@@ -25,9 +25,10 @@ from capsim_dagster.refinery.account import (
     VarietyCount,
 )
 from capsim_dagster.refinery.accounts import LoadedFile
-from capsim_dagster.refinery.page.words import TRAITS, dialect_traits, file_remedy, round_share, share, words
+from capsim_dagster.refinery.page.words import TRAITS, dialect_traits, file_remedy, words
 from capsim_dagster.schemas import DialectTrait
 from capsim_dagster.schemas.months import month_name
+from capsim_dagster.text import round_share, share
 
 MAX_CONCERNS: Final = 100
 """Concerns of one kind that are listed; the map shows them all."""

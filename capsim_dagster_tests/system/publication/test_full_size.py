@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -34,11 +33,19 @@ PENDING_CPU_S: Final = 0.5
 """Of the day's hours: their files and what is published are hashed, not unpacked."""
 AGREEMENT_CPU_S: Final = 2.0
 MEMORY_MIB: Final = 600
+METER: Final = """
+import json, os, subprocess, sys
+with open(sys.argv[1], "w") as out:
+    process = subprocess.Popen(sys.argv[2:], stdout=out)
+    _, status, usage = os.wait4(process.pid, 0)
+print(json.dumps([os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss]))
+"""
+"""A small process between: Linux counts the memory of the starting process as the peak of the one it starts."""
 _CHILD: Final = """
 import gzip, json, sys, time
 from pathlib import Path
 from capsim_dagster.publication.dataset.export import site_of
-from capsim_dagster.publication.hours import read_hour
+from capsim_dagster.publication.hour_files import read_hour
 from capsim_dagster.publication.lines import parse_lines
 from capsim_dagster.publication.tier2.agree import agreement
 from capsim_dagster.publication.hour_files import DayHour
@@ -126,13 +133,12 @@ class Site:
         """Run a command as a process of its own."""
         options = ["--config", str(self.settings)] + (["--data-dir", str(self.data_dir)] if has_data_dir else [])
         command = [sys.executable, "-m", "capsim_dagster.cli", *arguments, *options]
-        with self._said[0].open("w") as out, self._said[1].open("w") as err:
-            process = subprocess.Popen(command, stdout=out, stderr=err)
-            _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        with self._said[1].open("w") as err:
+            metered = [sys.executable, "-I", "-S", "-c", METER, str(self._said[0]), *command]
+            told = subprocess.run(metered, stdout=subprocess.PIPE, stderr=err, check=True).stdout
+        code, cpu_s, peak_kib = json.loads(told)
         words = re.sub(r"[\u2500-\u257f\s]+", " ", self._said[0].read_text())
-        cpu_s = usage.ru_utime + usage.ru_stime
-        return Ended(words, self._said[1].read_text(), process.returncode, cpu_s, usage.ru_maxrss / 1024)
+        return Ended(words, self._said[1].read_text(), code, cpu_s, peak_kib / 1024)
 
 
 def test_a_day_of_two_thousand_hosts_is_archived_published_uploaded_and_verified_by_the_commands_within_their_budget(
