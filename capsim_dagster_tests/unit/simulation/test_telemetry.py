@@ -1,4 +1,4 @@
-"""The series: stable history, bounds and rounding, an expectation in plain Python, and settings that act."""
+"""The series: stable history, bounds and rounding, and an expectation in plain Python."""
 
 import datetime as dt
 import math
@@ -18,14 +18,13 @@ from capsim_dagster.simulation.calendar_effects import calendar_factors
 from capsim_dagster.simulation.parameters import SeriesParameters
 from capsim_dagster_tests.conftest import inventory
 from capsim_dagster_tests.support.cases import each_case
-from capsim_dagster_tests.support.every_setting import CHANGES, base_generation, changed
+from capsim_dagster_tests.support.every_setting import base_generation, changed
 from capsim_dagster_tests.support.simulation.models import (
     END,
     N_DAYS,
     N_HOSTS,
     SIGMAS,
     START,
-    everything,
     model_of,
     three_years,
     twin_of,
@@ -34,15 +33,7 @@ from capsim_dagster_tests.support.simulation.models import (
     whole_model,
 )
 
-N_TABLES = 5
-"""Outputs of `everything` before the telemetry of the four resources."""
-
 repeatable = property_settings(max_examples=15, deadline=None, derandomize=True, database=None)
-
-
-@cache
-def base_output() -> list[pl.DataFrame]:
-    return list(everything(base_generation()))
 
 
 @cache
@@ -203,26 +194,6 @@ def test_noise_of_a_series_has_the_drawn_spread_and_no_bias(resource: Resource) 
 
     assert abs(float(np.nanmean(noise))) < SIGMAS * math.sqrt(3 / n_days)
     assert abs(float(np.nanstd(noise)) - 1) < SIGMAS * math.sqrt(5 / 3 / 2 / n_days)
-
-
-OF_OTHER_RESOURCES = tuple(f"metrics.{resource}." for resource in Resource if resource is not Resource.CPU)
-"""What is here of a metric is the same of each: that the others have it is below."""
-
-
-@each_case("path", sorted(path for path in CHANGES if not path.startswith(OF_OTHER_RESOURCES)))
-def test_every_setting_of_data_generation_changes_the_output(path: str) -> None:
-    output = everything(changed(base_generation(), CHANGES[path]))
-
-    assert not all(one.equals(other) for one, other in zip(output, base_output(), strict=True))
-
-
-@each_case("resource", Resource)
-def test_settings_of_a_metric_change_its_resource_alone(resource: Resource) -> None:
-    change = {path: CHANGES[path][path] for path in CHANGES if path.startswith(f"metrics.{resource}.")}
-    output = list(everything(changed(base_generation(), change)))[: N_TABLES + len(Resource)]
-
-    same = [one.equals(other) for one, other in zip(output, base_output(), strict=False)]
-    assert same == [True] * N_TABLES + [other is not resource for other in Resource]
 
 
 def test_fleet_hash_tells_settings_apart_and_ignores_the_windows_end() -> None:

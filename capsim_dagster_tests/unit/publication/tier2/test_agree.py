@@ -10,15 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from capsim_dagster.audits.report import Finding, Severity
-from capsim_dagster.publication.dataset.manifest import digest_of
 from capsim_dagster.publication.tier2 import agree
 from capsim_dagster.publication.tier2.agree import agreement
+from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier2.verify import hour_folders
+from capsim_dagster.publication.tier3.manifest import DayManifest
 from capsim_dagster_tests.support.publication import days
 from capsim_dagster_tests.support.publication.days import change_hour, hour_file, hour_lines, packed, text_of
+from capsim_dagster_tests.support.publication.sealing import seal, seal_data
 from capsim_dagster_tests.support.publication.tier2.hours import export
-from capsim_dagster_tests.unit.publication.tier2.test_verify import change_rows, seal
-from capsim_dagster_tests.unit.publication.tier3.test_verify import seal as seal_day
+from capsim_dagster_tests.unit.publication.tier2.test_verify import change_rows
 
 VALUES = "hours_are_what_the_samples_of_the_day_come_to"
 
@@ -107,15 +108,9 @@ def test_a_daily_dataset_whose_values_were_changed_and_sealed_again_is_noticed(p
     rows = table.to_pylist()
     rows[100]["cpu"] += 0.01
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), published / "data.parquet")
-    seal_data_of(published)
+    seal_data(published, DayManifest)
 
     assert against(judged(published, hours)) == {VALUES}
-
-
-def seal_data_of(daily: Path) -> None:
-    """Write the size and digest of a day's data into its manifest."""
-    content = (daily / "data.parquet").read_bytes()
-    seal_day(daily, lambda said: said["resources"][0].update(bytes=len(content), hash=digest_of(content)))
 
 
 def test_an_hour_packed_anew_agrees_and_its_other_source_is_a_warning(root: Path, published: Path, hours: Path) -> None:
@@ -154,14 +149,14 @@ def test_hours_of_another_day_and_hours_that_are_given_twice_are_named(published
     assert against(twice) == {"each_hour_of_the_day_is_published"}
     assert twice["each_hour_of_the_day_is_published"].message == "hour 07 is given twice"
 
-    seal(hours / "07", lambda said: said.update(day="2026-01-14"))
+    seal(hours / "07", HourManifest, lambda said: said.update(day="2026-01-14"))
     found = judged(published, hours)
     assert against(found) == {"hours_are_of_the_day", "each_hour_of_the_day_is_published"}
 
 
 def test_data_of_a_day_that_have_no_such_columns_are_an_error_and_no_crash(published: Path, hours: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), published / "data.parquet")
-    seal_data_of(published)
+    seal_data(published, DayManifest)
     found = judged(published, hours)
 
     assert found[VALUES].fails(strict=False)

@@ -1,6 +1,5 @@
 """The verifier of hours: each claim has an hour that breaks it, and a good one passes all of them."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,33 +10,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from capsim_dagster.audits.report import Findings, Severity
-from capsim_dagster.publication.dataset.manifest import digest_of, parse_manifest
 from capsim_dagster.publication.tier2.manifest import HourManifest
 from capsim_dagster.publication.tier2.verify import hour_folders, verify_hour
 from capsim_dagster_tests.support.publication.days import change_hour, hour_lines, text_of, write_hour
+from capsim_dagster_tests.support.publication.sealing import JsonEdit, seal, seal_data
 from capsim_dagster_tests.support.publication.tier2.hours import HOUR, export
 
 Rows = list[dict[str, Any]]
 Edit = Callable[[Rows], object]
-JsonEdit = Callable[[dict[str, Any]], object]
 
 
 def failed(result: Findings, severity: Severity = Severity.ERROR) -> set[str]:
     return {each.claim for each in result.against if each.severity is severity}
-
-
-def seal(folder: Path, edit: JsonEdit) -> None:
-    """Edit the manifest, and seal it again as its producer would."""
-    content = json.loads((folder / "manifest.json").read_text())
-    edit(content)
-    manifest = parse_manifest(HourManifest, json.dumps(content).encode(), "")
-    (folder / "manifest.json").write_text(manifest.sealed().text)
-
-
-def seal_data(folder: Path) -> None:
-    """Write the size and digest of the data into the manifest."""
-    content = (folder / "data.parquet").read_bytes()
-    seal(folder, lambda said: said["resources"][0].update(bytes=len(content), hash=digest_of(content)))
 
 
 def write_table(folder: Path, table: pa.Table) -> None:
@@ -46,7 +30,7 @@ def write_table(folder: Path, table: pa.Table) -> None:
     with pq.ParquetWriter(folder / "data.parquet", table.schema, store_schema=False) as writer:
         writer.add_key_value_metadata({"capsim": footer.decode()})
         writer.write_table(table)
-    seal_data(folder)
+    seal_data(folder, HourManifest)
 
 
 def change_rows(folder: Path, edit: Edit) -> None:
@@ -149,7 +133,7 @@ EDITED: dict[str, tuple[JsonEdit, str]] = {
 @pytest.mark.parametrize("name", EDITED)
 def test_a_manifest_that_was_edited_and_sealed_again_contradicts_itself_or_the_data(name: str, hour: Path) -> None:
     edit, claim = EDITED[name]
-    seal(hour, edit)
+    seal(hour, HourManifest, edit)
 
     assert claim in failed(verify_hour(hour))
 
@@ -246,7 +230,7 @@ def test_other_columns_are_an_error_and_the_rows_are_not_judged(hour: Path) -> N
 
 def test_data_that_are_no_parquet_are_an_error_even_where_the_manifest_bears_them_out(hour: Path) -> None:
     (hour / "data.parquet").write_bytes(b"PAR1 no more of it PAR1")
-    seal_data(hour)
+    seal_data(hour, HourManifest)
 
     assert "data_are_readable" in failed(verify_hour(hour))
 

@@ -16,10 +16,10 @@ from capsim_dagster.publication.dataset.manifest import digest_of, parse_manifes
 from capsim_dagster.publication.tier3.manifest import DayManifest
 from capsim_dagster.publication.tier3.verify import verify_dataset
 from capsim_dagster_tests.support.publication.days import DAY, HOSTS, ROWS, SLOTS, change_hour, export, hour_file, line
+from capsim_dagster_tests.support.publication.sealing import JsonEdit, seal, seal_data
 
 Rows = list[dict[str, Any]]
 Edit = Callable[[Rows], object]
-JsonEdit = Callable[[dict[str, Any]], object]
 
 
 def failed(result: Findings, severity: Severity = Severity.ERROR) -> set[str]:
@@ -30,19 +30,10 @@ def manifest_of(folder: Path) -> DayManifest:
     return parse_manifest(DayManifest, (folder / "manifest.json").read_bytes(), "")
 
 
-def seal(folder: Path, edit: JsonEdit) -> None:
-    """Edit the manifest, and seal it again as its producer would."""
-    content = json.loads((folder / "manifest.json").read_text())
-    edit(content)
-    manifest = parse_manifest(DayManifest, json.dumps(content).encode(), "")
-    (folder / "manifest.json").write_text(manifest.sealed().text)
-
-
 def write_table(folder: Path, table: pa.Table) -> None:
     """Write other rows, with a manifest that has their size and digest."""
     pq.write_table(table, folder / "data.parquet", row_group_size=24, store_schema=False, write_page_checksum=True)
-    content = (folder / "data.parquet").read_bytes()
-    seal(folder, lambda said: said["resources"][0].update(bytes=len(content), hash=digest_of(content)))
+    seal_data(folder, DayManifest)
 
 
 def change_rows(folder: Path, edit: Edit) -> None:
@@ -125,7 +116,7 @@ EDITED: dict[str, tuple[JsonEdit, str]] = {
 def test_a_manifest_that_was_edited_and_sealed_again_contradicts_the_data(published: Path) -> None:
     whole = (published / "manifest.json").read_bytes()
     for name, (edit, claim) in EDITED.items():
-        seal(published, edit)
+        seal(published, DayManifest, edit)
         result = verify_dataset(published)
 
         assert claim in failed(result), name
@@ -258,14 +249,14 @@ def test_a_page_that_is_not_what_its_checksum_says_is_an_error_although_the_mani
     content = bytearray(path.read_bytes())
     content[column.data_page_offset + column.total_compressed_size // 2] ^= 1
     path.write_bytes(content)
-    seal(published, lambda said: said["resources"][0].update(hash=digest_of(bytes(content))))
+    seal(published, DayManifest, lambda said: said["resources"][0].update(hash=digest_of(bytes(content))))
 
     assert failed(verify_dataset(published)) == {"data_are_readable"}
 
 
 def test_data_that_are_no_parquet_are_an_error_although_the_manifest_agrees(published: Path) -> None:
     (published / "data.parquet").write_bytes(b"no parquet")
-    seal(published, lambda said: said["resources"][0].update(bytes=10, hash=digest_of(b"no parquet")))
+    seal(published, DayManifest, lambda said: said["resources"][0].update(bytes=10, hash=digest_of(b"no parquet")))
 
     assert failed(verify_dataset(published)) == {"data_are_readable"}
 
