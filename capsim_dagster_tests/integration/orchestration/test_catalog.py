@@ -50,8 +50,8 @@ def test_the_catalog_is_what_dagster_loads(tmp_path: Path) -> None:
 
 def test_status_is_read_in_few_queries_however_many_months_and_checks_there_are(tmp_path: Path) -> None:
     settings = small_settings(tmp_path)
-    definitions = build_definitions(settings, today=dt.date(2023, 12, 1))
-    months = [f"2023-{month:02d}-01" for month in range(1, 12)]
+    definitions = build_definitions(settings, today=dt.date(2023, 7, 1))
+    months = [f"2023-{month:02d}-01" for month in range(1, 7)]
     asked: list[str] = []
 
     def counting(query: Query) -> Query:

@@ -325,7 +325,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(steps=st.lists(STEPS, max_size=25))
 @example(steps=[("write", PATHS[2], "a"), ("write", PATHS[3], "a"), "look", ("remove", PATHS[2], "")])
 def test_whatever_happens_to_files_each_month_is_asked_for_when_and_only_when_its_content_rests_and_differs(

@@ -100,7 +100,7 @@ def test_path_leads_back_to_its_piece_in_any_layout_with_any_prefixes(
     assert contract.piece(contract.candidates(piece)[is_compressed]) == piece
 
 
-@settings(max_examples=90)
+@settings(max_examples=40)
 @given(layout=st.sampled_from(list(LAYOUTS)), pieces=st.lists(PIECES, unique=True, min_size=2, max_size=5))
 def test_no_two_pieces_share_a_path(layout: str, pieces: list[FeedPiece]) -> None:
     contract = in_layout(layout)
