@@ -14,17 +14,14 @@ from capsim_dagster.legacy_feed.dialects import Dialect, plain_dialect
 from capsim_dagster.legacy_feed.dirt.defects import dirty_file
 from capsim_dagster.legacy_feed.export import export_piece, retire_strays
 from capsim_dagster.legacy_feed.inspect import InspectedFile, inspect_file
-from capsim_dagster.legacy_feed.manifest import DefectList, list_path, read_list
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
-from capsim_dagster.settings import Defects, LegacyFeed
+from capsim_dagster.settings import LegacyFeed
 from capsim_dagster.simulated.master import MasterFile
 from capsim_dagster_tests.conftest import MONTHS
 from capsim_dagster_tests.support.legacy_feed.dirt import read_lists
+from capsim_dagster_tests.support.legacy_feed.dirty_exports import FEBRUARY_CPU, PIECES, dirty, export_all, listed
 from capsim_dagster_tests.support.sabotage import change_lines, feed_file, files_under, rewrite_master
-
-PIECES = [FeedPiece(month, resource) for month in MONTHS for resource in Resource]
-FEBRUARY_CPU = FeedPiece(202302, Resource.CPU)
 
 
 @pytest.fixture
@@ -148,21 +145,6 @@ def test_nothing_is_retired_when_every_month_is_kept(platform: Platform) -> None
 
 
 # With defects.
-
-
-def dirty(platform: Platform, **defects: object) -> Platform:
-    """Return the platform with defects in its feed."""
-    facts = platform.settings.legacy_feed.model_copy(update={"defects": Defects.model_validate(defects)})
-    return Platform(platform.settings.model_copy(update={"legacy_feed": facts}))
-
-
-def export_all(platform: Platform) -> dict[FeedPiece, InspectedFile]:
-    master = MasterFile(platform.layout.master)
-    return {piece: export_piece(master, platform.contract, piece, platform.layout.defects) for piece in PIECES}
-
-
-def listed(platform: Platform, piece: FeedPiece = FEBRUARY_CPU) -> DefectList:
-    return read_list(list_path(platform.contract, platform.layout.defects, piece))
 
 
 EVERYTHING: dict[str, Any] = {"line_share": 0.1, "truncated_share": 0.3, "dialect_share": 0.5, "file_share": 0.2}

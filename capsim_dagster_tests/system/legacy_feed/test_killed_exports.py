@@ -1,24 +1,18 @@
 """An export that is killed at any step: what lies there is whole, or is told to be apart, and the next one mends it."""
 
 import hashlib
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
-from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.legacy_feed.export import export_piece
-from capsim_dagster.legacy_feed.inspect import InspectedFile
-from capsim_dagster.legacy_feed.manifest import DefectList, list_path, read_list
+from capsim_dagster.legacy_feed.manifest import list_path
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.schemas import Resource
-from capsim_dagster.settings import Defects
 from capsim_dagster.simulated.master import MasterFile
-from capsim_dagster_tests.conftest import MONTHS
 from capsim_dagster_tests.support.child_process import OPEN_PLATFORM, READY, kill, started
+from capsim_dagster_tests.support.legacy_feed.dirty_exports import FEBRUARY_CPU, PIECES, dirty, export_all, listed
 from capsim_dagster_tests.support.sabotage import feed_file, files_under
 
-PIECES: Final = [FeedPiece(month, resource) for month in MONTHS for resource in Resource]
-FEBRUARY_CPU: Final = FeedPiece(202302, Resource.CPU)
 MISSING: dict[str, Any] = {"file_share": 1, "file_faults": {"missing": 1}}
 LINES: dict[str, Any] = {"line_share": 0.2}
 STOP_BEFORE_RENAME = f"""{OPEN_PLATFORM}
@@ -56,21 +50,6 @@ export.export_piece(
 @pytest.fixture
 def master(platform: Platform) -> MasterFile:
     return MasterFile(platform.layout.master)
-
-
-def dirty(platform: Platform, **defects: object) -> Platform:
-    """Return the platform with defects in its feed."""
-    facts = platform.settings.legacy_feed.model_copy(update={"defects": Defects.model_validate(defects)})
-    return Platform(platform.settings.model_copy(update={"legacy_feed": facts}))
-
-
-def export_all(platform: Platform) -> dict[FeedPiece, InspectedFile]:
-    master = MasterFile(platform.layout.master)
-    return {piece: export_piece(master, platform.contract, piece, platform.layout.defects) for piece in PIECES}
-
-
-def listed(platform: Platform, piece: FeedPiece = FEBRUARY_CPU) -> DefectList:
-    return read_list(list_path(platform.contract, platform.layout.defects, piece))
 
 
 def test_export_killed_before_its_end_leaves_the_old_file(platform: Platform, master: MasterFile) -> None:
