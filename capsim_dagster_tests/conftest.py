@@ -181,15 +181,6 @@ def _opened_once() -> Iterator[None]:
 
 
 @pytest.fixture
-def _without_pictures() -> Iterator[None]:
-    """Leave the pictures out of a test's runs."""
-    from capsim_dagster_tests.support.no_pictures import without_pictures
-
-    with without_pictures():
-        yield
-
-
-@pytest.fixture
 def page() -> "Iterator[Page]":
     """Return an empty page of the distribution's browser."""
     from capsim_dagster_tests.support.browsing import opened_page

@@ -11,7 +11,6 @@ from capsim_dagster.audits.report import Reports
 from capsim_dagster.errors import CapsimError, FeedError, GateError
 from capsim_dagster.legacy_feed.contract import FeedContract, written_columns
 from capsim_dagster.orchestration import keys, metadata
-from capsim_dagster.orchestration.checks import check_trends
 from capsim_dagster.orchestration.dagster_private import disable_dagster_warnings
 from capsim_dagster.orchestration.feed import FeedResource
 from capsim_dagster.orchestration.gates import FEED_GATE, barred, require_gates
@@ -71,9 +70,6 @@ def host_inventory(
             f"another fleet: the months of the one before are forgotten, {forgotten} in all, and {dates} of its "
             "days and hours"
         )
-    # Drawing loads matplotlib, 0.9 CPU s: not in every process that loads the definitions.
-    from capsim_dagster.pictures.composition import inventory_pictures
-
     return dg.MaterializeResult(
         data_version=dg.DataVersion(fleet_hash(platform.generation)),
         metadata={
@@ -81,7 +77,7 @@ def host_inventory(
             "dagster/row_count": inventory.hosts.height,
             "hosts_by_variety": metadata.table(inventory.varieties.table),
             "sample": metadata.table(inventory.hosts.head(10).to_dicts()),
-            **metadata.pictures(inventory_pictures(inventory.hosts)),
+            **metadata.pictures(keys.HOST_INVENTORY),
         },
     )
 
@@ -118,18 +114,16 @@ def master_parquet(
     context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform], progress: dg.ResourceParam[Progress]
 ) -> dg.MaterializeResult[None]:
     """Every host x resource x day: daily P95 utilization, one Parquet file, with its settings in the footer."""
-    from capsim_dagster.pictures import of_disk as pictures  # not before something is drawn
-
     with (
         clear_failure(),
         progress.stage(context, name="master_parquet", total=stages.master_rows(platform), unit="rows") as advance,
     ):
         require_gates(context.instance, [keys.HOST_INVENTORY, keys.TIME_DIMENSION])
         stored = stages.master_parquet(platform, advance=advance)
-        images = pictures.master_pictures(platform)
     facts = {**metadata.stored_file(stored), **metadata.footer(stored.path)}
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(fleet_hash(platform.generation)), metadata={**facts, **metadata.pictures(images)}
+        data_version=dg.DataVersion(fleet_hash(platform.generation)),
+        metadata={**facts, **metadata.pictures(keys.MASTER_PARQUET)},
     )
 
 
@@ -150,39 +144,29 @@ def ground_truth(
 
     Files truth/expected.parquet, truth/events.parquet and truth/series.parquet.
     """
-    from capsim_dagster.pictures import of_disk as pictures  # not before something is drawn
-
     with (
         clear_failure(),
         progress.stage(context, name="ground_truth", total=stages.master_rows(platform), unit="rows") as advance,
     ):
         require_gates(context.instance, [keys.MASTER_PARQUET])
         stored = stages.ground_truth(platform, advance=advance)
-        images = pictures.truth_pictures(platform)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(fleet_hash(platform.generation)),
-        metadata={**metadata.stored_truth(stored), **metadata.pictures(images)},
+        metadata={**metadata.stored_truth(stored), **metadata.pictures(keys.GROUND_TRUTH)},
     )
 
 
 @_asset(group_name="refinery", tags=_TAGS, kinds={"html"}, deps=[keys.PROCESSED_DATA], freshness_policy=_REPORT_IS_DUE)
-def refinery_audit(
-    context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform], feed: FeedResource
-) -> dg.MaterializeResult[None]:
+def refinery_audit(platform: dg.ResourceParam[Platform], feed: FeedResource) -> dg.MaterializeResult[None]:
     """What became of every feed file and line: the audit page, one HTML file that needs nothing else.
 
     The checks here look at all months at once; each can be run again by its button.
     """
-    from capsim_dagster.pictures.checks import check_trends_picture  # not before something is drawn
-    from capsim_dagster.pictures.feed import audit_pictures
-
     with clear_failure():
         refining = feed.refining(platform)
         page = refine.write_audit_page(refining)
-        trends = check_trends(context.instance)
-        images = {**audit_pictures(refining), "check_trends": check_trends_picture(trends, "the last runs")}
     facts = metadata.audit_page(page, refining.refined.root)
-    return dg.MaterializeResult(metadata={**facts, **metadata.pictures(images)})
+    return dg.MaterializeResult(metadata={**facts, **metadata.pictures(keys.REFINERY_AUDIT)})
 
 
 def monthly_csv(months: keys.Partitions, contract: FeedContract, policy: dg.BackfillPolicy) -> dg.AssetsDefinition:

@@ -39,6 +39,15 @@ excludes every reader, and of two masters written at once the shorter one might 
 OWNERS: Final = ("team:capacity-engineering",)
 AUDIT_URL: Final = "/capsim/audit"
 """Where the audit page is served; it stands in the metadata of an asset without a host, as the port may change."""
+PICTURES_URL: Final = "/capsim/pictures"
+"""Where the pictures of assets are served, by asset and name; they are drawn when somebody looks."""
+PICTURES: Final = {
+    HOST_INVENTORY: ("fleet_composition",),
+    MASTER_PARQUET: ("weekly_profile", "quarter_end_effect", "utilization_by_region", "varieties"),
+    GROUND_TRUTH: ("varieties",),
+    REFINERY_AUDIT: ("monthly_file_sizes", "lines_by_month", "check_trends"),
+}
+"""Those that there are, as `pictures.gallery` draws them."""
 Partitions = dg.PartitionsDefinition[str]
 """Of months, days or hours."""
 

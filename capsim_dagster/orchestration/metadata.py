@@ -1,20 +1,16 @@
 """What a person sees beside an asset or a check in the UI: tables, counts, paths and schemas from plain reports."""
 
-import base64
-import re
-import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 import dagster as dg
 
 from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import MAX_EXAMPLES
 from capsim_dagster.legacy_feed.inspect import InspectedFile
-from capsim_dagster.orchestration.keys import AUDIT_URL
+from capsim_dagster.orchestration.keys import AUDIT_URL, PICTURES, PICTURES_URL
 from capsim_dagster.pipeline.refine import AuditPage
 from capsim_dagster.refinery.load import LoadedMonth
 from capsim_dagster.schemas import Column
@@ -25,11 +21,6 @@ from capsim_dagster.text import markdown, visible, visible_lines
 
 Metadata = dict[str, dg.MetadataValue]
 
-_PNG_SIGNATURE: Final = b"\x89PNG"
-_PNG_SIZE_AT: Final = 16
-"""Offset of width and height, both big-endian, in the first chunk [bytes]."""
-_SVG_SIZE: Final = re.compile(rb'(?<=\s)width="[^"]*" height="[^"]*" (?=viewBox=)')
-"""The size on the first tag; matplotlib writes the same as its view box."""
 _WIDE_LINE: Final = "\xa0 " * 150
 """A line that cannot be seen: Dagster's dialog is as wide as its text, and a picture without a size has no width."""
 
@@ -75,24 +66,13 @@ def stored_file(stored: StoredFile) -> Metadata:
     }
 
 
-def pictures(images: Mapping[str, bytes]) -> Metadata:
-    """Return pictures by name as the UI shows them: images within markdown, as wide as its dialog and no wider."""
+def pictures(asset: dg.AssetKey) -> Metadata:
+    """Return where the pictures of an asset are served, as the UI shows them: as wide as its dialog and no wider."""
+    at = f"{PICTURES_URL}/{asset.to_user_string()}"
     return {
-        name: dg.MetadataValue.md(f"{_WIDE_LINE}![{name.replace('_', ' ')}]({_scaled_uri(image)})")
-        for name, image in images.items()
+        name: dg.MetadataValue.md(f"{_WIDE_LINE}![{name.replace('_', ' ')}: capsim ui draws it]({at}/{name})")
+        for name in PICTURES[asset]
     }
-
-
-def _scaled_uri(image: bytes) -> str:
-    """Return a picture without a size of its own: that would be kept, and cut off, in a narrow window."""
-    if image.startswith(_PNG_SIGNATURE):
-        width, height = struct.unpack_from(">II", image, _PNG_SIZE_AT)
-        source = f"data:image/png;base64,{base64.b64encode(image).decode()}"
-        frame = f'<image width="{width}" height="{height}" href="{source}"/>'
-        svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">{frame}</svg>'
-        # Quoted, as base64 of base64 would take a third more; a bracket would end the address in markdown.
-        return f"data:image/svg+xml,{quote(svg, safe='/:;,=+')}"
-    return f"data:image/svg+xml;base64,{base64.b64encode(_SVG_SIZE.sub(rb'', image, count=1)).decode()}"
 
 
 def stored_truth(stored: StoredTruth) -> Metadata:

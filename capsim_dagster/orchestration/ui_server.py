@@ -26,9 +26,12 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from capsim_dagster.errors import CapsimError
 from capsim_dagster.orchestration import dagster_private as private
-from capsim_dagster.orchestration.keys import AUDIT_URL
+from capsim_dagster.orchestration.keys import AUDIT_URL, PICTURES_URL
+from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.publication.live.guard import Guard
+from capsim_dagster.settings import directory_settings
 from capsim_dagster.storage import DataLayout
 
 _GRAPHQL: Final = "/graphql"
@@ -44,10 +47,31 @@ _NOT_MADE: Final = (
 )
 
 
-def ui_app(dagster: ASGIApp, layout: DataLayout, *, host: str) -> ASGIApp:
+def ui_app(dagster: ASGIApp, instance: dg.DagsterInstance, layout: DataLayout, *, host: str) -> ASGIApp:
     """Return the application."""
-    routes = [*_pages({AUDIT_URL: (layout.audit, "capsim audit")}), Mount("/", _PostsQueries(dagster))]
-    return Guard(Starlette(routes=routes), host)
+    pages = [*_pages({AUDIT_URL: (layout.audit, "capsim audit")}), _pictures(instance, layout)]
+    return Guard(Starlette(routes=[*pages, Mount("/", _PostsQueries(dagster))]), host)
+
+
+def _pictures(instance: dg.DagsterInstance, layout: DataLayout) -> Route:
+    """Return the route of the pictures beside assets, each drawn when it is asked for and has changed."""
+
+    def picture(request: Request) -> Response:
+        # Drawing loads matplotlib: a server that nobody asks for a picture is smaller without.
+        from capsim_dagster.orchestration.checks import check_trends
+        from capsim_dagster.pictures.gallery import picture_beside
+
+        asset, name = request.path_params["asset"], request.path_params["name"]
+        try:
+            chosen = directory_settings(overrides={"storage": {"local_base_path": layout.root}})
+        except CapsimError as error:
+            return JSONResponse({"error": str(error)}, 503)
+        drawn = picture_beside(Platform(chosen.settings), asset, name, lambda: check_trends(instance))
+        if drawn is None:
+            return JSONResponse({"error": f"{asset} has no picture {name}"}, 404)
+        return Response(drawn, media_type="image/svg+xml", headers=_HEADERS)
+
+    return Route(f"{PICTURES_URL}/{{asset}}/{{name}}", picture)
 
 
 def _pages(files: Mapping[str, tuple[Path, str]]) -> list[Route]:
@@ -97,7 +121,7 @@ def main(arguments: Sequence[str]) -> int:
         target = private.WorkspaceFileTarget([str(workspace)])
         context = stack.enter_context(private.WorkspaceProcessContext(instance, target, version=__version__))
         dagster = DagsterWebserver(context, live_data_poll_rate=_POLL_MS).create_asgi_app()
-        app = ui_app(dagster, DataLayout(Path(root)), host=host)
+        app = ui_app(dagster, instance, DataLayout(Path(root)), host=host)
         asyncio.run(_serve(_server(app, host, int(port)), daemon))
         return daemon.returncode or 1
     return 0

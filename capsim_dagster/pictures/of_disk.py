@@ -82,7 +82,7 @@ def master_pictures(platform: Platform) -> dict[str, bytes]:
         WarehouseError: If inventory or calendar are missing or made with other settings.
     """
     footer = own_master(platform).footer
-    hosts, calendar = _inventory(platform), _calendar(platform)
+    hosts, calendar = inventory(platform), _calendar(platform)
     sample, chosen = hosts.head(FLEET_SAMPLE_HOSTS), _examples(platform, hosts)
     loads, examples = profiles.Loads(sample), []
     for piece in _first_hosts(_master(platform), sample, tuple(Resource)):
@@ -107,7 +107,7 @@ def truth_pictures(platform: Platform) -> dict[str, bytes]:
         WarehouseError: If the inventory is missing or made with other settings.
     """
     footer = _common_footer(platform)
-    hosts = _inventory(platform)
+    hosts = inventory(platform)
     chosen = _examples(platform, hosts)
     first, resources = hosts.head(len(VARIETIES)), tuple({resource for _, resource in chosen})
     observed = list(_first_hosts(_master(platform), first, resources))
@@ -140,7 +140,7 @@ def series_picture(
         MasterError, TruthError, WarehouseError: As for `truth_pictures`.
     """
     _common_footer(platform)
-    hosts = _inventory(platform)
+    hosts = inventory(platform)
     row = hosts.filter(pl.col("host_id") == _known_host(host, hosts))
     ((name, usual),) = _telling_series(platform, row)
     series = name, resource or usual
@@ -173,7 +173,12 @@ def _expected(platform: Platform) -> _Source:
     return _Source(path, "expected_util", TruthError, "materialize ground_truth again: capsim run")
 
 
-def _inventory(platform: Platform) -> pl.DataFrame:
+def inventory(platform: Platform) -> pl.DataFrame:
+    """Return the inventory.
+
+    Raises:
+        WarehouseError: If it is missing or made with other settings.
+    """
     with platform.reading() as connection:
         return require_hosts(platform, connection)
 

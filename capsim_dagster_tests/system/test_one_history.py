@@ -115,7 +115,6 @@ def require_status(disk: Mapping[str, set[str]]) -> None:
             assert shown == there, asset
 
 
-@pytest.mark.usefixtures("_without_pictures")
 @pytest.mark.parametrize("story", STORIES)
 def test_ui_and_disk_agree_after_each_command(story: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layout, feed = DataLayout(tmp_path / "work"), tmp_path / "exports"

@@ -213,7 +213,6 @@ def test_backfill_replaces_no_fleet(instance: dg.DagsterInstance, definitions: d
 # Running.
 
 
-@pytest.mark.usefixtures("_without_pictures")
 def test_backfill_of_an_empty_folder_just_works_and_a_second_call_runs_nothing(data_dir: Path) -> None:
     window = ["--hosts", "12", "--start", "2190-01-01", "--end", "2190-01-31"]
 
@@ -238,7 +237,6 @@ def test_backfill_of_an_empty_folder_just_works_and_a_second_call_runs_nothing(d
     assert states == {("materialized", False), ("missing", True)}
 
 
-@pytest.mark.usefixtures("_without_pictures")
 def test_a_run_that_fails_keeps_no_other_from_being_tried_and_a_second_call_does_the_rest(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from capsim_dagster.cli import capsim
 from capsim_dagster.errors import CapsimError, MasterError, SettingsError, TruthError
+from capsim_dagster.orchestration.keys import PICTURES
 from capsim_dagster.pipeline import stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import CONFIG
@@ -58,11 +59,24 @@ def test_plot_writes_the_file_that_is_named_in_the_format_of_its_suffix(
     assert not (platform.layout.root / "plots").exists()
 
 
+def test_plot_of_the_fleet_writes_every_picture_that_the_ui_shows(platform: Platform, small_config: Path) -> None:
+    stages.ground_truth(platform)
+
+    result = plot(platform, small_config, "fleet")
+
+    assert result.exit_code == 0, result.output
+    written = {path.stem: texts(path.read_bytes()) for path in (platform.layout.root / "plots").iterdir()}
+    wanted = {f"{asset.to_user_string()}_{name}" for asset, names in PICTURES.items() for name in names}
+    assert set(written) == wanted - {"refinery_audit_check_trends"}
+    assert "by server type" in written["host_inventory_fleet_composition"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
         (["99"], SettingsError, "no host 'srv-000099': the inventory holds 12 hosts, srv-000001 to srv-000012"),
         (["1", "--output", "x.pdf"], SettingsError, "expected .svg or .png"),
+        (["fleet", "--resource", "cpu"], SettingsError, "are for one host"),
         (["1", "--output", "/dev/null/x.svg"], SettingsError, "cannot write /dev/null/x.svg"),
     ],
 )

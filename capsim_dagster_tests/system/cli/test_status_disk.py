@@ -14,7 +14,6 @@ from click.testing import CliRunner, Result
 
 from capsim_dagster.cli import capsim
 from capsim_dagster_tests.support.foreign_feed import OTHER_TOOL, write_feed
-from capsim_dagster_tests.support.no_pictures import without_pictures
 
 OPTIONS = ["--hosts", "10", "--start", "2024-01-01", "--end", "2024-02-29"]
 WAREHOUSE = "warehouse/capsim.duckdb"
@@ -24,8 +23,7 @@ WAREHOUSE = "warehouse/capsim.duckdb"
 def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data directory that a run has filled."""
     folder = tmp_path_factory.mktemp("made") / "data"
-    with without_pictures():
-        result = run("run", *OPTIONS, "--data-dir", str(folder))
+    result = run("run", *OPTIONS, "--data-dir", str(folder))
     assert result.exit_code == 0, result.output
     return folder
 

@@ -22,7 +22,7 @@ from capsim_dagster_tests.support.orchestration.backfills import TODAY, definiti
 from capsim_dagster_tests.support.orchestration.month_states import partition_states
 from capsim_dagster_tests.support.sabotage import rows_in
 
-pytestmark = pytest.mark.usefixtures("_opened_once", "_without_pictures")
+pytestmark = pytest.mark.usefixtures("_opened_once")
 
 
 def feed_states(instance: dg.DagsterInstance, settings: Settings, months: Sequence[str]) -> dict[str, str]:

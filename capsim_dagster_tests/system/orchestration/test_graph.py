@@ -50,7 +50,6 @@ def test_an_asset_of_ones_own_reads_the_warehouse_by_the_duckdb_resource(
     )
 
 
-@pytest.mark.usefixtures("_without_pictures")
 def test_full_refresh_builds_everything_in_one_run_and_every_check_passes(
     empty_platform: Platform, instance: dg.DagsterInstance
 ) -> None:

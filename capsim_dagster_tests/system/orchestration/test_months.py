@@ -17,7 +17,7 @@ from capsim_dagster_tests.support.orchestration.month_states import check_states
 from capsim_dagster_tests.support.orchestration.reported import TABLE_CHECK, asking_for, report_months, report_verdict
 from capsim_dagster_tests.support.sabotage import change_lines, feed_file, replace_field, rows_in, run_sql
 
-pytestmark = pytest.mark.usefixtures("_without_pictures", "_opened_once")
+pytestmark = pytest.mark.usefixtures("_opened_once")
 
 JANUARY, FEBRUARY, MARCH = MONTHS
 TABLE_CHECKS = ("reconciliation", "row_parity", "keys_are_unique", "hosts_are_known")

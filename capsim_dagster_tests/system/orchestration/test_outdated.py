@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
-import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
@@ -32,7 +31,6 @@ def outdated(platform: Platform, instance: dg.DagsterInstance) -> set[str]:
     return {key.to_user_string() for key in graph.get_all_asset_keys() if "STALE" in statuses(key)}
 
 
-@pytest.mark.usefixtures("_without_pictures")
 def test_only_other_content_makes_what_depends_on_it_outdated(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     platform = Platform(small_settings(tmp_path / "data"))
     assert run_job(platform, instance, "full_refresh", asking_for(MONTHS)).success

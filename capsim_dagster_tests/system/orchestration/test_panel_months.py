@@ -4,7 +4,6 @@ from pathlib import Path
 
 import dagster as dg
 import polars as pl
-import pytest
 
 from capsim_dagster.definitions import build_definitions
 from capsim_dagster.orchestration.months import key_of
@@ -15,8 +14,6 @@ from capsim_dagster_tests.support.orchestration.fixtures import TODAY, failure_t
 from capsim_dagster_tests.support.orchestration.panel_site import VALIDATED, failed_checks, panel_platform
 from capsim_dagster_tests.support.orchestration.reported import asking_for
 from capsim_dagster_tests.support.sabotage import files_under
-
-pytestmark = pytest.mark.usefixtures("_without_pictures")
 
 MARCH, APRIL = "server_metrics_20230101_to_20230331", "server_metrics_20230101_to_20230430"
 

@@ -24,7 +24,6 @@ from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas.months import first_day, months_between, yearmonth
 from capsim_dagster.storage import sha256
 from capsim_dagster_tests.conftest import small_settings
-from capsim_dagster_tests.support.no_pictures import without_pictures
 from capsim_dagster_tests.support.orchestration.fixtures import QUIET, failure_texts
 from capsim_dagster_tests.support.orchestration.month_states import check_states, partition_states
 from capsim_dagster_tests.support.orchestration.reported import asking_for
@@ -51,12 +50,6 @@ def clock_at(moment: dt.datetime) -> Iterator[None]:
             "dagster._time._mockable_get_current_datetime",
             lambda: dt.datetime.fromtimestamp(time.time() + ahead, dt.UTC),
         )
-        yield
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _without_pictures() -> Iterator[None]:
-    with without_pictures():
         yield
 
 

@@ -15,7 +15,6 @@ from capsim_dagster.orchestration.keys import GROUND_TRUTH, HOST_INVENTORY, MAST
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import MONTHS, small_settings
 from capsim_dagster_tests.support.browsing import keep
-from capsim_dagster_tests.support.no_pictures import without_pictures
 from capsim_dagster_tests.support.orchestration.fixtures import QUIET
 from capsim_dagster_tests.support.orchestration.reported import asking_for
 from capsim_dagster_tests.support.orchestration.server import Server, serving, wait
@@ -63,7 +62,7 @@ def fed(tmp_path_factory: pytest.TempPathFactory) -> Platform:
     platform = Platform(small_settings(tmp_path_factory.mktemp("fed") / "data"))
     definitions = build_definitions(platform.settings, today=dt.date(2023, 8, 1))
     chosen = [HOST_INVENTORY, TIME_DIMENSION, MASTER_PARQUET, GROUND_TRUTH, *MONTHLY_CSV.values()]
-    with without_pictures(), open_instance(platform.layout) as instance:
+    with open_instance(platform.layout) as instance:
         result = definitions.resolve_job_def("full_refresh").execute_in_process(
             instance=instance, tags=asking_for(MONTHS), asset_selection=chosen, run_config=QUIET
         )

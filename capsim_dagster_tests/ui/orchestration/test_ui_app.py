@@ -20,7 +20,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
 from capsim_dagster.orchestration.instance import open_instance
-from capsim_dagster.orchestration.keys import AUDIT_URL
+from capsim_dagster.orchestration.keys import AUDIT_URL, PICTURES_URL
 from capsim_dagster.orchestration.ui_server import ui_app
 from capsim_dagster.storage import DataLayout
 
@@ -54,7 +54,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> DataLayout:
 def _opened(layout: DataLayout) -> Iterator[tuple[dg.DagsterInstance, httpx.Client]]:
     """Serve Dagster's application once: to make it takes seconds."""
     with open_instance(layout) as instance, WorkspaceProcessContext(instance, EmptyWorkspaceTarget()) as context:
-        app = ui_app(DagsterWebserver(context).create_asgi_app(), layout, host="127.0.0.1")
+        app = ui_app(DagsterWebserver(context).create_asgi_app(), instance, layout, host="127.0.0.1")
         with served(app) as address, httpx.Client(base_url=address, timeout=30) as asking:
             yield instance, asking
 
@@ -134,6 +134,15 @@ def test_events_are_streamed_to_its_own_page_alone(client: httpx.Client) -> None
 
     with pytest.raises(InvalidStatus, match="403"), connect(address, origin=Origin("http://cats.example")):
         pass
+
+
+def test_picture_is_drawn_as_it_is_asked_for_and_can_do_nothing(client: httpx.Client) -> None:
+    shown = client.get(f"{PICTURES_URL}/master_parquet/varieties", headers=OWN)
+
+    assert (shown.status_code, shown.headers["content-type"]) == (200, "image/svg+xml")
+    assert "default-src 'none'" in shown.headers["content-security-policy"]
+    assert "This picture cannot be drawn now" in shown.text
+    assert client.get(f"{PICTURES_URL}/processed_data/varieties", headers=OWN).status_code == 404
 
 
 def test_audit_page_is_served_as_it_is_now_and_can_do_nothing(client: httpx.Client, layout: DataLayout) -> None:
