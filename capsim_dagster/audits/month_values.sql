@@ -5,4 +5,4 @@ SELECT
     (date - $first::DATE)::TINYINT AS day,
     util::FLOAT AS util
 FROM {relation}
-WHERE date BETWEEN $first AND $last {also}
+WHERE date BETWEEN $first AND $last

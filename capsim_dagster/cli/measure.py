@@ -22,8 +22,9 @@ from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import GateError, listed
 from capsim_dagster.pictures import of_disk as pictures
 from capsim_dagster.pipeline import checks, refine, stages
-from capsim_dagster.pipeline.checks import FeedMonths, TableMonths
+from capsim_dagster.pipeline.checks import TableMonths
 from capsim_dagster.pipeline.dirt import expected_content
+from capsim_dagster.pipeline.feed_checks import FeedMonths
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.publication import hourly_archive
 from capsim_dagster.publication.dataset.export import site_of

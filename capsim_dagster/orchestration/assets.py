@@ -20,7 +20,7 @@ from capsim_dagster.orchestration.partitions import forget, replace_span
 from capsim_dagster.orchestration.progress import Progress, clear_failure
 from capsim_dagster.orchestration.status import is_of_other_fleet
 from capsim_dagster.pipeline import refine, stages
-from capsim_dagster.pipeline.checks import FeedMonths
+from capsim_dagster.pipeline.feed_checks import FeedMonths
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.refinery.load import LoadedMonth
 from capsim_dagster.refinery.rules import READER_VERSION

@@ -5,6 +5,7 @@ What has changed is found by `pipeline.feed_watch`; here are the requests, the r
 
 import datetime as dt
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -53,7 +54,7 @@ class FeedResource(dg.ConfigurableResource["FeedResource"]):
         }
         settings = platform.settings
         refinery = settings.refinery.model_copy(update=chosen)
-        return Platform(settings.model_copy(update={"refinery": refinery}))
+        return replace(platform, settings=settings.model_copy(update={"refinery": refinery}))
 
 
 FEED_SENSOR: Final = "feed_sensor"

@@ -7,25 +7,22 @@ name, `row_parity` and `behavioral_diversity`, are called so wherever they apply
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 import duckdb
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from capsim_dagster.audits import behaviour, parity
 from capsim_dagster.audits import fleet as fleet_audits
 from capsim_dagster.audits import truth as truth_audits
 from capsim_dagster.audits.calendar import CalendarScan, calendar_effects, calendar_groups
 from capsim_dagster.audits.fingerprints import (
-    FeedFormat,
     Fingerprint,
     PieceKey,
-    Relation,
-    feed_fingerprints,
     fingerprints,
     master_fingerprints,
     rows_of,
@@ -34,15 +31,12 @@ from capsim_dagster.audits.fingerprints import (
     view_table,
     view_truth,
 )
-from capsim_dagster.audits.parity import file_names, foreign_month, no_defects, not_simulated
+from capsim_dagster.audits.fleet import present_varieties
+from capsim_dagster.audits.parity import file_names, foreign_month, no_defects, not_simulated, of_a_month
 from capsim_dagster.audits.report import Finding, Reports, by_claim
-from capsim_dagster.audits.scan import months_of_telemetry
+from capsim_dagster.audits.scan import MonthOfTelemetry, months_of_file, months_of_telemetry
 from capsim_dagster.audits.truth import TOLERANCE_DAYS, Breach, Series, breaches_on_date
-from capsim_dagster.errors import FeedError
-from capsim_dagster.legacy_feed.contract import FeedPiece
-from capsim_dagster.legacy_feed.dialects import plain_dialect
-from capsim_dagster.legacy_feed.inspect import require_header
-from capsim_dagster.pipeline.dirt import defect_lists, defects_score, expected_content, undamaged_content
+from capsim_dagster.pipeline.dirt import defects_score, expected_content, undamaged_content
 from capsim_dagster.pipeline.entrance import calendar_days, require_hosts
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master, strays_of
@@ -52,6 +46,10 @@ from capsim_dagster.schemas.months import first_day, month_end, yearmonth
 from capsim_dagster.simulated.truth import TruthFiles, open_truth
 from capsim_dagster.simulation import parameters, telemetry, truth
 
+_AS_MASTER: Final = "every month holds what the master holds, by its fingerprint: judged on the values of the master"
+_JUDGED: Final = dict[tuple[int, int, int, str, int], Finding]()
+"""How the behaviour of the latest master was judged, by the file's identity, settings and inventory: the table's is the
+same where its content is."""
 TWIN_HOSTS: Final = 200
 """Hosts whose values are compared with their twin without events; a tenth of the default fleet."""
 
@@ -93,9 +91,7 @@ def master_parquet(platform: Platform) -> Reports:
             threshold=generation.breach_threshold,
         )
         calendar = CalendarScan(generation, calendar_groups(generation, parameters.host_block(generation, hosts)))
-        behavioral = _behavioral_diversity(
-            platform, connection, "master_rows", hosts, end=master.footer.end, also=[calendar]
-        )
+        behavioral = _behaviour_of_master(platform, connection, hosts, also=[calendar])
     return by_claim(
         parity.grid_parity(grid, found),
         parity.within_bounds(found),
@@ -122,7 +118,7 @@ def ground_truth(platform: Platform) -> Reports:
             last=footer.end,
             anomalous_share=float(series["has_anomalies"].to_numpy().mean()),
         )
-        explained = _events_explain_differences(platform, connection, hosts, events, end=footer.end)
+        explained = _events_explain_differences(platform, hosts, events, end=footer.end)
         return by_claim(
             whole.with_problems(_lacking_series(series, hosts)),
             truth_audits.gaps_are_labelled(connection, footer.end),
@@ -161,16 +157,46 @@ def _against_simulation(
     """Audit the table of capsim's own feed against master and inventory."""
     master = own_master(platform)
     hosts = require_hosts(platform, connection)
-    end = min(_last_day(found, platform.generation.start_date), master.footer.end)
-    return [
-        parity.content_parity(
-            expected_content(platform, sorted({month for month, _ in found})),
-            found,
-            expected_months=expected_months,
-            resources=platform.settings.refinery.resources,
-        ),
-        _behavioral_diversity(platform, connection, "table_rows", hosts, end=end),
-    ]
+    expected = expected_content(platform, sorted({month for month, _ in found}))
+    parity_of_table = parity.content_parity(
+        expected, found, expected_months=expected_months, resources=platform.settings.refinery.resources
+    )
+    whole = undamaged_content(platform)
+    if found.keys() == whole.keys() and not any(found[key].differs_from(whole[key]) for key in found):
+        view_master(connection, master.path)
+        of_master = _behaviour_of_master(platform, connection, hosts)
+        behavioral = replace(of_master, note="; ".join(filter(None, [_AS_MASTER, of_master.note])))
+    else:
+        end = min(_last_day(found, platform.generation.start_date), master.footer.end)
+        months = months_of_telemetry(
+            connection, "table_rows", _numbers(platform, hosts), start=platform.generation.start_date, end=end
+        )
+        behavioral = _behavioral_diversity(
+            platform, hosts, months, lambda: present_varieties(connection, "table_rows"), end=end
+        )
+    return [parity_of_table, behavioral]
+
+
+def _behaviour_of_master(
+    platform: Platform, connection: duckdb.DuckDBPyConnection, hosts: pl.DataFrame, also: Sequence[CalendarScan] = ()
+) -> Finding:
+    """Audit the behaviour of the master, once for the same file; other scans see its months then."""
+    master = own_master(platform)
+    status = master.path.stat()
+    settings = telemetry.fleet_hash(platform.generation)
+    judged = status.st_ino, status.st_size, status.st_mtime_ns, settings, int(hosts.hash_rows().sum())
+    if also or judged not in _JUDGED:
+        start, end = platform.generation.start_date, master.footer.end
+        months = months_of_file(master.path, _numbers(platform, hosts), start=start, end=end)
+        _JUDGED.clear()
+        _JUDGED[judged] = _behavioral_diversity(
+            platform, hosts, months, lambda: present_varieties(connection, "master_rows"), end=end, also=also
+        )
+    return _JUDGED[judged]
+
+
+def _numbers(platform: Platform, hosts: pl.DataFrame) -> NDArray[np.int64]:
+    return parameters.host_block(platform.generation, hosts).numbers
 
 
 def _breaches(platform: Platform, hosts: pl.DataFrame) -> dict[Series, Breach]:
@@ -191,24 +217,26 @@ def _breaches(platform: Platform, hosts: pl.DataFrame) -> dict[Series, Breach]:
 
 def _behavioral_diversity(
     platform: Platform,
-    connection: duckdb.DuckDBPyConnection,
-    relation: Relation,
     hosts: pl.DataFrame,
+    months: Iterable[MonthOfTelemetry],
+    present: Callable[[], Iterable[tuple[str | None, str | None, int]]],
     *,
     end: dt.date,
     also: Sequence[CalendarScan] = (),
 ) -> Finding:
-    """Audit the behaviour that a relation shows, and let other scans see the same months."""
+    """Audit the behaviour that months of telemetry show, and let other scans see the same months.
+
+    `present`: returns how many hosts of each variety have telemetry: all that can be said of a short window.
+    """
     generation, block = platform.generation, parameters.host_block(platform.generation, hosts)
     scan = behaviour.FeatureScan(generation)
-    for month in months_of_telemetry(connection, relation, block.numbers, start=generation.start_date, end=end):
+    for month in months:
         scan.add(month)
         for other in also:
             other.add(month)
     days = (end - generation.start_date).days + 1
     if days < behaviour.MIN_DAYS:
-        present = fleet_audits.present_varieties(connection, relation)
-        return fleet_audits.behavioral_diversity(present, note=behaviour.too_short(days))
+        return fleet_audits.behavioral_diversity(present(), note=behaviour.too_short(days))
     return behaviour.behavioral_diversity(
         scan.features(),
         block.varieties,
@@ -218,19 +246,14 @@ def _behavioral_diversity(
 
 
 def _events_explain_differences(
-    platform: Platform,
-    connection: duckdb.DuckDBPyConnection,
-    hosts: pl.DataFrame,
-    events: pl.DataFrame,
-    *,
-    end: dt.date,
+    platform: Platform, hosts: pl.DataFrame, events: pl.DataFrame, *, end: dt.date
 ) -> Finding:
     """Compare the master with its twin without events, on hosts spread over the fleet."""
     start = platform.generation.start_date
     sample = hosts.gather_every(max(1, hosts.height // TWIN_HOSTS))
     model = telemetry.host_model(platform.generation, sample)
     twin = truth.without_events(model, start, end)
-    found = months_of_telemetry(connection, "master_rows", model.block.numbers, start=start, end=end, is_sample=True)
+    found = months_of_file(platform.layout.master, model.block.numbers, start=start, end=end)
     values = np.concatenate([month.values for month in found], axis=2)
     differs = np.concatenate([values[index] != twin[resource] for index, resource in enumerate(Resource)])
     return truth_audits.events_explain_differences(
@@ -257,68 +280,6 @@ def _last_day(found: Mapping[PieceKey, Fingerprint], start: dt.date) -> dt.date:
     return month_end(first_day(last))
 
 
-class FeedMonths:
-    """Audits the feed files of single months against the master."""
-
-    def __init__(self, platform: Platform) -> None:
-        """Fingerprint the master, which every month is compared with.
-
-        Raises:
-            MasterError: If it is missing, torn or made with other settings.
-        """
-        own_master(platform)
-        self._platform = platform
-        self._source = undamaged_content(platform)
-
-    def audit(self, month: int, resources: Iterable[Resource]) -> Mapping[Resource, Reports]:
-        """Audit the files of a month."""
-        chosen = list(resources)
-        source = {key: content for key, content in self._source.items() if key[0] == month}
-        found, unreadable = self._on_disk(month, chosen)
-        reports: dict[Resource, Reports] = {}
-        for resource in chosen:
-            content = parity.content_parity(
-                source,
-                found,
-                expected_months=[month],
-                resources=[resource],
-            )
-            reports[resource] = by_claim(_of_a_month(content).with_problems(unreadable.get(resource, [])))
-        return reports
-
-    def _on_disk(
-        self, month: int, resources: Iterable[Resource]
-    ) -> tuple[dict[PieceKey, Fingerprint], dict[Resource, list[str]]]:
-        """Return fingerprints of the readable files, and by resource what cannot be read.
-
-        A file that is as it was written with defects counts for what it was made of: its list says what is wrong with
-        it, and what the refinery makes of it shows whether the list is true.
-        """
-        contract = self._platform.contract
-        listed = {piece.resource for piece in defect_lists(self._platform, [month])}
-        found: dict[PieceKey, Fingerprint] = {}
-        unreadable: dict[Resource, list[str]] = {}
-        files: dict[FeedFormat, dict[PieceKey, Path]] = {}
-        for resource in resources:
-            piece, key = FeedPiece(month, resource), (month, resource.value)
-            if resource in listed and key in self._source:
-                found[key] = self._source[key]
-                continue
-            for path in contract.found(piece)[:1]:
-                try:
-                    require_header(contract, piece, path)
-                    files.setdefault(_format_of(self._platform, resource), {})[key] = path
-                except FeedError as error:
-                    unreadable[resource] = [error.found]
-        for form, alike in files.items():
-            keys = {path: key for key, path in alike.items()}
-            read, rejected = feed_fingerprints(keys, form)
-            found |= {keys[path]: fingerprint for path, fingerprint in read.items()}
-            for path, lines in rejected.items():
-                unreadable[Resource(keys[path][1])] = [f"{path.name}: {line}" for line in lines]
-        return found, unreadable
-
-
 class TableMonths:
     """Audits single months of `processed_data` against its files and, for capsim's own feed, against the master."""
 
@@ -329,10 +290,10 @@ class TableMonths:
         self._platform, self._connection, self._expected = platform, connection, expected
         self._grid = parity.expected_grid(connection)
 
-    def audit(self, month: int) -> Reports:
-        """Audit a month of the table."""
+    def audit(self, month: int, content: Mapping[PieceKey, Fingerprint] | None = None) -> Reports:
+        """Audit a month of the table, whose content was looked at just now, within the transaction, or is not known."""
         connection = self._connection
-        found = table_month_fingerprints(connection, month)
+        found = table_month_fingerprints(connection, month) if content is None else content
         of_any = by_claim(
             reconciliation(connection, found, self._platform.refined.root, month),
             parity.unique_keys(connection, "table_month_rows", found, self._grid),
@@ -347,22 +308,4 @@ class TableMonths:
             expected_months=[month],
             resources=self._platform.settings.refinery.resources,
         )
-        return by_claim(_of_a_month(content), parity.known_hosts(self._connection, "table_month_rows"))
-
-
-def _of_a_month(report: Finding) -> Finding:
-    """Return a report without the numbers of months, which say nothing of one."""
-    return replace(report, counts={name: count for name, count in report.counts.items() if "months" not in name})
-
-
-def _format_of(platform: Platform, resource: Resource) -> FeedFormat:
-    """Return how capsim writes the lines of a resource."""
-    dialect = plain_dialect(platform.settings.legacy_feed, resource)
-    return FeedFormat(
-        delimiter=dialect.delimiter,
-        decimal=dialect.decimal,
-        date_format=dialect.date_format,
-        gap=dialect.gap,
-        is_quoted=dialect.is_quoted,
-        has_capacity=platform.settings.legacy_feed.resources[resource].capacity_column is not None,
-    )
+        return by_claim(of_a_month(content), parity.known_hosts(self._connection, "table_month_rows"))

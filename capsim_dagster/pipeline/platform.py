@@ -1,13 +1,14 @@
 """One capsim installation: its settings, where its files lie, and how its warehouse is opened."""
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import duckdb
 
 from capsim_dagster.errors import SettingsError
 from capsim_dagster.legacy_feed.contract import FeedContract
+from capsim_dagster.refinery.parsed import ParsedFiles
 from capsim_dagster.settings import DataGeneration, Settings
 from capsim_dagster.storage import DataLayout, warehouse
 
@@ -27,6 +28,8 @@ class Platform:
     """Settings with the paths and connections that follow from them."""
 
     settings: Settings
+    parsed: ParsedFiles = field(default_factory=ParsedFiles, repr=False, compare=False)
+    """Feed files that were read before in this run: by their audit, for the refinery."""
 
     @property
     def generation(self) -> DataGeneration:

@@ -195,7 +195,8 @@ def _load_months(
             except (FeedError, GateError) as error:
                 failures.append(error)
             is_in_table = loaded is not None or bool(loaded_files(connection, month))
-            yield RefinedMonth(month, loaded, audits.audit(month) if audits and is_in_table else {})
+            content = loaded.content if loaded else None
+            yield RefinedMonth(month, loaded, audits.audit(month, content) if audits and is_in_table else {})
     if failures:
         raise _all_of(failures)
 
@@ -219,7 +220,7 @@ def _open_feed(
     require_one_feed(platform, connection)
     retire_months(connection)
     rules = ReadRules(settings.legacy_feed, settings.refinery, frozenset(known))
-    return Feed(platform.contract, HostTable(rules), run, expected_content(platform, months))
+    return Feed(platform.contract, HostTable(rules), run, expected_content(platform, months), platform.parsed)
 
 
 def _all_of(failures: Sequence[CapsimError]) -> CapsimError:

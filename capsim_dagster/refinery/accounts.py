@@ -16,10 +16,13 @@ from capsim_dagster.schemas.frames import frame_schema
 from capsim_dagster.schemas.months import first_day
 from capsim_dagster.storage.warehouse import append_rows, statement, transaction
 
-_OF_THE_PIECE: Final = "WHERE ds >= $first_day AND ds < $first_day + INTERVAL 1 MONTH AND resource = $resource"
+_DELETE: Final = """
+    DELETE FROM processed_data
+    WHERE ds >= $first_day AND ds < $first_day + INTERVAL 1 MONTH AND list_contains($resources, resource)
+"""
 _INSERT: Final = """
     INSERT INTO processed_data (ds, host_id, resource, y, cap, capacity)
-    SELECT date::TIMESTAMP, host_id, $resource, util, 100.0, capacity FROM incoming_rows
+    SELECT date::TIMESTAMP, host_id, resource, util, 100.0, capacity FROM incoming_rows
 """
 _FACTS: Final = ("path", "bytes", "sha256", "lines", "loaded", "rejected", "checksum", "dialect", "rules")
 _RECORDED: Final = f"SELECT resource, {', '.join(_FACTS)} FROM feed_files WHERE yearmonth = $month"
@@ -97,11 +100,17 @@ def loaded_files(connection: duckdb.DuckDBPyConnection, month: int) -> dict[Reso
     return known
 
 
-def replace_rows(connection: duckdb.DuckDBPyConnection, piece: FeedPiece) -> None:
-    """Put rows in the place of a piece's previous ones: those of the frame that is registered as `incoming_rows`."""
-    resource = {"resource": piece.resource.value}
-    connection.execute(f"DELETE FROM processed_data {_OF_THE_PIECE}", {"first_day": first_day(piece.month), **resource})
-    connection.execute(_INSERT, resource)
+def replace_rows(connection: duckdb.DuckDBPyConnection, month: int, frames: Mapping[Resource, pl.DataFrame]) -> None:
+    """Put rows in the place of the previous ones of some resources of a month, YYYYMM, within the transaction."""
+    if not frames:
+        return
+    names = {"resources": [resource.value for resource in frames]}
+    connection.execute(_DELETE, {"first_day": first_day(month), **names})
+    kind = pl.Enum(names["resources"])
+    rows = pl.concat([frame.with_columns(resource=pl.lit(name.value, kind)) for name, frame in frames.items()])
+    connection.register("incoming_rows", rows.to_arrow())
+    connection.execute(_INSERT)
+    connection.unregister("incoming_rows")
 
 
 def record_files(

@@ -29,12 +29,12 @@ _QUOTE: Final = ord('"')
 _ASCII_END: Final = 128
 
 
-def parse_columns(text: bytes, n_lines: int, judge: Judge) -> tuple[pl.DataFrame, BoolArray]:
+def parse_columns(text: bytes, n_lines: int, judge: Judge) -> tuple[pl.DataFrame, BoolArray, set[str]]:
     """Parse plain lines, without quotes; hosts that are new to the judge's table are added there.
 
     Returns:
-        Columns `day`, `host` (a number), `util`, `capacity`, one row a line; and which lines are sound, shape
-        `(n_lines,)`. What stands in the other rows means nothing.
+        Columns `day`, `host` (a number), `util`, `capacity`, one row a line; which lines are sound, shape
+        `(n_lines,)`: what stands in the other rows means nothing; and how gaps are spelled.
 
     Raises:
         GateError: If the columns have other rows than the text has lines.
@@ -56,9 +56,9 @@ def parse_columns(text: bytes, n_lines: int, judge: Judge) -> tuple[pl.DataFrame
     is_sound = rows["is_sound"].to_numpy().copy()
     # Gaps are few: only where there is no number is it asked whether the text spells "no value".
     silent = np.flatnonzero(rows["util"].is_null().to_numpy())
-    is_gap = rows["value"].gather(silent).is_in(["", *judge.rules.feed.null_values]).to_numpy()
-    is_sound[silent] &= is_gap
-    return rows.select("day", "host", "util", "capacity"), is_sound
+    texts = rows["value"].gather(silent)
+    is_sound[silent] &= texts.is_in(["", *judge.rules.feed.null_values]).to_numpy()
+    return rows.select("day", "host", "util", "capacity"), is_sound, {*texts.unique()}
 
 
 def _parsed(judge: Judge) -> dict[str, pl.Expr]:

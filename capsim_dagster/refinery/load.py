@@ -7,7 +7,7 @@ loaded already, and whose rows are still in the table, is not read again.
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,7 @@ from capsim_dagster.refinery.accounts import (
     record_refusals,
     replace_rows,
 )
+from capsim_dagster.refinery.parsed import ParsedFiles
 from capsim_dagster.refinery.read import ReadFile, has_usable_header, read_feed_file
 from capsim_dagster.refinery.rules import REMEDIES, FileRefused, HostTable
 from capsim_dagster.refinery.source import FeedSource
@@ -36,6 +37,8 @@ from capsim_dagster.storage.warehouse import transaction
 _KEPT: Final = "the month keeps its previous rows"
 _GATES: Final = (FileFault.UNLIKE_MASTER, FileFault.TOO_MANY_REJECTED)
 _EXAMPLES: Final = 3
+_ROWS_HELD: Final = 4_000_000
+"""Rows that wait for the others of their month: 130 MB."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,14 @@ class Feed:
     """A feed that is being loaded: where its files lie, the hosts and rules that they are read by, the name of the run.
 
     `source` is what each month and resource must hold, where capsim wrote the feed; None = it is somebody else's.
+    `parsed` has the files that were read before in this run.
     """
 
     contract: FeedContract
     hosts: HostTable
     run: str
     source: Mapping[PieceKey, Fingerprint] | None = None
+    parsed: ParsedFiles | None = None
 
 
 @dataclass(frozen=True)
@@ -56,12 +61,14 @@ class LoadedMonth:
     """One month, as YYYYMM, that is in the table.
 
     Files are refused, or more lines rejected than `refinery.max_rejected_share`, only where a partial month is allowed.
+    `content` is what the table was found to hold of it, before the transaction ended.
     """
 
     month: int
     files: Sequence[LoadedFile]
     refused: Sequence[RefusedFile] = ()
     is_too_dirty: bool = False
+    content: Mapping[PieceKey, Fingerprint] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -127,7 +134,7 @@ def load_month(connection: duckdb.DuckDBPyConnection, feed: Feed, month: int) ->
 def _load(connection: duckdb.DuckDBPyConnection, feed: Feed, month: int) -> LoadedMonth:
     """Do the work of `load_month` within its transaction; a gate that does not hold raises _MonthRefused."""
     files: list[LoadedFile] = []
-    rejected: list[pl.DataFrame] = []
+    incoming = _Incoming(connection, month)
     sources, refused = _sources(feed, month)
     known = loaded_files(connection, month)
     present = table_month_fingerprints(connection, month) if known else {}
@@ -139,18 +146,38 @@ def _load(connection: duckdb.DuckDBPyConnection, feed: Feed, month: int) -> Load
                 _require_as_written(feed, piece, rows)
                 files.append(before)
             else:
-                file, lines = _load_file(connection, feed, piece, source)
-                files.append(file)
-                rejected += [lines] if file.rejected else []
+                files.append(_load_file(incoming, feed, piece, source))
         except FileRefused as refusal:
             refused.append(_refused(feed, piece, refusal, source.path))
     loaded = _gated(feed, LoadedMonth(month, files, refused))
-    if not loaded.is_unchanged:
-        _require_in_table(connection, loaded)
-    record_files(connection, files, rejected, feed.run)
+    incoming.insert()
+    content = present if loaded.is_unchanged else _require_in_table(connection, loaded)
+    record_files(connection, files, incoming.rejected, feed.run)
     if refused:
         record_refusals(connection, refused, feed.run)
-    return loaded
+    return replace(loaded, content=content)
+
+
+class _Incoming:
+    """Rows and rejected lines of a month's files on their way into the table: one insert costs less than four."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, month: int) -> None:
+        self.connection = connection
+        self.rejected: list[pl.DataFrame] = []
+        self._month = month
+        self._frames: dict[Resource, pl.DataFrame] = {}
+
+    def add(self, resource: Resource, rows: pl.DataFrame, rejected: pl.DataFrame) -> None:
+        """Hold a file's rows, or insert what is held where it is much."""
+        self._frames[resource] = rows
+        self.rejected += [rejected] if rejected.height else []
+        if sum(frame.height for frame in self._frames.values()) > _ROWS_HELD:
+            self.insert()
+
+    def insert(self) -> None:
+        """Put what is held into the table."""
+        replace_rows(self.connection, self._month, self._frames)
+        self._frames = {}
 
 
 def _sources(feed: Feed, month: int) -> tuple[dict[Resource, FeedSource], list[RefusedFile]]:
@@ -215,18 +242,18 @@ def _is_unchanged(feed: Feed, before: LoadedFile, source: FeedSource, rows: Fing
     return is_same_file and before.rules == digest and before.holds(rows)
 
 
-def _load_file(
-    connection: duckdb.DuckDBPyConnection, feed: Feed, piece: FeedPiece, source: FeedSource
-) -> tuple[LoadedFile, pl.DataFrame]:
-    """Read a file and put its rows in the place of its piece's previous ones; return it and its rejected lines.
+def _load_file(incoming: _Incoming, feed: Feed, piece: FeedPiece, source: FeedSource) -> LoadedFile:
+    """Read a file, whose rows take the place of its piece's previous ones.
 
     Raises:
         FileRefused: If it cannot be used; nothing has changed then.
         GateError: If a line is neither a row nor rejected.
     """
-    read = read_feed_file(source, piece, feed.hosts)
-    connection.register("incoming_rows", _rows(read, feed.hosts).to_arrow())
-    parsed = frame_fingerprint(connection, "incoming_rows")
+    rules = feed.hosts.rules.digest(piece.resource)
+    kept = feed.parsed.take(source, piece, rules) if feed.parsed else None
+    read = kept.read if kept else read_feed_file(source, piece, feed.hosts)
+    rows = rows_of_file(read, feed.hosts)
+    parsed = kept.content if kept else content_of(incoming.connection, rows)
     reasons = dict(read.rejected["reason"].value_counts(sort=True).iter_rows())
     file = LoadedFile(
         piece=piece,
@@ -238,7 +265,7 @@ def _load_file(
         rejected=read.rejected.height,
         checksum=f"{parsed.checksum:x}",
         dialect=read.dialect.as_json(),
-        rules=feed.hosts.rules.digest(piece.resource),
+        rules=rules,
         reasons=reasons,
     )
     if file.lines != file.loaded + file.rejected:
@@ -247,12 +274,20 @@ def _load_file(
             remedy=f"please report this file: it is a defect; {_KEPT}",
         )
     _require_as_written(feed, piece, parsed, read)
-    replace_rows(connection, piece)
     origin = {"path": file.path, "yearmonth": piece.month, "resource": piece.resource.value}
-    return file, read.rejected.with_columns(**{name: pl.lit(value) for name, value in origin.items()})
+    incoming.add(piece.resource, rows, read.rejected.with_columns(**{n: pl.lit(value) for n, value in origin.items()}))
+    return file
 
 
-def _rows(read: ReadFile, hosts: HostTable) -> pl.DataFrame:
+def content_of(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame) -> Fingerprint:
+    """Return the fingerprint of the rows of a file, as `rows_of_file` gives them."""
+    connection.register("rows_of_file", rows.to_arrow())
+    found = frame_fingerprint(connection, "rows_of_file")
+    connection.unregister("rows_of_file")
+    return found
+
+
+def rows_of_file(read: ReadFile, hosts: HostTable) -> pl.DataFrame:
     """Return the sound lines with dates and hosts in place of numbers."""
     before = first_day(read.piece.month) - dt.timedelta(days=1)
     return read.rows.select(
@@ -298,8 +333,8 @@ def _too_dirty(file: LoadedFile, allowed: float) -> RefusedFile:
     )
 
 
-def _require_in_table(connection: duckdb.DuckDBPyConnection, loaded: LoadedMonth) -> None:
-    """Make sure that the table holds just the rows of the files."""
+def _require_in_table(connection: duckdb.DuckDBPyConnection, loaded: LoadedMonth) -> Mapping[PieceKey, Fingerprint]:
+    """Return what the table holds of a month; make sure that it is just the rows of the files."""
     found = table_month_fingerprints(connection, loaded.month)
     for file in loaded.files:
         rows = found.get((file.piece.month, file.piece.resource.value))
@@ -309,6 +344,7 @@ def _require_in_table(connection: duckdb.DuckDBPyConnection, loaded: LoadedMonth
                 f"{file.loaded:,} rows of the file",
                 remedy=f"check the disk and run it again; {_KEPT}",
             )
+    return found
 
 
 def _examples(read: ReadFile) -> str:

@@ -47,6 +47,7 @@ class ReadFile:
         lines: Physical data lines: after the header, without trailing blank ones.
         rows: Sound lines: `line`, `day` of the month, `host` (its number in the table), `util` [%], `capacity`.
         rejected: The other lines: `line`, `reason`, `column_name`, `raw`.
+        gaps: How plain lines spell that there is no value.
     """
 
     source: FeedSource
@@ -55,6 +56,7 @@ class ReadFile:
     lines: int
     rows: pl.DataFrame
     rejected: pl.DataFrame
+    gaps: frozenset[str]
 
 
 @dataclass
@@ -69,12 +71,14 @@ class _Harvest:
     blank_lines: int = 0
     is_in_order: bool = True
     traits: set[DialectTrait] = field(default_factory=set)
+    gaps: set[str] = field(default_factory=set)
     last_line: int = 0
 
     def add(self, lines: Lines) -> None:
         """Sort the lines of a block into rows and rejected ones."""
         plain = np.flatnonzero(lines.is_plain)
-        rows, is_sound = parse_columns(lines.plain_text, plain.size, self.judge)
+        rows, is_sound, gaps = parse_columns(lines.plain_text, plain.size, self.judge)
+        self.gaps |= gaps
         numbers = pl.Series("line", lines.numbers[plain])
         self.rows.append(rows.insert_column(0, numbers).filter(pl.Series(is_sound)))
         self.last_line = lines.block.first_line + lines.ends.size - 1
@@ -163,7 +167,7 @@ def read_feed_file(source: FeedSource, piece: FeedPiece, hosts: HostTable) -> Re
     traits = source.traits | judge.dialect.traits | harvest.traits
     dialect = Dialect(header, judge.dialect.decimal, judge.dialect.date_format, source.encoding, frozenset(traits))
     kept = rows.filter(~pl.col("line").is_in(list(twice))) if twice else rows
-    return ReadFile(source, piece, dialect, lines, kept, rejected)
+    return ReadFile(source, piece, dialect, lines, kept, rejected, frozenset(harvest.gaps))
 
 
 def has_usable_header(source: FeedSource, piece: FeedPiece, rules: ReadRules) -> bool:

@@ -104,6 +104,7 @@ class HostTable:
         if host not in self._codes:
             self._codes[host] = len(self._codes)
             self.__dict__.pop("_kind", None)
+            self.__dict__.pop("_physical", None)
         return self._codes[host]
 
     def encode(self, hosts: pl.Series) -> pl.Series:
@@ -120,9 +121,15 @@ class HostTable:
 
     def names(self, codes: pl.Series) -> pl.Series:
         """Return the hosts of some numbers."""
-        return pl.Series("host_id", list(self._codes), dtype=self._kind).gather(codes)
+        # To look each number up costs as much as reading the file: an enumeration is numbers already.
+        return codes.cast(self._physical).cat.to(self._kind).rename("host_id")
 
     @cached_property
     def _kind(self) -> pl.Enum:
         """An enumeration of the hosts: casting to it looks each text up, three times as fast as a join."""
         return pl.Enum(list(self._codes))
+
+    @cached_property
+    def _physical(self) -> pl.DataType:
+        """As what kind of numbers the enumeration is held."""
+        return pl.Series([], dtype=self._kind).to_physical().dtype

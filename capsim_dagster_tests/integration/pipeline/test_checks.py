@@ -9,8 +9,9 @@ import pytest
 from capsim_dagster.audits.report import Finding
 from capsim_dagster.errors import CapsimError, MasterError, WarehouseError
 from capsim_dagster.pipeline import checks, stages
-from capsim_dagster.pipeline.checks import FeedMonths, TableMonths
+from capsim_dagster.pipeline.checks import TableMonths
 from capsim_dagster.pipeline.dirt import expected_content
+from capsim_dagster.pipeline.feed_checks import FeedMonths
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.schemas import Resource
 from capsim_dagster_tests.conftest import MONTHS, MakeSettings

@@ -221,7 +221,7 @@ def run_checks(platform: Platform, instance: dg.DagsterInstance, asset: str) -> 
 
 def damage_after_export(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let something else change February's CPU file after it was written and before it is audited."""
-    from capsim_dagster.pipeline.checks import FeedMonths
+    from capsim_dagster.pipeline.feed_checks import FeedMonths
 
     audit = FeedMonths.audit
 

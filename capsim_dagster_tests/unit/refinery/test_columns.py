@@ -12,7 +12,7 @@ SOUND = "2024-01-05,srv-1,20.5,64"
 
 def parsed(judge: Judge, *lines: str) -> list[Row | None]:
     """Return what the sound lines say; None = the line must be judged alone."""
-    rows, is_sound = parse_columns("".join(f"{line}\n" for line in lines).encode(), len(lines), judge)
+    rows, is_sound, _ = parse_columns("".join(f"{line}\n" for line in lines).encode(), len(lines), judge)
     names = judge.hosts.names(rows["host"].fill_null(0)) if is_sound.any() else [""] * len(lines)
     return [
         Row(day, host, util, capacity) if sound else None
@@ -21,7 +21,7 @@ def parsed(judge: Judge, *lines: str) -> list[Row | None]:
 
 
 def test_columns_are_typed_and_there_is_one_row_a_line() -> None:
-    rows, is_sound = parse_columns(f"{SOUND}\nx,y,z,w\n".encode(), 2, judge_of())
+    rows, is_sound, _ = parse_columns(f"{SOUND}\nx,y,z,w\n".encode(), 2, judge_of())
     assert dict(zip(rows.columns, map(str, rows.dtypes), strict=True)) == {
         "day": "Int8",
         "host": "Int32",
@@ -32,7 +32,7 @@ def test_columns_are_typed_and_there_is_one_row_a_line() -> None:
 
 
 def test_no_line_at_all_gives_no_row() -> None:
-    rows, is_sound = parse_columns(b"", 0, judge_of())
+    rows, is_sound, _ = parse_columns(b"", 0, judge_of())
     assert (rows.height, is_sound.size) == (0, 0)
 
 
