@@ -2,8 +2,9 @@
 
 The stock class makes an engine and a connection for each statement group, which throws SQLAlchemy's compiled statements
 away and opens the database six times an event: a run over 36 months writes 700 events, and spent 10 CPU seconds on
-them. The files are the same, so either class reads what the other wrote; where a later Dagster no longer calls
-`_connect`, this class is inert.
+them. Here an event is serialized once and stored by statements that are made once, one transaction a database. The
+files are the same, so either class reads what the other wrote; where a later Dagster no longer calls `_connect` and
+`store_event`, this class is inert.
 
 A run holds a lock beside its database while this process executes it, wherever it was started, and waits for its turn
 at a pool as `other_runs` has it.
@@ -15,14 +16,14 @@ shown as materialized for ever.
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
-from sqlalchemy import create_engine
+from sqlalchemy import bindparam, create_engine
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.event import listen
 from sqlalchemy.pool import QueuePool
@@ -33,6 +34,16 @@ from capsim_dagster.orchestration.other_runs import Patience, RunLocks, claimed_
 _OPEN_DATABASES: Final = 16
 """There is a database a run; a web server that has shown hundreds of them keeps the latest open."""
 _ENDS: Final = (dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED)
+_INSERT: Final = private.SqlEventLogStorageTable.insert()
+_UPDATE_ASSET: Final = private.AssetKeyTable.update().where(private.AssetKeyTable.c.asset_key == bindparam("of_asset"))
+_JUDGED: Final = private.AssetCheckExecutionsTable
+_UPDATE_PLANNED: Final = _JUDGED.update().where(
+    _JUDGED.c.asset_key == bindparam("of_asset"),
+    _JUDGED.c.check_name == bindparam("of_check"),
+    _JUDGED.c.run_id == bindparam("of_run"),
+    _JUDGED.c.partition.is_not_distinct_from(bindparam("of_partition")),
+)
+"""Of the row that was planned; what it is to say is given with it."""
 
 
 class EngineReusingEventLog(private.SqliteEventLogStorage):
@@ -43,6 +54,8 @@ class EngineReusingEventLog(private.SqliteEventLogStorage):
         self._engines: OrderedDict[str, Engine] = OrderedDict()
         self._engines_lock = threading.Lock()
         self._tables: set[str] = set()
+        self._has_index_columns = False
+        self._made: dict[tuple[dg.AssetKey, str | None], private.AssetCheckEvaluationTargetMaterializationData] = {}
         self.locks = RunLocks(Path(base_dir).absolute())
         self.patience = Patience()
         super().__init__(base_dir, inst_data)
@@ -64,12 +77,54 @@ class EngineReusingEventLog(private.SqliteEventLogStorage):
 
     def store_event(self, event: private.EventLogEntry) -> None:
         """Store an event; from its start to its end this process holds the lock of a run that it executes."""
-        kind = event.dagster_event.event_type if event.dagster_event else None
+        happened = event.dagster_event
+        kind = happened.event_type if happened else None
         if kind is dg.DagsterEventType.RUN_START:
             self.locks.hold(event.run_id)
         elif kind in _ENDS:
             self.locks.end(event.run_id)
-        super().store_event(event)
+            self._made.clear()
+        row = self._event_to_row(event)
+        with self.run_connection(event.run_id) as connection:
+            connection.execute(_INSERT, row)
+        is_of_asset, is_of_check = kind in private.ASSET_EVENTS, kind in private.ASSET_CHECK_EVENTS
+        if happened and (is_of_asset or is_of_check or kind in private.EVENT_TYPE_TO_PIPELINE_RUN_STATUS):
+            # What is asked about over all runs stands in the index too.
+            with self.index_connection() as connection:
+                (storage_id,) = connection.execute(_INSERT, row).inserted_primary_key or (0,)
+                if is_of_asset:
+                    self._store_asset_event_tags(connection, [event], [storage_id])
+                    self._store_asset_event(connection, event, storage_id)
+                if isinstance(happened.event_specific_data, dg.AssetCheckEvaluation):
+                    _store_evaluation(connection, happened.event_specific_data, row, storage_id)
+            if kind is dg.DagsterEventType.ASSET_MATERIALIZATION and happened.asset_key:
+                made = private.AssetCheckEvaluationTargetMaterializationData(
+                    storage_id=storage_id, run_id=event.run_id, timestamp=event.timestamp
+                )
+                self._made[happened.asset_key, happened.partition] = made
+            elif kind is dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
+                self.store_asset_check_event(event, storage_id)
+
+    def made_here(
+        self, asset: dg.AssetKey, partition: str | None
+    ) -> private.AssetCheckEvaluationTargetMaterializationData | None:
+        """Return the materialization that the run of this process has recorded last, if it has one."""
+        return self._made.get((asset, partition))
+
+    def _store_asset_event(self, conn: Connection, event: private.EventLogEntry, event_id: int) -> None:
+        # The stock class inserts first, which fails for each event of an asset but its first.
+        facts = self._get_asset_entry_values(event, event_id, self._has_asset_key_index_cols_on_connection(conn))
+        asset = event.dagster_event.asset_key if event.dagster_event else None
+        if asset is None or not facts:
+            return
+        if not conn.execute(_UPDATE_ASSET, {**facts, "of_asset": asset.to_string()}).rowcount:
+            conn.execute(private.AssetKeyTable.insert(), {**facts, "asset_key": asset.to_string()})
+
+    def _has_asset_key_index_cols_on_connection(self, conn: Connection) -> bool:
+        # Asked for each event; the database was made, or migrated, before.
+        if not self._has_index_columns:
+            self._has_index_columns = super()._has_asset_key_index_cols_on_connection(conn)
+        return self._has_index_columns
 
     def claim_concurrency_slot(
         self, concurrency_key: str, run_id: str, step_key: str, priority: int | None = None
@@ -84,6 +139,7 @@ class EngineReusingEventLog(private.SqliteEventLogStorage):
             for table in (private.SqlEventLogStorageTable, private.AssetCheckExecutionsTable):
                 is_of_asset = table.c.asset_key == asset_key.to_string()
                 connection.execute(table.delete().where(is_of_asset, table.c.partition.in_(list(partition_keys))))
+        self._made.clear()
         self.wipe_asset_cached_status(asset_key)
 
     def files_of(self, run_id: str) -> list[Path]:
@@ -102,6 +158,7 @@ class EngineReusingEventLog(private.SqliteEventLogStorage):
 
     def wipe(self) -> None:
         """Remove every database."""
+        self._made.clear()
         self._close()
         super().wipe()
 
@@ -142,6 +199,26 @@ class EngineReusingEventLog(private.SqliteEventLogStorage):
         with self._engines_lock:
             while self._engines:
                 self._engines.popitem()[1].dispose()
+
+
+def _store_evaluation(
+    connection: Connection, found: dg.AssetCheckEvaluation, row: Mapping[str, Any], storage_id: int
+) -> None:
+    """Say how a check ended, in the place of the row that planned it, or in one of its own."""
+    status = private.AssetCheckExecutionRecordStatus
+    target = found.target_materialization_data
+    facts = {
+        "execution_status": (status.SUCCEEDED if found.passed else status.FAILED).value,
+        "evaluation_event": row["event"],
+        "evaluation_event_timestamp": row["timestamp"],
+        "evaluation_event_storage_id": storage_id,
+        "materialization_event_storage_id": target.storage_id if target else None,
+        "partition": found.partition,
+    }
+    key = {"asset_key": found.asset_key.to_string(), "check_name": found.check_name, "run_id": row["run_id"]}
+    of = dict(zip(("of_asset", "of_check", "of_run"), key.values(), strict=True))
+    if not connection.execute(_UPDATE_PLANNED, {**facts, **of, "of_partition": found.partition}).rowcount:
+        connection.execute(_JUDGED.insert(), {**key, **facts})
 
 
 def _wait_for_no_disk(connection: sqlite3.Connection, _record: object) -> None:

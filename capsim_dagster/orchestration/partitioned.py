@@ -14,6 +14,7 @@ import dagster as dg
 from capsim_dagster.audits.report import Reports
 from capsim_dagster.errors import CapsimError, GateError, PublicationError, listed
 from capsim_dagster.orchestration import dagster_private as private
+from capsim_dagster.orchestration.event_log import EngineReusingEventLog
 from capsim_dagster.orchestration.metadata import check_result
 from capsim_dagster.orchestration.months import day_of, month_of
 from capsim_dagster.orchestration.progress import clear_failure
@@ -247,6 +248,10 @@ def evaluation(
 
 def latest_target(instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str | None) -> Target | None:
     """Return which materialization, of a partition if one is given, a check looks at now: the latest."""
+    log = instance.event_log_storage
+    if isinstance(log, EngineReusingEventLog) and (made := log.made_here(asset, partition)):
+        # The pool keeps other runs from making it meanwhile.
+        return made
     chosen = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=None if partition is None else [partition])
     records = instance.fetch_materializations(chosen, limit=1).records
     if not records:

@@ -11,7 +11,7 @@ from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.pipeline import refine
 from capsim_dagster.pipeline.feed_checks import FeedMonths
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.refinery import load
+from capsim_dagster.refinery import load, read
 from capsim_dagster.refinery.read import ReadFile
 from capsim_dagster.refinery.rules import HostTable
 from capsim_dagster.refinery.source import FeedSource
@@ -25,11 +25,11 @@ MONTH = 202302
 @pytest.fixture
 def read_again(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the names of the files that the refinery reads itself."""
-    read, names = load.read_feed_file, list[str]()
+    original, names = read.read_feed_file, list[str]()
 
     def counted(source: FeedSource, piece: FeedPiece, hosts: HostTable) -> ReadFile:
         names.append(piece.resource.value)
-        return read(source, piece, hosts)
+        return original(source, piece, hosts)
 
     monkeypatch.setattr(load, "read_feed_file", counted)
     return names
