@@ -2,6 +2,7 @@
 
 import datetime as dt
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -72,14 +73,11 @@ def refine(  # noqa: PLR0913 one argument an option
     capsim refine --feed exports --inventory hosts.csv --config config/their_feed.yaml --data-dir work
     capsim refine --feed exports --month 2024-06 --allow-partial --data-dir work
     """  # noqa: D301
-    from capsim_dagster.orchestration.checks import made_audit
-    from capsim_dagster.orchestration.jobs import REFINE_FEED
-    from capsim_dagster.orchestration.keys import PROCESSED_DATA, REFINERY_AUDIT
-    from capsim_dagster.pipeline.directory import write_record
+    from capsim_dagster.cli.unchanged import keep_feed, months_that_hold
     from capsim_dagster.pipeline.platform import Platform
-    from capsim_dagster.pipeline.refine import feed_months, foreign_hosts, rotated_months
-    from capsim_dagster.settings import Kind
+    from capsim_dagster.pipeline.refine import feed_months, foreign_hosts
 
+    began_ns = time.time_ns()
     chosen_options = {
         "feed_dir": feed,
         "inventory": inventory,
@@ -97,6 +95,41 @@ def refine(  # noqa: PLR0913 one argument an option
     foreign_hosts(platform)
     asked = sorted({month.year * 100 + month.month for month in months}) or feed_months(platform)
     terminal = console()
+    if not score and not chosen.differences and chosen.record and (before := months_that_hold(platform, asked)):
+        _tell_unchanged(platform, terminal, asked, before)
+        return
+    is_good, is_whole = _refine(chosen, platform, asked, terminal)
+    if is_whole and not months:
+        keep_feed(platform, began_ns)
+    is_scored = _print_score(terminal, platform) if score else True
+    print_next(terminal, "capsim status", options.directory_option(platform.settings))
+    sys.exit(0 if is_good and is_scored else options.EXIT_FAILED)
+
+
+def _tell_unchanged(
+    platform: "Platform", terminal: Console, asked: Sequence[int], months: "Sequence[LoadedMonth]"
+) -> None:
+    """Print what is loaded, which is what the files hold now."""
+    _print_months(terminal, asked, months)
+    _print_strays(terminal, platform)
+    _print_verdict(terminal, platform, asked, months, None)
+    tell(terminal, escape(f"nothing has changed since; audit page: {platform.layout.audit}"))
+    print_next(terminal, "capsim status", options.directory_option(platform.settings))
+
+
+def _refine(chosen: "Chosen", platform: "Platform", asked: Sequence[int], terminal: Console) -> tuple[bool, bool]:
+    """Load the months, audit them and print what became of them.
+
+    Returns:
+        Whether no month was refused, and whether there is nothing to be told again of what has not changed.
+    """
+    from capsim_dagster.orchestration.checks import made_audit
+    from capsim_dagster.orchestration.jobs import REFINE_FEED
+    from capsim_dagster.orchestration.keys import PROCESSED_DATA, REFINERY_AUDIT
+    from capsim_dagster.pipeline.directory import write_record
+    from capsim_dagster.pipeline.refine import rotated_months
+    from capsim_dagster.settings import Kind
+
     assets, months_asked = [PROCESSED_DATA, REFINERY_AUDIT], [key_of(month) for month in asked]
     with recording(platform.settings, REFINE_FEED, assets, months_asked) as record:
         loaded, failure = _load(platform, asked, terminal, record)
@@ -105,13 +138,12 @@ def refine(  # noqa: PLR0913 one argument an option
             write_record(chosen, kind)
         _print_months(terminal, asked, loaded)
         _print_strays(terminal, platform)
-        if rotated := [key_of(month) for month in rotated_months(platform) if month not in asked]:
+        rotated = [key_of(month) for month in rotated_months(platform) if month not in asked]
+        if rotated:
             tell(terminal, f"no longer in the feed, and kept as loaded: {ranges_named(rotated)}")
         _print_verdict(terminal, platform, asked, loaded, failure)
         record.made(REFINERY_AUDIT, made_audit(platform, print_audit_page(platform, terminal), asked))
-    is_scored = _print_score(terminal, platform) if score else True
-    print_next(terminal, "capsim status", options.directory_option(platform.settings))
-    sys.exit(0 if failure is None and is_scored else options.EXIT_FAILED)
+    return failure is None, failure is None and not rotated and not any(month.is_partial for month in loaded)
 
 
 def _require_same_origin(chosen: "Chosen") -> None:

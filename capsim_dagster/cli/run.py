@@ -15,7 +15,7 @@ from capsim_dagster.cli.advice import print_next
 from capsim_dagster.cli.process import report_interrupt
 from capsim_dagster.cli.refine import print_audit_page
 from capsim_dagster.cli.terminal import console, escape, tell, titled
-from capsim_dagster.errors import SettingsError, plural
+from capsim_dagster.errors import CapsimError, SettingsError, plural
 from capsim_dagster.schemas import Resource
 from capsim_dagster.schemas.months import months_between
 from capsim_dagster.text import megabytes
@@ -33,11 +33,13 @@ if TYPE_CHECKING:
 @options.fleet_options
 @click.option("--checks", "with_checks", is_flag=True, help="List every check, those too that passed.")
 @click.option("--dirty", is_flag=True, help="Put every kind of harmless and harmful dirt into the feed's lines.")
+@click.option("--force", is_flag=True, help="Make everything again, although nothing has changed.")
 @click.option("--replace", is_flag=True, help="Replace what the directory holds where other settings made it.")
-def run(given: options.Given, *, dirty: bool, replace: bool, with_checks: bool) -> None:
+def run(given: options.Given, *, dirty: bool, force: bool, replace: bool, with_checks: bool) -> None:
     """Simulate the fleet, write the feed, load the table, audit everything.
 
-    Running it again changes nothing, and a later --end adds days. The run is recorded: `capsim ui` shows it.
+    Where nothing has changed since, running it again only looks and says so; what was lost, damaged or edited is made
+    again, and a later --end adds days. The run is recorded: `capsim ui` shows it.
 
     The directory records the settings, and every command there takes them as its default. Other settings, but for a
     later --end, make another fleet: that needs --replace, and what would go is said first.
@@ -48,7 +50,7 @@ def run(given: options.Given, *, dirty: bool, replace: bool, with_checks: bool) 
     overrides = options.overrides_of(given.data_dir, data_generation=given.fleet, legacy_feed=dirt)
     chosen = choose_settings(given.config, overrides, adopts_edits=True)
     _begin(chosen, may_replace=replace)
-    sys.exit(_run_main_job(chosen.settings, console(), with_checks=with_checks))
+    sys.exit(_run_main_job(chosen.settings, console(), with_checks=with_checks, force=force))
 
 
 def _begin(chosen: "Chosen", *, may_replace: bool) -> None:
@@ -86,15 +88,9 @@ def _ask_to_replace(platform: "Platform", told: str, sections: Collection[str]) 
     )
 
 
-def _run_main_job(settings: "Settings", terminal: Console, *, with_checks: bool) -> int:
+def _run_main_job(settings: "Settings", terminal: Console, *, with_checks: bool, force: bool) -> int:
     """Run `full_refresh` for the configured window and print what happened; return the exit code."""
-    from dagster import DagsterExecutionInterruptedError
-
-    from capsim_dagster.definitions import build_definitions
-    from capsim_dagster.orchestration.instance import command_tag, open_instance
-    from capsim_dagster.orchestration.jobs import FULL_REFRESH
-    from capsim_dagster.orchestration.launch import run_job
-    from capsim_dagster.orchestration.partitions import widen_span
+    from capsim_dagster.cli.unchanged import keep_as_whole, run_that_holds
     from capsim_dagster.pipeline.platform import Platform
 
     generation = settings.data_generation
@@ -106,6 +102,17 @@ def _run_main_job(settings: "Settings", terminal: Console, *, with_checks: bool)
         f"seed {generation.random_seed}, into {layout.root}",
         soft_wrap=True,
     )
+    platform = Platform(settings)
+    if not force and (run := run_that_holds(platform)):
+        return _tell_unchanged(platform, terminal, run, with_checks=with_checks)
+    from dagster import DagsterExecutionInterruptedError
+
+    from capsim_dagster.definitions import build_definitions
+    from capsim_dagster.orchestration.instance import command_tag, open_instance
+    from capsim_dagster.orchestration.jobs import FULL_REFRESH
+    from capsim_dagster.orchestration.launch import run_job
+    from capsim_dagster.orchestration.partitions import widen_span
+
     progress = BarProgress(terminal)
     definitions = build_definitions(settings, today=dt.datetime.now(dt.UTC).date(), progress=progress)
     try:
@@ -118,13 +125,39 @@ def _run_main_job(settings: "Settings", terminal: Console, *, with_checks: bool)
         return report_interrupt()
     print_summary(summary, terminal, with_checks=with_checks)
     if summary.succeeded:
+        keep_as_whole(platform, summary)
         tell(terminal, escape(f"audit page: {layout.audit}"))
         print_next(terminal, "capsim ui", options.directory_option(settings))
     elif layout.warehouse.exists():
         # The asset that writes the page is not reached then, and it is wanted most.
-        print_audit_page(Platform(settings), terminal)
+        print_audit_page(platform, terminal)
         print_next(terminal, "capsim status", options.directory_option(settings))
     return 0 if summary.succeeded else options.EXIT_FAILED
+
+
+def _tell_unchanged(platform: "Platform", terminal: Console, run: "RunSummary", *, with_checks: bool) -> int:
+    """Record that a run looked and found what an earlier one has left, and print what that one did."""
+    import sqlite3
+
+    from dagster import AssetKey, DagsterError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from capsim_dagster.cli.recording import warn
+    from capsim_dagster.orchestration.command_runs import record_look
+    from capsim_dagster.orchestration.jobs import FULL_REFRESH
+
+    layout = platform.layout
+    told = f"unchanged since run {run.run_id[:8]}, whose checks hold"
+    try:
+        assets = [AssetKey(asset.asset.split("/")) for asset in run.assets]
+        record_look(layout, FULL_REFRESH, assets, told, options.command_line())
+    except (OSError, sqlite3.Error, SQLAlchemyError, DagsterError, CapsimError) as error:
+        warn(f"the run history cannot be written, so the UI does not show this command: {error}")
+    print_summary(run, terminal, with_checks=with_checks)
+    tell(terminal, escape("nothing has changed since that run, and nothing was made again (capsim run --force does)"))
+    tell(terminal, escape(f"audit page: {layout.audit}"))
+    print_next(terminal, "capsim ui", options.directory_option(platform.settings))
+    return 0
 
 
 def print_summary(summary: "RunSummary", terminal: Console, *, with_checks: bool = False) -> None:

@@ -262,24 +262,42 @@ def forget_removed(
 
 
 def _record_removal(instance: dg.DagsterInstance, removed: Mapping[dg.AssetKey, Sequence[str]], command: str) -> None:
-    tags = {**command_tag(command), **host_tag()}
-    run = dg.DagsterRun(_REMOVAL, tags=tags, remote_job_origin=origin_of(_REMOVAL))
+    with _noting(instance, _REMOVAL, command) as note:
+        for asset, partitions in removed.items():
+            if partitions:
+                instance.wipe_asset_partitions(asset, partitions)
+                facts: dict[str, int | str] = {"first": partitions[0], "last": partitions[-1]}
+                note(asset, f"removed by {without_secrets(command)}", {"partitions": len(partitions), **facts})
+
+
+def record_look(layout: DataLayout, job: str, assets: Iterable[dg.AssetKey], told: str, command: str) -> None:
+    """Record that a command has looked at assets and found them unchanged: what is recorded of them holds.
+
+    Raises:
+        OSError, sqlite3.Error, SQLAlchemyError, dagster.DagsterError, CapsimError: If the history cannot be written.
+    """
+    with open_instance(layout) as instance, _noting(instance, job, command) as note:
+        for asset in assets:
+            note(asset, told, {"is_unchanged": True})
+
+
+@contextmanager
+def _noting(
+    instance: dg.DagsterInstance, job: str, command: str
+) -> Iterator[Callable[[dg.AssetKey, str, Mapping[str, Any]], None]]:
+    """Record a run that observes assets and makes none; what it yields notes one."""
+    run = dg.DagsterRun(job, tags={**command_tag(command), **host_tag()}, remote_job_origin=origin_of(job))
 
     def report(kind: dg.DagsterEventType, facts: private.AssetObservationData | None = None) -> None:
         event = dg.DagsterEvent(kind.value, run.job_name, event_specific_data=facts)
         instance.report_dagster_event(event, run.run_id)
 
+    def note(asset: dg.AssetKey, told: str, facts: Mapping[str, Any]) -> None:
+        seen = dg.AssetObservation(asset, description=told, metadata=facts)
+        report(_Event.ASSET_OBSERVATION, private.AssetObservationData(seen))
+
     with held_run(instance, run.run_id):
         instance.add_run(run)
         report(_Event.RUN_START)
-        for asset, partitions in removed.items():
-            if partitions:
-                instance.wipe_asset_partitions(asset, partitions)
-                facts: dict[str, int | str] = {"first": partitions[0], "last": partitions[-1]}
-                note = dg.AssetObservation(
-                    asset,
-                    description=f"removed by {without_secrets(command)}",
-                    metadata={"partitions": len(partitions), **facts},
-                )
-                report(_Event.ASSET_OBSERVATION, private.AssetObservationData(note))
+        yield note
         report(_Event.RUN_SUCCESS)

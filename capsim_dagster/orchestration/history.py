@@ -42,6 +42,11 @@ FROM asset_check_executions WHERE id IN (
 )"""
 _WIPED: Final = "SELECT asset_key, wipe_timestamp FROM asset_keys WHERE wipe_timestamp IS NOT NULL"
 _RUNS: Final = "SELECT run_id, pipeline_name, status, start_time, end_time, run_body FROM runs"
+_LATEST_OF: Final = (
+    f"SELECT max(id) FROM event_logs WHERE dagster_event_type IN ('{_MADE}', '{_PLANNED}') AND asset_key IN ({{keys}})",
+    "SELECT max(id), max(evaluation_event_storage_id) FROM asset_check_executions WHERE asset_key IN ({keys})",
+    "SELECT max(wipe_timestamp) FROM asset_keys WHERE asset_key IN ({keys})",
+)
 _FAILURES: Final = """
 SELECT dagster_event_type, step_key, event FROM event_logs
 WHERE run_id = '{run_id}' AND dagster_event_type IN ('STEP_FAILURE', 'PIPELINE_FAILURE') ORDER BY id"""
@@ -161,6 +166,15 @@ def read_history(records: Records, *, bodiless: Collection[str] = (), last_runs:
         runs=[_run(row) for row in records.runs(f"{_RUNS} ORDER BY id DESC LIMIT {last_runs}")],
         unfinished=[_run(row) for row in records.runs(f"{_RUNS} WHERE status IN ({_quoted(UNFINISHED)})")],
     )
+
+
+def latest_of(records: Records, assets: Iterable[str]) -> list[object]:
+    """Return the latest of each kind of thing recorded of some assets: the same as long as no run was at any of them.
+
+    That somebody looked at one is no such thing.
+    """
+    keys = _quoted(json.dumps(asset.split("/")) for asset in assets)
+    return [list(records.events(query.format(keys=keys))[0]) for query in _LATEST_OF]
 
 
 def has_unfinished(records: Records) -> bool:
