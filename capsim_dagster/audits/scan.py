@@ -75,7 +75,7 @@ def months_of_file(path: Path, numbers: Int64Array, *, start: dt.date, end: dt.d
     with readable(path, MasterError, remedy=_REMEDY):
         file = pq.ParquetFile(path, read_dictionary=["host_id", "resource"], page_checksum_verification=True)
     groups = _groups_by_month(file)
-    row_of = _rows_by_number(numbers)
+    rows_of = _HostRows(numbers)
     for month in months_between(start, end):
         days = epoch_days(max(month, start), min(month_end(month), end))
         grid = np.full((len(Resource), numbers.size, days.size), np.nan, dtype=np.float32)
@@ -83,7 +83,7 @@ def months_of_file(path: Path, numbers: Int64Array, *, start: dt.date, end: dt.d
             with readable(path, MasterError, remedy=_REMEDY):
                 rows = file.read_row_group(group, columns=_COLUMNS, use_threads=False).combine_chunks()
                 for batch in rows.to_batches():
-                    _fill(grid, batch, row_of, days)
+                    _fill(grid, batch, rows_of, days)
         yield MonthOfTelemetry(days, grid)
 
 
@@ -105,10 +105,27 @@ def _rows_by_number(numbers: Int64Array) -> Int64Array:
     return row_of
 
 
-def _fill(grid: Float32Array, batch: pa.RecordBatch, row_of: Int64Array, days: Int64Array) -> None:
+class _HostRows:
+    """The rows of the grid by the names of hosts; the next dictionary mostly is the latest, whose rows are known."""
+
+    def __init__(self, numbers: Int64Array) -> None:
+        self._row_of = _rows_by_number(numbers)
+        self._names: pa.Array | None = None
+        self._rows: Int64Array = np.empty(0, dtype=np.int64)
+
+    def of(self, hosts: pa.DictionaryArray) -> Int64Array:
+        """Return the row of each host; -1 = it has none."""
+        if self._names is None or not hosts.dictionary.equals(self._names):
+            self._names = hosts.dictionary
+            self._rows = self._row_of[[_number(name, self._row_of.size) for name in self._names.to_pylist()]]
+        found: Int64Array = self._rows[hosts.indices.to_numpy()]
+        return found
+
+
+def _fill(grid: Float32Array, batch: pa.RecordBatch, rows_of: _HostRows, days: Int64Array) -> None:
     """Put values where their resource, host and day are; those of one resource, by host and day, at once."""
     dates, hosts, resources, values = batch.columns
-    rows = row_of[[_number(name, row_of.size) for name in hosts.dictionary.to_pylist()]][hosts.indices.to_numpy()]
+    rows = rows_of.of(hosts)
     order = {resource.value: index for index, resource in enumerate(Resource)}
     metric = np.array([order.get(name, -1) for name in resources.dictionary.to_pylist()])[resources.indices.to_numpy()]
     day = dates.view(pa.int32()).to_numpy().astype(np.int64) - days[0]

@@ -5,11 +5,13 @@ the first process of a container. Dagster lets SIGTERM do what Ctrl-C does, and 
 numbers are kept where no handler that is set later can lose them.
 """
 
+import _thread
 import codecs
 import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -28,6 +30,8 @@ _PLAIN: Final = {
     "≠": "!=", "\u2013": "-", "\u2212": "-", "\xd7": "x", "\xa0": " ",
 }  # fmt: skip
 """How marks are written where the terminal's encoding has none."""
+_AGAIN_SECONDS: Final = 0.05
+"""By then what was cleared away is gone."""
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -46,7 +50,7 @@ def exit_code_of(command: Callable[[], object]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     came = signals_came()
-    return EXIT_OF_SIGNAL + came[-1] if came and code == EXIT_INTERRUPTED else code
+    return EXIT_OF_SIGNAL + came[0] if came and code == EXIT_INTERRUPTED else code
 
 
 def report_interrupt() -> int:
@@ -111,6 +115,7 @@ def interrupt_on_signals() -> Callable[[], list[int]]:
     for number in _SIGNALS:
         if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
             signal.signal(number, signal.default_int_handler)
+    sys.unraisablehook = _interrupt_again
 
     def came() -> list[int]:
         with suppress(BlockingIOError):
@@ -118,3 +123,13 @@ def interrupt_on_signals() -> Callable[[], list[int]]:
         return []
 
     return came
+
+
+def _interrupt_again(lost: "sys.UnraisableHookArgs") -> None:
+    """Let an interrupt come once more that came while Python cleared something away, where no error can be raised."""
+    if lost.exc_type is KeyboardInterrupt:
+        again = threading.Timer(_AGAIN_SECONDS, _thread.interrupt_main)
+        again.daemon = True
+        again.start()
+    else:
+        sys.__unraisablehook__(lost)

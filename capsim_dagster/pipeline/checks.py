@@ -26,9 +26,9 @@ from capsim_dagster.audits.fingerprints import (
     fingerprints,
     master_fingerprints,
     rows_of,
+    table_fingerprints,
     table_month_fingerprints,
     view_master,
-    view_table,
     view_truth,
 )
 from capsim_dagster.audits.fleet import present_varieties
@@ -137,8 +137,7 @@ def refinery_audit(platform: Platform, expected_months: Iterable[int]) -> Report
     names = file_names(*strays_of(platform), len(contract.pieces()), contract.settings.layout)
     score = defects_score(platform) if platform.refines_own_feed else no_defects()
     with platform.reading() as connection:
-        view_table(connection)
-        found = fingerprints(connection, "table_rows")
+        found = table_fingerprints(connection)
         rows = sum(content.rows for content in found.values())
         compared = (
             _against_simulation(platform, connection, found, list(expected_months))

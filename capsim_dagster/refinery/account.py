@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import duckdb
 
-from capsim_dagster.audits.fingerprints import NOTHING, Fingerprint, PieceKey, fingerprints, rows_of, view_table
+from capsim_dagster.audits.fingerprints import NOTHING, Fingerprint, PieceKey, rows_of, table_fingerprints
 from capsim_dagster.errors import MAX_EXAMPLES
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.refinery.accounts import LoadedFile, RefusedFile
@@ -242,9 +242,8 @@ def refinery_account(
         resources: Resources that each month must have.
         feed: Root of the feed that the table holds: each file there is read; None = files are not looked at.
     """
-    view_table(connection)
     is_compared = feed is None or feed.is_dir()
-    seen = pieces_of(connection, fingerprints(connection, "table_rows"), feed if is_compared else None)
+    seen = pieces_of(connection, table_fingerprints(connection), feed if is_compared else None)
     expected = _expected_months(connection, seen.values())
     due = {(month, resource.value) for month in expected for resource in resources}
     dragged = {piece.month for piece in seen.values() if piece.refused}

@@ -49,16 +49,17 @@ _QUIET_SECONDS: Final = 120.0
 @contextmanager
 def held(path: Path) -> Iterator[None]:
     """Make a file where none is, and hold it while the block lasts; then it is removed, if it is still there."""
-    done = threading.Event()
-    descriptor = _held_descriptor(path)
+    done, opened = threading.Event(), list[int]()
     try:
+        _hold(path, opened)
         if not _shares_locks(path):
             threading.Thread(target=_beat, args=(path, done), daemon=True).start()
         yield
     finally:
         done.set()
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
+        if opened:
+            path.unlink(missing_ok=True)
+            os.close(opened.pop())
 
 
 def is_held(path: Path) -> bool:
@@ -87,20 +88,18 @@ def remove_abandoned(path: Path) -> None:
             os.close(descriptor)
 
 
-def _held_descriptor(path: Path) -> int:
-    """Return the descriptor of a new file that is locked, and still there: it may be swept before it is locked."""
+def _hold(path: Path, opened: list[int]) -> None:
+    """Open a new file that is locked, and still there: it may be swept before it is locked.
+
+    Its descriptor is in the caller's hands as soon as it is open: an interrupt may come at any moment.
+    """
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.fstat(descriptor).st_nlink:
-                os.write(descriptor, BEING_WRITTEN)
-                return descriptor
-        except BaseException:
-            path.unlink(missing_ok=True)
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
+        opened.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
+        fcntl.flock(opened[0], fcntl.LOCK_EX)
+        if os.fstat(opened[0]).st_nlink:
+            os.write(opened[0], BEING_WRITTEN)
+            return
+        os.close(opened.pop())
 
 
 def _is_free(descriptor: int, path: Path, lock: int) -> bool:

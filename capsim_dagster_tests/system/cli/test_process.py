@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,3 +155,28 @@ def test_reader_that_goes_away_ends_a_command_quietly(tmp_path: Path) -> None:
         assert process.stderr.read() == ""
 
     assert process.returncode in (1, 141)
+
+
+def test_an_interrupt_that_comes_while_something_is_cleared_away_is_not_lost() -> None:
+    code = """
+import os, signal, sys, time
+from capsim_dagster.cli.process import exit_code_of
+
+class Cleared:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+
+def work():
+    cleared = Cleared()
+    del cleared
+    time.sleep(30)
+
+sys.exit(exit_code_of(work))
+"""
+    began = time.monotonic()
+    finished = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)
+
+    assert finished.returncode == 143, finished.stderr
+    assert "interrupted: what was complete stays" in finished.stderr
+    assert time.monotonic() - began < 25  # it would have worked for 30
