@@ -5,7 +5,6 @@ the first process of a container. Dagster lets SIGTERM do what Ctrl-C does, and 
 numbers are kept where no handler that is set later can lose them.
 """
 
-import _thread
 import codecs
 import io
 import os
@@ -128,7 +127,8 @@ def interrupt_on_signals() -> Callable[[], list[int]]:
 def _interrupt_again(lost: "sys.UnraisableHookArgs") -> None:
     """Let an interrupt come once more that came while Python cleared something away, where no error can be raised."""
     if lost.exc_type is KeyboardInterrupt:
-        again = threading.Timer(_AGAIN_SECONDS, _thread.interrupt_main)
+        main = threading.main_thread().ident or 0
+        again = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, (main, signal.SIGINT))
         again.daemon = True
         again.start()
     else:
