@@ -1,6 +1,7 @@
 """The audit of single months of capsim's own feed, file by file, against the master that they were made of."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from capsim_dagster.audits import parity
@@ -15,6 +16,7 @@ from capsim_dagster.pipeline.dirt import defect_lists, undamaged_content
 from capsim_dagster.pipeline.entrance import require_hosts
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master
+from capsim_dagster.pipeline.stages import CORES
 from capsim_dagster.refinery.load import content_of, rows_of_file
 from capsim_dagster.refinery.parsed import Parsed
 from capsim_dagster.refinery.read import ReadFile, read_feed_file
@@ -55,32 +57,27 @@ class FeedMonths:
         return reports
 
     def _on_disk(
-        self, month: int, resources: Iterable[Resource]
+        self, month: int, resources: Sequence[Resource]
     ) -> tuple[dict[PieceKey, Fingerprint], dict[Resource, list[str]]]:
         """Return fingerprints of the readable files, and by resource what cannot be read.
 
         A file that is as it was written with defects counts for what it was made of: its list says what is wrong with
         it, and what the refinery makes of it shows whether the list is true.
         """
-        contract = self._platform.contract
         listed = {piece.resource for piece in defect_lists(self._platform, [month])}
-        found: dict[PieceKey, Fingerprint] = {}
-        unreadable: dict[Resource, list[str]] = {}
+        written = {(month, resource.value) for resource in resources if resource in listed}
+        found = {key: self._source[key] for key in written if key in self._source}
+        others = [resource for resource in resources if (month, resource.value) not in found]
+        there, unreadable = self._with_header(month, others)
         files: dict[FeedFormat, dict[PieceKey, Path]] = {}
-        for resource in resources:
-            piece, key = FeedPiece(month, resource), (month, resource.value)
-            if resource in listed and key in self._source:
-                found[key] = self._source[key]
-                continue
-            for path in contract.found(piece)[:1]:
-                try:
-                    require_header(contract, piece, path)
-                    if content := self._plain_content(piece, path):
-                        found[key] = content
-                        continue
-                    files.setdefault(_format_of(self._platform, resource), {})[key] = path
-                except FeedError as error:
-                    unreadable[resource] = [error.found]
+        with ThreadPoolExecutor(CORES) as workers:
+            contents = workers.map(self._plain_content, there.keys(), there.values())
+            for (piece, path), content in zip(there.items(), contents, strict=True):
+                key = month, piece.resource.value
+                if content:
+                    found[key] = content
+                else:
+                    files.setdefault(_format_of(self._platform, piece.resource), {})[key] = path
         for form, alike in files.items():
             keys = {path: key for key, path in alike.items()}
             read, rejected = feed_fingerprints(keys, form)
@@ -88,6 +85,22 @@ class FeedMonths:
             for path, lines in rejected.items():
                 unreadable[Resource(keys[path][1])] = [f"{path.name}: {line}" for line in lines]
         return found, unreadable
+
+    def _with_header(
+        self, month: int, resources: Iterable[Resource]
+    ) -> tuple[dict[FeedPiece, Path], dict[Resource, list[str]]]:
+        """Return the files that are there, and by resource why one cannot be read."""
+        there: dict[FeedPiece, Path] = {}
+        unreadable: dict[Resource, list[str]] = {}
+        for resource in resources:
+            piece = FeedPiece(month, resource)
+            for path in self._platform.contract.found(piece)[:1]:
+                try:
+                    require_header(self._platform.contract, piece, path)
+                    there[piece] = path
+                except FeedError as error:
+                    unreadable[resource] = [error.found]
+        return there, unreadable
 
     def _plain_content(self, piece: FeedPiece, path: Path) -> Fingerprint | None:
         """Read a file as the refinery will, and keep it for that; None = it is not written as capsim writes it.

@@ -5,7 +5,10 @@ Each returns what a person wants to see beside it. Audits of what is then on dis
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import Queue
+from typing import Final
 
 import polars as pl
 
@@ -31,11 +34,14 @@ from capsim_dagster.schemas import Resource
 from capsim_dagster.schemas.months import first_day, month_end, yearmonth
 from capsim_dagster.settings import Kind
 from capsim_dagster.simulated.grid import Advance
-from capsim_dagster.simulated.master import write_master
+from capsim_dagster.simulated.master import MasterFile, write_master
 from capsim_dagster.simulated.truth import StoredTruth, TruthFiles, write_truth
 from capsim_dagster.simulation import fleet, region_calendar, telemetry, time_dimension
 from capsim_dagster.storage import StoredFile
 from capsim_dagster.storage.warehouse import fact, replace_tables
+
+CORES: Final = 2
+"""Files of a month that are written, or read, at once; each is small, and more would only take turns."""
 
 
 @dataclass(frozen=True)
@@ -170,14 +176,27 @@ def monthly_csv(
         days = require_calendar(platform, connection)
     require_months(days, months)
     remote = Remote(platform)
-    master = own_master(platform)
     contract, defects = platform.contract, platform.layout.defects
-    retire_strays(contract, master.footer.months, defects)
-    remote.retire_feed(master.footer.months)
-    for piece in (FeedPiece(month, resource) for month in months for resource in resources):
-        written = export_piece(master, contract, piece, defects)
-        remote.publish_piece(piece)
-        yield written
+    # One a thread: an open file is read by one at a time.
+    masters = Queue[MasterFile]()
+    for _ in range(CORES):
+        masters.put(own_master(platform))
+    held = masters.queue[0].footer.months
+    retire_strays(contract, held, defects)
+    remote.retire_feed(held)
+
+    def exported(piece: FeedPiece) -> InspectedFile:
+        master = masters.get()
+        try:
+            return export_piece(master, contract, piece, defects)
+        finally:
+            masters.put(master)
+
+    with ThreadPoolExecutor(CORES) as workers:
+        for month in months:
+            for written in workers.map(exported, [FeedPiece(month, resource) for resource in resources]):
+                remote.publish_piece(written.piece)
+                yield written
 
 
 def _hold(asset: str, finding: Finding) -> None:

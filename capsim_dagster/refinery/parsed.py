@@ -8,6 +8,7 @@ name, which is gone with the process whatever ends it. Where there is no room fo
 import io
 import os
 import tempfile
+import threading
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,6 +48,7 @@ class ParsedFiles:
         """Keep nothing yet."""
         self._file: IO[bytes] | None = None
         self._end = 0
+        self._lock = threading.Lock()
         self._kept: dict[tuple[FeedPiece, str, str], _Kept] = {}
 
     def keep(self, parsed: Parsed, rules: str, folder: Path) -> None:
@@ -54,7 +56,7 @@ class ParsedFiles:
         read, stream = parsed.read, io.BytesIO()
         read.rows.select(_ROWS).write_ipc_stream(stream)
         content = stream.getbuffer()
-        with suppress(OSError):
+        with suppress(OSError), self._lock:
             self._file = self._file or tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 until cleared
             if os.pwrite(self._file.fileno(), content, self._end) == len(content):
                 without = parsed._replace(read=replace(read, rows=read.rows.clear()))

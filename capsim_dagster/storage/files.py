@@ -11,10 +11,11 @@ import hashlib
 import os
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +29,8 @@ TEMPORARY: Final = r"\.[0-9a-f.]+\.tmp"
 """Ends the name of a file that is being written, whose beginning is a point and the final name."""
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 """How file systems say that they know no hard links: FAT, SMB, some of FUSE."""
+_END: Final = object()
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def staged_parquet(
     Every column is dictionary-encoded: rounded percentages repeat, which halves the file. Pages carry checksums.
     Files that belong together are staged in one `with` statement, so that none is replaced before all are whole.
 
-    `batches`: batches of `schema`; only one is held at a time.
+    `batches`: batches of `schema`; two are held at a time.
     `schema`: columns, and the metadata of the footer.
     `gate`: holds the finished file's invariants.
     """
@@ -103,17 +106,27 @@ def fill_parquet(
 ) -> int:
     """Write record batches to a path that nobody reads yet, one row group a batch; return the rows.
 
-    `batches`: batches of `schema`; only one is held at a time.
+    `batches`: batches of `schema`; two are held at a time.
     `schema`: columns, and the metadata of the footer.
     `plain`: columns whose values hardly ever repeat: a dictionary would cost time and space.
     """
     rows = 0
     with parquet_writer(path, schema, compression="snappy", plain=plain) as writer:
         writer.add_key_value_metadata(_text_metadata(schema))
-        for batch in batches:
+        for batch in made_ahead(batches):
             writer.write_batch(batch, row_group_size=max(batch.num_rows, 1))
             rows += batch.num_rows
     return rows
+
+
+def made_ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield items in order, each made in another thread while the one before is at work here: on the second core."""
+    iterator = iter(items)
+    with ThreadPoolExecutor(1) as maker:
+        coming = maker.submit(next, iterator, _END)
+        while (item := coming.result()) is not _END:
+            coming = maker.submit(next, iterator, _END)
+            yield item  # type: ignore[misc] # it is not the end
 
 
 def parquet_writer(
