@@ -174,15 +174,18 @@ def _server_days(kept: pl.DataFrame, identity: Sequence[str]) -> pl.DataFrame:
     day, gap = pl.col("day"), pl.col("gap")
     moves = [pl.col(name).ne_missing(pl.col(name).shift()) for name in identity]
     goes_on = _SERVER.shift() == _SERVER
-    step = _DAY.dt.epoch("d") - _DAY.dt.epoch("d").shift()
-    days = kept.select(
+    step = day - day.shift()
+    days = kept.with_columns(day=_DAY.dt.epoch("d")).select(
         KEY[0],
-        day=_DAY.dt.epoch("d"),
+        "day",
+        # Grouping by what is known to rise takes a third of the time.
+        number=_SERVER.rle_id().set_sorted(),
         gap=pl.when(goes_on & (step > 1)).then(step - 1).otherwise(0),
         repeats=_REPEATS,
         changed=goes_on & pl.any_horizontal(pl.lit(False), *moves),
     )
-    found = days.group_by(KEY[0], maintain_order=True).agg(
+    found = days.group_by("number", maintain_order=True).agg(
+        _SERVER.first(),
         first=day.first(),
         last=day.last(),
         days=pl.len() - pl.col("repeats").sum(),
@@ -190,7 +193,7 @@ def _server_days(kept: pl.DataFrame, identity: Sequence[str]) -> pl.DataFrame:
         gap_from=(day - gap).get(gap.arg_max()),
         changed=pl.col("changed").any(),
     )
-    return found.cast(_SERVER_DAYS)  # type: ignore[arg-type]
+    return found.drop("number").cast(_SERVER_DAYS)  # type: ignore[arg-type]
 
 
 def _key_text(server: str, day: dt.datetime) -> str:

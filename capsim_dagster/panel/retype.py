@@ -170,7 +170,7 @@ def _timestamp(column: str, found: pa.DataType) -> Retyped:
     unit = "D" if pa.types.is_date32(found) else {"us": "us", "ns": "ns"}.get(getattr(found, "unit", "ms"), "ms")
     counts = raw.to_physical().cast(pl.Int64)
     days = counts // _UNITS_A_DAY[unit]
-    is_day = (counts % _UNITS_A_DAY[unit] == 0) & days.is_between(_FIRST_DAY, _LAST_DAY)
+    is_day = (days * _UNITS_A_DAY[unit] == counts) & days.is_between(_FIRST_DAY, _LAST_DAY)
 
     def no_midnight(count: int, _after: object) -> str:
         return f"{np.int64(count).astype(f'M8[{unit}]')} is no midnight".replace("T", " ")

@@ -18,10 +18,10 @@ SERVERS = 2_000
 DAYS = 1_461
 SERVERS_AT_ONCE = 130
 MEMORY_MIB = 600
-CPU_S = {True: 3.7, False: 8.0}
+CPU_S = {True: 3.7, False: 6.0}
 """Beyond the start of the command, which is measured apart as it loads Dagster to record what it makes; by whether the
-rows are in order. 5.0 less the 1.3 that a start took before it did, and twice the 4.0 of rows in no order: the machines
-that run this do other things too, which processors with shared cores charge for."""
+rows are in order. 5.0 less the 1.3 that a start took before it did, and a third more than the 3.0 to 4.5 of rows
+in no order: the machines that run this do other things too, which processors with shared cores charge for."""
 
 
 def batches(*, in_order: bool) -> Iterator[pa.RecordBatch]:
