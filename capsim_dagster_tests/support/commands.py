@@ -49,15 +49,19 @@ def load() -> None:
 
 def run(folder: str, environment: str, host: str, pictures: str, *words: str) -> None:
     """Become a command that writes what it says to files in a folder."""
+    os.environ.clear()
+    os.environ.update(json.loads(environment))
     for number, name in enumerate((os.devnull, f"{folder}/out", f"{folder}/err")):
         opened = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
         os.dup2(opened, number)
         os.close(opened)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w", buffering=1), open(2, "w", buffering=1)  # noqa: SIM115
+    # As the interpreter opens them when it starts.
+    sys.stdin, sys.stdout, sys.stderr = (
+        open(number, mode, buffering=1, encoding=os.environ.get("PYTHONIOENCODING"))  # noqa: SIM115 to its end
+        for number, mode in enumerate("rww")
+    )
     if host:
         _go_to(host)
-    os.environ.clear()
-    os.environ.update(json.loads(environment))
     sys.argv[:] = ["capsim", *words]
 
     from capsim_dagster.cli import main
@@ -91,12 +95,16 @@ class Command:
     @property
     def out(self) -> str:
         """What it has said so far."""
-        return (self.folder / "out").read_text(encoding="utf-8") if (self.folder / "out").exists() else ""
+        return self._said("out")
 
     @property
     def err(self) -> str:
         """What it has said so far of errors."""
-        return (self.folder / "err").read_text(encoding="utf-8") if (self.folder / "err").exists() else ""
+        return self._said("err")
+
+    def _said(self, name: str) -> str:
+        path = self.folder / name
+        return path.read_text(encoding="utf-8", errors="surrogateescape") if path.exists() else ""
 
     def until_it_says(self, start: str) -> None:
         """Wait for a line with this start."""
