@@ -57,7 +57,7 @@ def run(folder: str, environment: str, host: str, pictures: str, *words: str) ->
         os.close(opened)
     # As the interpreter opens them when it starts.
     sys.stdin, sys.stdout, sys.stderr = (
-        open(number, mode, buffering=1, encoding=os.environ.get("PYTHONIOENCODING"))  # noqa: SIM115 to its end
+        open(number, mode, buffering=1, encoding=os.environ.get("PYTHONIOENCODING"))  # noqa: PTH123, SIM115 to its end
         for number, mode in enumerate("rww")
     )
     if host:
