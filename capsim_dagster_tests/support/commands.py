@@ -1,8 +1,7 @@
 """`capsim` in processes of its own that have loaded before what a command needs: that costs more than a small fleet.
 
 Such a process is as real as one of a shell: it has its own streams, signals and host name, ends with its own exit code,
-and can be killed. It draws no pictures, unless it is told to. What a process of a shell does before the command begins
-is a test of its own.
+and can be killed. What a process of a shell does before the command begins is a test of its own.
 """
 
 import json
@@ -11,7 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import count
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import Final
 
 from capsim_dagster_tests.support.child_process import FORK, Fork, Nursery, nursery
-from capsim_dagster_tests.support.no_pictures import without_pictures
 
 NEEDED: Final = (
     "capsim_dagster.definitions",
@@ -47,7 +45,7 @@ def load() -> None:
         import_module(name)
 
 
-def run(folder: str, environment: str, host: str, pictures: str, *words: str) -> None:
+def run(folder: str, environment: str, host: str, *words: str) -> None:
     """Become a command that writes what it says to files in a folder."""
     os.environ.clear()
     os.environ.update(json.loads(environment))
@@ -66,8 +64,7 @@ def run(folder: str, environment: str, host: str, pictures: str, *words: str) ->
 
     from capsim_dagster.cli import main
 
-    with nullcontext() if pictures else without_pictures():
-        main()
+    main()
 
 
 def _go_to(host: str) -> None:
@@ -130,12 +127,12 @@ class Capsim:
     folder: Path
 
     @contextmanager
-    def started(self, *words: str | Path, host: str = "", draws: bool = False) -> Iterator[Command]:
+    def started(self, *words: str | Path, host: str = "") -> Iterator[Command]:
         """Yield a command that has just begun, on a host of another name; it is gone afterwards."""
         folder = self.folder / str(next(_NAMES))
         folder.mkdir()
         environment = json.dumps(dict(os.environ))
-        with self.processes.child(folder, environment, host, "pictures" if draws else "", *words) as process:
+        with self.processes.child(folder, environment, host, *words) as process:
             yield Command(process, folder)
 
     def done(self, *words: str | Path, host: str = "") -> Command:

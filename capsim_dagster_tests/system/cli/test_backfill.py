@@ -347,7 +347,6 @@ def require_the_rest_is_done_by_the_next_call(data_dir: Path, reached: list[int]
     assert panel.startswith("not made yet, job panel_refresh: server_metrics, validated_server_metrics → capsim ui ")
 
 
-@pytest.mark.usefixtures("_without_pictures")
 def test_ctrl_c_leaves_the_months_that_were_reached_and_the_next_call_does_the_rest(
     data_dir: Path, loaded_capsim: Capsim
 ) -> None:
@@ -364,7 +363,6 @@ def test_ctrl_c_leaves_the_months_that_were_reached_and_the_next_call_does_the_r
     require_the_rest_is_done_by_the_next_call(data_dir, reached)
 
 
-@pytest.mark.usefixtures("_without_pictures")
 def test_a_killed_run_is_shown_as_failed_with_the_command_and_the_next_call_does_the_rest(
     data_dir: Path, loaded_capsim: Capsim
 ) -> None:

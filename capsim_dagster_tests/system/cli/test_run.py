@@ -112,7 +112,6 @@ def test_run_builds_audits_warns_and_summarizes_and_a_second_run_changes_no_byte
     assert (len(before[0]), len(before[-1])) == (8, 2_832)
 
 
-@pytest.mark.usefixtures("_without_pictures")
 def test_run_ends_with_one_when_a_gate_fails_says_why_and_writes_the_audit_page_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,7 +149,6 @@ def test_run_refuses_bad_settings_before_anything_is_written(
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.usefixtures("_without_pictures")
 def test_dirty_run_finds_every_defect_and_one_with_other_settings_replaces_the_fleet_and_its_months(
     tmp_path: Path,
 ) -> None:
@@ -174,7 +172,6 @@ def test_dirty_run_finds_every_defect_and_one_with_other_settings_replaces_the_f
     ]
 
 
-@pytest.mark.usefixtures("_without_pictures")
 def test_run_ends_within_seconds_on_a_signal_and_a_later_run_repairs(tmp_path: Path, loaded_capsim: Capsim) -> None:
     arguments = ["--hosts", "60", "--end", "2023-06-30"]
     for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
@@ -216,7 +213,6 @@ def test_bench_measures_every_stage_and_the_whole_process() -> None:
     assert all(measured[name]["peak_rss_mib"] > 100 for name in commands)
 
 
-@pytest.mark.usefixtures("_without_pictures")
 def test_run_reports_a_locked_warehouse_after_a_bounded_wait(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -137,7 +137,6 @@ def done_as_advised(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     return run(*note.read_text().split("\0")[:-1])
 
 
-@pytest.mark.usefixtures("_without_pictures")
 @pytest.mark.parametrize("fault", ["all", "warehouse", "file"])
 def test_what_is_advised_makes_whole_again_what_was_lost(
     fault: str, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
