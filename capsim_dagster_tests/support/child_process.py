@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
+import psutil
 import pytest
 
 READY: Final = 'print("ready", flush=True); sys.stdin.readline()\n'
 """Code with which a child says that it is where the test wants it, and stays there."""
 FORK: Final = """
-import json, os
+import gc, json, os
+gc.freeze()
 print("ready", flush=True)
 for line in sys.stdin:
     if not line.strip():
@@ -28,7 +30,10 @@ for line in sys.stdin:
 else:
     sys.exit()
 """
-"""Code from which on each child of a `Nursery` goes its own way, with arguments of its own."""
+"""Code from which on each child of a `Nursery` goes its own way, with arguments of its own.
+
+What was loaded before is frozen: to look for garbage among it cost a child more than a second.
+"""
 OPEN_PLATFORM: Final = """
 import json, sys
 from capsim_dagster.pipeline.platform import Platform
@@ -77,6 +82,14 @@ class Fork:
     def let_go(self) -> None:
         """Let the child run on from `READY`, without waiting for it."""
         self._say("")
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        os.kill(self._pid, number)
+
+    def is_over(self) -> bool:
+        """Return whether the child is gone."""
+        return self._code is not None or not psutil.pid_exists(self._pid)
 
     def kill(self) -> None:
         """Send SIGKILL and wait until the child is gone."""
@@ -131,7 +144,12 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 def on_host(name: str) -> list[str]:
     """Return what stands before a command so that it runs under another host name, as in a container of its own."""
+    return [require_host_names(), "-u", "sh", "-c", 'hostname "$0" && exec "$@"', name]
+
+
+def require_host_names() -> str:
+    """Skip the test where this user may give no process a host name of its own; return what gives one."""
     unshare = shutil.which("unshare")
     if unshare is None or subprocess.run([unshare, "-u", "true"], check=False, capture_output=True).returncode:
         pytest.skip("no permission to change the host name")
-    return [unshare, "-u", "sh", "-c", 'hostname "$0" && exec "$@"', name]
+    return unshare

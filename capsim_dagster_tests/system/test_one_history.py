@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ from capsim_dagster.cli import capsim
 from capsim_dagster.orchestration.instance import COMMAND_TAG, open_instance
 from capsim_dagster.storage import DataLayout
 from capsim_dagster_tests.conftest import CONFIG
+from capsim_dagster_tests.support.commands import Capsim
 from capsim_dagster_tests.support.foreign_feed import OTHER_TOOL, write_feed
 from capsim_dagster_tests.support.orchestration.ui_queries import SeenAsset, open_ui
 
@@ -147,7 +146,7 @@ def test_ui_and_disk_agree_after_each_command(story: str, tmp_path: Path, monkey
 
 
 def test_days_that_the_live_server_made_whole_are_recorded_once_and_by_the_next_start_if_it_was_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaded_capsim: Capsim
 ) -> None:
     layout, day = DataLayout(tmp_path / "work"), "2023-01-04"
     monkeypatch.setenv("CAPSIM__STORAGE__LOCAL_BASE_PATH", str(layout.root))
@@ -155,14 +154,14 @@ def test_days_that_the_live_server_made_whole_are_recorded_once_and_by_the_next_
     for name, value in FLEET.items():
         monkeypatch.setenv(f"CAPSIM__DATA_GENERATION__{name}", value)
 
-    def serve_until(end: str, signal_number: int) -> None:
+    def serve_until(end: str, number: signal.Signals) -> None:
         words = ["tier1", "serve", "--from", f"{day}T00:00", "--speed", "30000", "--port", "0"]
-        with subprocess.Popen([sys.executable, "-m", "capsim_dagster.cli", *words]) as server:
+        with loaded_capsim.started(*words) as server:
             deadline = time.monotonic() + 120
             while not [*layout.archive.glob(end)] and time.monotonic() < deadline:
                 time.sleep(0.02)
-            server.send_signal(signal_number)
-        assert server.returncode in (0, -signal.SIGKILL)
+            server.process.send_signal(number)
+            assert server.wait() in (0, -signal.SIGKILL), server.err
 
     serve_until("20230105/00.*", signal.SIGKILL)
     serve_until("20230105/03.*", signal.SIGINT)

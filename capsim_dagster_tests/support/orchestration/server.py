@@ -23,6 +23,8 @@ from capsim_dagster_tests.conftest import ROOT
 from capsim_dagster_tests.support.orchestration.reported import asking_for
 
 RUN_SECONDS = 120
+BRISK = Path(__file__).with_name("brisk")
+"""With this folder on the path the daemon looks every few seconds, not every half minute."""
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 
 _REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "capsim_dagster"}
@@ -210,7 +212,8 @@ def serving(
         workspace: Code locations beside capsim's; None = those of the checkout.
         generation: Settings of `data_generation`, by name.
     """
-    chosen = {f"CAPSIM__DATA_GENERATION__{name.upper()}": str(value) for name, value in generation.items()}
+    chosen = {"PYTHONPATH": os.pathsep.join([str(BRISK), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    chosen |= {f"CAPSIM__DATA_GENERATION__{name.upper()}": str(value) for name, value in generation.items()}
     if feed_dir is not None:
         chosen["CAPSIM__REFINERY__FEED_DIR"] = str(feed_dir)
     command = [sys.executable, "-m", "capsim_dagster.cli", "ui", "--data-dir", str(data_dir)]
@@ -229,8 +232,8 @@ def serving(
         process.communicate(timeout=30)
 
 
-def wait(is_so: Callable[[], bool], what: str, seconds: float = RUN_SECONDS) -> None:
-    """Wait until something is so.
+def wait(is_so: Callable[[], bool], what: str, seconds: float = RUN_SECONDS, *, every_s: float = 0.5) -> None:
+    """Wait until something is so; to look costs the server as much as some of its work.
 
     Raises:
         AssertionError: If it is not so in time.
@@ -238,7 +241,7 @@ def wait(is_so: Callable[[], bool], what: str, seconds: float = RUN_SECONDS) -> 
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.2)
+        time.sleep(every_s)
 
 
 def _free_port() -> int:

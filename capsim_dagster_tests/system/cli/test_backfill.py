@@ -4,10 +4,11 @@ import datetime as dt
 import json
 import re
 import signal
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from importlib import import_module
 from pathlib import Path
 
@@ -21,11 +22,11 @@ from capsim_dagster.errors import CapsimError, FeedError, PartitionError, Settin
 from capsim_dagster.orchestration.keys import PROCESSED_DATA, REFINERY_AUDIT
 from capsim_dagster.orchestration.months import key_of, month_of, ranges_named
 from capsim_dagster_tests.conftest import small_settings
+from capsim_dagster_tests.support.commands import Capsim, Command
 from capsim_dagster_tests.support.foreign_feed import OTHER_TOOL, expected_rows, file_of, foreign_platform, write_feed
 from capsim_dagster_tests.support.orchestration.memory import MemoryInstance, in_memory
 from capsim_dagster_tests.support.orchestration.reported import report_all, report_asset, run_under_way
 from capsim_dagster_tests.support.sabotage import rows_in
-from capsim_dagster_tests.system.cli.test_run import run_capsim, start_capsim
 
 TODAY = dt.datetime.now(dt.UTC).date()
 # A window that lies ahead: its months can be there, and no other can, whatever the day.
@@ -280,8 +281,8 @@ def test_a_users_feed_that_is_not_there_is_refused(
 
 # Whole processes.
 
-LONG = ["--hosts", "20", "--start", "2188-01-01", "--end", "2189-12-31"]
-LONG_MONTHS = [year * 100 + month for year in (2188, 2189) for month in range(1, 13)]
+LONG = ["--hosts", "12", "--start", "2188-08-01", "--end", "2189-05-31"]
+LONG_MONTHS = [*range(218808, 218813), *range(218901, 218906)]
 
 
 def loaded_by_the_last_run(data_dir: Path) -> list[int]:
@@ -292,18 +293,25 @@ def loaded_by_the_last_run(data_dir: Path) -> list[int]:
     return sorted(month_of(str(record.partition_key)) for record in records if record.run_id == run.run_id)
 
 
-def stopped_half_way(data_dir: Path, stop: signal.Signals) -> tuple[int, str, str]:
-    """Start a backfill of two years, stop it once some months are loaded; return its exit code and what it said."""
-    process = start_capsim("backfill", *LONG, data_dir=data_dir, until="monthly_csv:")
-    until = time.monotonic() + 300
-    while len(loaded_by_the_last_run(data_dir)) < 3:
-        assert process.poll() is None
-        assert time.monotonic() < until
-        # To look costs as much as a month takes.
-        time.sleep(0.25)
-    process.send_signal(stop)
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
+def loaded_so_far(data_dir: Path) -> int:
+    """Return how many months of the table the run under way has recorded: to open its history would take longer."""
+    (run,) = (data_dir / ".dagster/storage/history/runs").glob("*-*.db")
+    query = "SELECT count(*) FROM event_logs WHERE dagster_event_type = 'ASSET_MATERIALIZATION' AND asset_key = ?"
+    with closing(sqlite3.connect(run, timeout=30)) as events:
+        (count,) = events.execute(query, [PROCESSED_DATA.to_string()]).fetchone()
+    return int(count)
+
+
+def stopped_half_way(processes: Capsim, data_dir: Path, stop: signal.Signals) -> Command:
+    """Start a backfill of ten months, stop it once some are loaded, and return it."""
+    with processes.started("backfill", *LONG, "--data-dir", data_dir) as running:
+        running.until_it_says("monthly_csv:")
+        while loaded_so_far(data_dir) < 3:
+            assert not running.process.is_over(), running.out + running.err
+            time.sleep(0.01)
+        running.process.send_signal(stop)
+        running.wait()
+    return running
 
 
 def told(data_dir: Path) -> str:
@@ -327,11 +335,11 @@ def require_the_rest_is_done_by_the_next_call(data_dir: Path, reached: list[int]
     """Assert that the next call makes just the months that were not reached, and that all is well then."""
     rest = [month for month in LONG_MONTHS if month not in reached]
 
-    again = run_capsim("backfill", *LONG, data_dir=data_dir)
+    again = backfill(data_dir, options=LONG)
 
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert f"to do: {ranges_named(map(key_of, rest))}, {len(rest)} month" in again.stdout
-    assert "in 1 run of monthly_refresh" in again.stdout
+    assert again.exit_code == 0, again.output
+    assert f"to do: {ranges_named(map(key_of, rest))}, {len(rest)} month" in again.output
+    assert "in 1 run of monthly_refresh" in again.output
     assert loaded_by_the_last_run(data_dir) == rest
     assert whole_months(data_dir) == LONG_MONTHS
     whole, panel = told(data_dir).splitlines()[-2:]
@@ -339,31 +347,35 @@ def require_the_rest_is_done_by_the_next_call(data_dir: Path, reached: list[int]
     assert panel.startswith("not made yet, job panel_refresh: server_metrics, validated_server_metrics → capsim ui ")
 
 
-def test_ctrl_c_leaves_the_months_that_were_reached_and_the_next_call_does_the_rest(data_dir: Path) -> None:
-    code, out, err = stopped_half_way(data_dir, signal.SIGINT)
+def test_ctrl_c_leaves_the_months_that_were_reached_and_the_next_call_does_the_rest(
+    data_dir: Path, loaded_capsim: Capsim
+) -> None:
+    stopped = stopped_half_way(loaded_capsim, data_dir, signal.SIGINT)
 
-    assert code == 130, out + err
-    assert "interrupted: what was complete stays; run it again to go on" in err
-    assert "Traceback" not in out + err
+    assert stopped.wait() == 130, stopped.out + stopped.err
+    assert "interrupted: what was complete stays; run it again to go on" in stopped.err
+    assert "Traceback" not in stopped.out + stopped.err
     reached = whole_months(data_dir)
     require_some_months_are_whole(reached)
     page = told(data_dir)
-    assert re.search(r"full_refresh +2188-01 to 2189-12 +canceled", page)
+    assert re.search(r"full_refresh +2188-08 to 2189-05 +canceled", page)
     assert "failed: " not in page
     require_the_rest_is_done_by_the_next_call(data_dir, reached)
 
 
-def test_a_killed_run_is_shown_as_failed_with_the_command_and_the_next_call_does_the_rest(data_dir: Path) -> None:
-    code, _, _ = stopped_half_way(data_dir, signal.SIGKILL)
+def test_a_killed_run_is_shown_as_failed_with_the_command_and_the_next_call_does_the_rest(
+    data_dir: Path, loaded_capsim: Capsim
+) -> None:
+    stopped = stopped_half_way(loaded_capsim, data_dir, signal.SIGKILL)
 
-    assert code == -signal.SIGKILL
+    assert stopped.wait() == -signal.SIGKILL
     reached = whole_months(data_dir)
     require_some_months_are_whole(reached)
-    status = run_capsim("status", *LONG, data_dir=data_dir)
-    assert status.returncode == 1, status.stdout
-    assert re.search(r"full_refresh +2188-01 to 2189-12 +failure", status.stdout)
+    status = CliRunner().invoke(capsim, ["status", *LONG, "--data-dir", str(data_dir)])
+    assert status.exit_code == 1, status.output
+    assert re.search(r"full_refresh +2188-08 to 2189-05 +failure", status.stdout)
     assert "failed: its process is gone: it was killed, or the machine was restarted" in status.stdout
-    options = f"--data-dir {data_dir} --hosts 20 --start 2188-01-01 --end 2189-12-31"
-    months = r"2188-\d\d to 2189-12 → capsim backfill 2188-\d\d 2189-12"
+    options = f"--data-dir {data_dir} --hosts 12 --start 2188-08-01 --end 2189-05-31"
+    months = r"218\d-\d\d to 2189-05 → capsim backfill 218\d-\d\d 2189-05"
     assert re.search(rf"^failed: {months} {options}$", status.stdout, re.M)
     require_the_rest_is_done_by_the_next_call(data_dir, reached)

@@ -6,8 +6,6 @@ CAPSIM_KILLS sets how often each command is killed; after every five it is let f
 import datetime as dt
 import hashlib
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,8 +22,9 @@ from capsim_dagster.pipeline import stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.publication import hourly_archive
 from capsim_dagster.publication.tier3.verify import verify_dataset
-from capsim_dagster_tests.conftest import ROOT, small_settings
-from capsim_dagster_tests.support.child_process import on_host
+from capsim_dagster_tests.conftest import small_settings
+from capsim_dagster_tests.support.child_process import require_host_names
+from capsim_dagster_tests.support.commands import Capsim
 
 KILLS: Final = int(os.environ.get("CAPSIM_KILLS", "3"))
 IN_A_ROW: Final = 5
@@ -83,44 +82,42 @@ class Case:
     prepare: Callable[[Path], None]
     facts: Callable[[Path], Facts]
 
+    def line(self, root: Path) -> list[str]:
+        """Return what is typed after `capsim`."""
+        words = [word.format(made=root.parent / "made") for word in self.words]
+        return [*words, "--data-dir", str(root)]
+
 
 CASES: Final = {
     "run": Case(["run", *FLEET], nothing, of_run),
     "refine": Case(["refine", "--feed", "{made}/legacy"], fed, table),
     "archive": Case(
-        ["archive", *FLEET, "--date", "2023-01-01..2023-01-03"], nothing, lambda root: digests(root, "archive")
+        ["archive", *FLEET, "--date", "2023-01-01..2023-01-02"], nothing, lambda root: digests(root, "archive")
     ),
     "tier3 export": Case(["tier3", "export", *FLEET, "--date", "2023-01-01"], archived, of_export),
 }
 
 
-def command(case: Case, root: Path, host: str) -> list[str]:
-    words = [word.format(made=root.parent / "made") for word in case.words]
-    return [*on_host(host), sys.executable, "-m", "capsim_dagster.cli", *words, "--data-dir", str(root)]
-
-
-def finish(case: Case, root: Path, host: str) -> str:
+def finish(capsim: Capsim, case: Case, root: Path, host: str) -> str:
     """Let the command finish, and return what it printed."""
-    done = subprocess.run(command(case, root, host), cwd=ROOT, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    done = capsim.done(*case.line(root), host=host)
+    assert done.wait() == 0, done.out + done.err
+    return done.out + done.err
 
 
-def kill(case: Case, root: Path, host: str, seconds: float) -> str:
+def kill(capsim: Capsim, case: Case, root: Path, host: str, seconds: float) -> str:
     """Kill the command after some time, and return what it had printed."""
-    with subprocess.Popen(
-        command(case, root, host), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        try:
-            return process.communicate(timeout=seconds)[0]
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return process.communicate()[0]
+    with capsim.started(*case.line(root), host=host) as running:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not running.process.is_over():
+            time.sleep(0.002)
+        running.process.kill()
+    return running.out + running.err
 
 
 def rounds(seed: int, longest: float) -> Iterator[list[float]]:
     """Yield the instants of kills in a row."""
-    instants = np.random.default_rng(seed).uniform(0.1 * longest, 1.05 * longest, KILLS)
+    instants = np.random.default_rng(seed).uniform(0, 1.05 * longest, KILLS)
     for first in range(0, KILLS, IN_A_ROW):
         yield [float(instant) for instant in instants[first : first + IN_A_ROW]]
 
@@ -138,19 +135,20 @@ def require_clean_history(root: Path) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_killed_under_changing_host_names_it_is_repaired_by_the_next_one_without_a_wait(
-    name: str, tmp_path: Path
+    name: str, tmp_path: Path, loaded_capsim: Capsim
 ) -> None:
+    require_host_names()
     case, unkilled = CASES[name], tmp_path / "unkilled"
     case.prepare(unkilled)
     began = time.monotonic()
-    finish(case, unkilled, "first")
+    finish(loaded_capsim, case, unkilled, "first")
     longest, expected = time.monotonic() - began, case.facts(unkilled)
 
     for number, instants in enumerate(rounds(len(name), longest)):
         root = tmp_path / f"killed {number}"
         case.prepare(root)
-        said = [kill(case, root, f"host{index}", instant) for index, instant in enumerate(instants)]
-        said.append(finish(case, root, "last"))
+        said = [kill(loaded_capsim, case, root, f"host{index}", instant) for index, instant in enumerate(instants)]
+        said.append(finish(loaded_capsim, case, root, "last"))
 
         assert case.facts(root) == expected
         assert not any("waiting for" in text for text in said)

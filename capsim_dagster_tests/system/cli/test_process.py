@@ -14,7 +14,8 @@ from click.testing import CliRunner
 
 from capsim_dagster.cli import capsim, main
 from capsim_dagster_tests.conftest import ROOT
-from capsim_dagster_tests.system.cli.test_run import SMALL, run_capsim
+from capsim_dagster_tests.support.commands import Capsim
+from capsim_dagster_tests.system.cli.test_run import SMALL
 
 HEAVY = {
     "boto3", "dagster", "duckdb", "matplotlib", "numpy", "obstore", "pandas", "polars", "psutil", "pyarrow", "pydantic",
@@ -109,41 +110,51 @@ def test_data_directory_that_cannot_be_made_is_told_without_a_traceback(
     assert "Traceback" not in said
 
 
-def test_full_disk_ends_a_run_with_what_to_do(mount: Path) -> None:
-    finished = run_capsim("run", "--hosts", "40", "--end", "2023-04-30", data_dir=mount / "data")
+def test_full_disk_ends_a_run_with_what_to_do(mount: Path, loaded_capsim: Capsim) -> None:
+    subprocess.run(["/bin/mount", "-o", "remount,size=6m", str(mount)], check=True)
 
-    assert finished.returncode == 1
-    assert "No space left on device" in finished.stderr + finished.stdout
-    assert "free some space there" in finished.stderr + finished.stdout
-    assert "Traceback" not in finished.stderr + finished.stdout
+    finished = loaded_capsim.done("run", "--hosts", "40", "--end", "2023-02-28", "--data-dir", mount / "data")
+
+    said = finished.err + finished.out
+    assert finished.wait() == 1
+    assert "No space left on device" in said
+    assert "free some space there" in said
+    assert "Traceback" not in said
 
 
-def test_read_only_data_directory_is_told_as_such(mount: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_only_data_directory_is_told_as_such(
+    mount: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaded_capsim: Capsim
+) -> None:
     feed = tmp_path / "feed"
     (feed / "2024" / "01").mkdir(parents=True)
     lines = "".join(f"2024-01-{day:02d},h1,50.0,8\n" for day in range(1, 32))
-    (feed / "2024" / "01" / "cpu_utilization_202401.csv").write_text("date,host_id,cpu_p95,max_cores\n" + lines)
+    file = feed / "2024" / "01" / "cpu_utilization_202401.csv"
+    file.write_text("date,host_id,cpu_p95,max_cores\n" + lines)
     monkeypatch.setenv("CAPSIM__REFINERY__RESOURCES", '["cpu"]')
     made = CliRunner().invoke(capsim, ["refine", "--feed", str(feed), "--data-dir", str(mount / "data")])
     subprocess.run(["/bin/mount", "-o", "remount,ro", str(mount)], check=True)
+    # Where nothing has changed it only looks.
+    file.write_text(file.read_text().replace("50.0", "51.0"))
 
-    again = run_capsim("refine", "--feed", str(feed), data_dir=mount / "data")
+    again = loaded_capsim.done("refine", "--feed", feed, "--data-dir", mount / "data")
 
     assert made.exit_code == 0, made.output
-    assert again.returncode == 1
-    assert "Read-only file system" in again.stderr
-    assert "let this user write there" in again.stderr
-    assert "move" not in again.stderr
+    assert again.wait() == 1
+    assert "Read-only file system" in again.err
+    assert "let this user write there" in again.err
+    assert "move" not in again.err
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_no_encoding_of_the_terminal_ends_a_command(encoding: str, tmp_path: Path) -> None:
-    process = start("status", "--data-dir", str(tmp_path / "é"), PYTHONIOENCODING=encoding)
+def test_no_encoding_of_the_terminal_ends_a_command(
+    encoding: str, tmp_path: Path, loaded_capsim: Capsim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
 
-    out, err = process.communicate()
+    said = loaded_capsim.done("status", "--data-dir", tmp_path / "é")
 
-    assert (process.returncode, err) == (0, "")
-    assert "nothing is here yet -> capsim run" in out
+    assert (said.wait(), said.err) == (0, "")
+    assert "nothing is here yet -> capsim run" in said.out
 
 
 def test_reader_that_goes_away_ends_a_command_quietly(tmp_path: Path) -> None:

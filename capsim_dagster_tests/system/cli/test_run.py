@@ -5,16 +5,19 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
 import duckdb
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from capsim_dagster.cli import capsim
+from capsim_dagster.errors import SettingsError
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.conftest import ROOT
+from capsim_dagster_tests.support.commands import Capsim
 
 STAGES = [
     "host_inventory",
@@ -48,19 +51,9 @@ def run_capsim(*arguments: str, data_dir: Path, **environment: str) -> subproces
     )
 
 
-def start_capsim(*arguments: str, data_dir: Path, until: str) -> "subprocess.Popen[str]":
-    process = subprocess.Popen(
-        [sys.executable, "-m", "capsim_dagster.cli", *arguments, "--data-dir", str(data_dir)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    while not process.stdout.readline().startswith(until):
-        assert process.poll() is None
-    return process
+def run_here(*arguments: str, data_dir: Path) -> Result:
+    """Run the main job in this process."""
+    return CliRunner().invoke(capsim, ["run", *arguments, "--data-dir", str(data_dir)])
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -97,7 +90,7 @@ def test_each_option_has_help() -> None:
 
 
 def test_run_builds_audits_warns_and_summarizes_and_a_second_run_changes_no_byte_and_no_row(
-    tmp_path: Path,
+    tmp_path: Path, loaded_capsim: Capsim
 ) -> None:
     stray = tmp_path / "legacy" / "notes.txt"
     stray.parent.mkdir()
@@ -106,24 +99,27 @@ def test_run_builds_audits_warns_and_summarizes_and_a_second_run_changes_no_byte
     stray.unlink()
     before = made_in(tmp_path)
 
-    second = run_capsim("run", *SMALL, data_dir=tmp_path)
+    second = loaded_capsim.done("run", *SMALL, "--data-dir", tmp_path)
 
-    for finished in (first, second):
-        assert finished.returncode == 0, finished.stdout + finished.stderr
-        assert finished.stderr == ""
+    assert (first.returncode, first.stderr) == (0, ""), first.stdout
+    assert (second.wait(), second.err) == (0, ""), second.out
     assert "25 of 26 checks passed, 1 warning; all gates hold" in first.stdout
     said = re.sub(r"[│\s]+", " ", first.stdout)
     assert "notes.txt is not in the layout {year}/{month}/{prefix}_{yearmonth}.csv" in said
-    assert "26 of 26 checks passed; all gates hold" in second.stdout
+    assert "26 of 26 checks passed; all gates hold" in second.out
     assert re.search(r"processed_data\s+│\s+2 │ 2,832 │", first.stdout)
     assert made_in(tmp_path) == before
     assert (len(before[0]), len(before[-1])) == (8, 2_832)
 
 
-def test_run_ends_with_one_when_a_gate_fails_says_why_and_writes_the_audit_page_all_the_same(tmp_path: Path) -> None:
-    finished = run_capsim("run", *SMALL, "--dirty", data_dir=tmp_path, CAPSIM__REFINERY__MAX_REJECTED_SHARE="0")
+def test_run_ends_with_one_when_a_gate_fails_says_why_and_writes_the_audit_page_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAPSIM__REFINERY__MAX_REJECTED_SHARE", "0")
 
-    assert finished.returncode == 1
+    finished = run_here(*SMALL, "--dirty", data_dir=tmp_path)
+
+    assert finished.exit_code == 1
     assert "a gate failed" in finished.stdout
     assert "lines are rejected" in finished.stdout
     page = tmp_path / "audit" / "refinery.html"
@@ -156,39 +152,41 @@ def test_run_refuses_bad_settings_before_anything_is_written(
 def test_dirty_run_finds_every_defect_and_one_with_other_settings_replaces_the_fleet_and_its_months(
     tmp_path: Path,
 ) -> None:
-    dirty = run_capsim("run", "--dirty", "--checks", *SMALL, data_dir=tmp_path)
+    dirty = run_here("--dirty", "--checks", *SMALL, data_dir=tmp_path)
 
-    refused = run_capsim("run", "--hosts", "10", "--end", "2023-01-31", data_dir=tmp_path)
-    finished = run_capsim("run", "--hosts", "10", "--end", "2023-01-31", "--replace", data_dir=tmp_path)
+    refused = run_here("--hosts", "10", "--end", "2023-01-31", data_dir=tmp_path)
+    finished = run_here("--hosts", "10", "--end", "2023-01-31", "--replace", data_dir=tmp_path)
 
-    assert dirty.returncode == 0, dirty.stdout + dirty.stderr
+    assert dirty.exit_code == 0, dirty.output
     assert "26 of 26 checks passed; all gates hold" in dirty.stdout
     said = re.sub(r"[│\s]+", " ", dirty.stdout)
     counted = re.search(r"injected_defects_are_found (\d+) injected, (\d+) found, 0 missed, 0 false alarms", said)
     assert counted is not None
     assert int(counted[1]) == int(counted[2]) > 0
-    assert refused.returncode == 2
-    assert re.search(r"monthly_csv: 2 months, \d+ files", refused.stderr)
-    assert finished.returncode == 0, finished.stdout
+    assert isinstance(refused.exception, SettingsError)
+    assert re.search(r"monthly_csv: 2 months, \d+ files", str(refused.exception))
+    assert finished.exit_code == 0, finished.stdout
     assert sorted(digests(tmp_path / "legacy")) == [
         f"2023/01/{prefix}_202301.csv"
         for prefix in ("cpu_utilization", "memory_stats", "net_throughput", "storage_usage")
     ]
 
 
-def test_run_ends_within_seconds_on_a_signal_and_a_later_run_repairs(tmp_path: Path) -> None:
-    arguments = ["run", "--hosts", "150", "--end", "2023-12-31"]
+def test_run_ends_within_seconds_on_a_signal_and_a_later_run_repairs(tmp_path: Path, loaded_capsim: Capsim) -> None:
+    arguments = ["--hosts", "60", "--end", "2023-06-30"]
     for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        process = start_capsim(*arguments, data_dir=tmp_path, until="master_parquet:")
+        with loaded_capsim.started("run", *arguments, "--data-dir", tmp_path) as running:
+            running.until_it_says("master_parquet:")
 
-        process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+            running.process.send_signal(number)
+            began = time.monotonic()
 
-        assert process.returncode == code, out + err
-        assert "interrupted: what was complete stays" in err
-        assert "Traceback" not in out + err
+            assert running.wait() == code, running.out + running.err
+        assert time.monotonic() - began < 60
+        assert "interrupted: what was complete stays" in running.err
+        assert "Traceback" not in running.out + running.err
         assert list(tmp_path.rglob("*.tmp")) == []
-    assert run_capsim(*arguments, data_dir=tmp_path).returncode == 0
+    assert run_here(*arguments, data_dir=tmp_path).exit_code == 0
 
 
 def test_bench_measures_every_stage_and_the_whole_process() -> None:
@@ -215,7 +213,10 @@ def test_bench_measures_every_stage_and_the_whole_process() -> None:
     assert all(measured[name]["peak_rss_mib"] > 100 for name in commands)
 
 
-def test_run_reports_a_locked_warehouse_after_a_bounded_wait(platform: Platform) -> None:
+def test_run_reports_a_locked_warehouse_after_a_bounded_wait(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAPSIM__STORAGE__LOCK_TIMEOUT_SECONDS", "0.5")
     warehouse = platform.layout.warehouse
     code = "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(600)"
     holder = subprocess.Popen([sys.executable, "-c", code, str(warehouse)], stdout=subprocess.PIPE)
@@ -223,11 +224,11 @@ def test_run_reports_a_locked_warehouse_after_a_bounded_wait(platform: Platform)
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
 
-        finished = run_capsim("run", data_dir=platform.layout.root, CAPSIM__STORAGE__LOCK_TIMEOUT_SECONDS="0.5")
+        finished = run_here(data_dir=platform.layout.root)
     finally:
         holder.kill()
         holder.communicate()
 
-    assert finished.returncode == 1
+    assert finished.exit_code == 1
     assert "is held by another process after 0.5 s" in finished.stdout
     assert "close that connection" in finished.stdout
