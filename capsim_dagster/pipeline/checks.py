@@ -38,6 +38,7 @@ from capsim_dagster.audits.scan import MonthOfTelemetry, months_of_file, months_
 from capsim_dagster.audits.truth import TOLERANCE_DAYS, Breach, Series, breaches_on_date
 from capsim_dagster.pipeline.dirt import defects_score, expected_content, undamaged_content
 from capsim_dagster.pipeline.entrance import calendar_days, require_hosts
+from capsim_dagster.pipeline.ledger import rotted
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master, strays_of
 from capsim_dagster.refinery.reconciliation import reconciliation
@@ -144,7 +145,8 @@ def refinery_audit(platform: Platform, expected_months: Iterable[int]) -> Report
             if platform.refines_own_feed
             else [not_simulated("row_parity", rows), not_simulated("behavioral_diversity", rows)]
         )
-        return by_claim(reconciliation(connection, found, contract.root), names, score, *compared)
+        accounts = reconciliation(connection, found, contract.root).with_problems(rotted(platform))
+        return by_claim(accounts, names, score, *compared)
 
 
 def _against_simulation(

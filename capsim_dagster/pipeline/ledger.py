@@ -137,6 +137,19 @@ def altered(platform: Platform, scope: Scope, ledger: Ledger) -> list[str]:
     return _unlike(platform, scope, ledger, is_deep=True)
 
 
+def rotted(platform: Platform) -> list[str]:
+    """Return in words which files of the last whole run have other bytes, although neither size nor time has changed.
+
+    Every byte is read: this is for audits that somebody waits for, or a schedule.
+    """
+    ledger, root = read_ledger(platform, of_the_run(platform)), platform.layout.root
+    return [
+        f"{name} has other bytes than it was written with, though nobody has written it since"
+        for name, known in (ledger.files.items() if ledger else ())
+        if (root / name).is_file() and _identity((root / name).stat()) == known[:3] and sha256(root / name) != known[3]
+    ]
+
+
 def page_of(platform: Platform) -> str:
     """Return the name of the audit page in a ledger: it may be written anew by whoever wants to see it."""
     return name_of(platform, platform.layout.audit)

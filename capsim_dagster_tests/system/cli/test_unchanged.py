@@ -1,5 +1,6 @@
 """`capsim run` where nothing has changed makes nothing again; whatever has changed it sees and makes whole."""
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from capsim_dagster.cli import capsim
 from capsim_dagster.cli.unchanged import run_that_holds
 from capsim_dagster.orchestration.instance import open_instance
 from capsim_dagster.orchestration.keys import MASTER_PARQUET
+from capsim_dagster.pipeline.ledger import rotted
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.settings import Settings, directory_settings
 from capsim_dagster_tests.support.foreign_feed import OTHER_TOOL, write_feed
@@ -197,3 +199,23 @@ def test_of_a_users_feed_too_a_file_that_has_changed_is_read(tmp_path: Path) -> 
     assert [result.exit_code for result in (unchanged, touched, changed)] == [0, 0, 0], changed.output
     told = ["nothing has changed since" in result.output for result in (unchanged, touched, changed)]
     assert told == [True, True, False]
+
+
+def test_the_audit_of_a_schedule_finds_them_too(data_dir: Path) -> None:
+    flip(MASTER)(data_dir)
+    platform, path = Platform(settings_of(data_dir)), data_dir / LEDGER
+    found = (data_dir / MASTER).stat()
+    ledger = json.loads(path.read_text(encoding="utf-8"))
+    # As a disk does it, which knows of no time.
+    changed = max(found.st_mtime_ns, found.st_ctime_ns)
+    ledger["files"][MASTER][:3] = found.st_ino, found.st_size, changed
+    ledger["written_ns"] = changed + 10**9
+    path.write_text(json.dumps(ledger), encoding="utf-8")
+    assert holds(data_dir)
+
+    (data_dir / "master").rename(data_dir / "kept")
+    assert rotted(platform) == []
+    (data_dir / "kept").rename(data_dir / "master")
+    assert rotted(platform) == [
+        f"{MASTER} has other bytes than it was written with, though nobody has written it since"
+    ]
