@@ -7,8 +7,8 @@ threads; the peak of resident memory is reset before each stage where the kernel
 import datetime as dt
 import json
 import multiprocessing
-import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -18,7 +18,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import pyarrow as pa
+
 from capsim_dagster.audits.report import Finding
+from capsim_dagster.cli.floor import FLOOR, TOTAL, Floor
 from capsim_dagster.errors import GateError, listed
 from capsim_dagster.pictures import of_disk as pictures
 from capsim_dagster.pipeline import checks, refine, stages
@@ -47,6 +51,11 @@ spent = usage.ru_utime + usage.ru_stime, time.perf_counter() - began, usage.ru_m
 print(json.dumps([os.waitstatus_to_exitcode(status), *spent]))
 """
 """A small process between: Linux counts the memory of the starting process as the peak of the one it starts."""
+_BESIDE: Final = ("pictures",)
+"""Stages that no run has: they are drawn when somebody looks."""
+
+Announce = Callable[[str], None]
+"""Told the name of each stage before it is measured."""
 
 
 @dataclass(frozen=True)
@@ -69,24 +78,29 @@ class Measurement:
         return {**asdict(self), "rows_per_s": round(self.rows_per_s)}
 
 
-def measure_stages(settings: Settings) -> list[Measurement]:
-    """Run and measure all stages and audits in one fresh process; the last measurement is their total.
+def measure_stages(settings: Settings, announce: Announce) -> list[Measurement]:
+    """Run and measure all stages and audits in one fresh process; their total follows, then what no run has.
 
     Raises:
         RuntimeError: If the process ends before it has measured.
     """
-    measured = _measured_apart(settings, _stages)
-    total = Measurement(
-        "all stages",
-        sum(m.cpu_s for m in measured),
-        sum(m.wall_s for m in measured),
-        max(m.peak_rss_mib for m in measured),
-        max(m.rows for m in measured),
-    )
-    return [*measured, total]
+    measured = _measured_apart(settings, _stages, announce)
+    counted = [m for m in measured if m.stage not in _BESIDE]
+    return [*counted, _sum(TOTAL, counted), *(m for m in measured if m.stage in _BESIDE)]
 
 
-def measure_publication(settings: Settings) -> list[Measurement]:
+def measure_floor(settings: Settings, announce: Announce) -> list[Measurement]:
+    """Measure bare library calls on as many rows in one fresh process; the last measurement is their sum.
+
+    Raises:
+        RuntimeError: If the process ends before it has measured.
+    """
+    parts = _measured_apart(settings, _floor_parts, announce)
+    shutil.rmtree(_floor_of(Platform(settings)).folder)
+    return [*parts, _sum(FLOOR, parts)]
+
+
+def measure_publication(settings: Settings, announce: Announce) -> list[Measurement]:
     """Archive, publish and verify the window's last day in one fresh process, and measure each; rows are samples.
 
     The master is that which `measure_stages` left.
@@ -94,45 +108,82 @@ def measure_publication(settings: Settings) -> list[Measurement]:
     Raises:
         RuntimeError: If the process ends before it has measured.
     """
-    return _measured_apart(settings, publication_stages)
+    return _measured_apart(settings, publication_stages, announce)
+
+
+def _sum(name: str, parts: Sequence[Measurement]) -> Measurement:
+    return Measurement(
+        name,
+        sum(m.cpu_s for m in parts),
+        sum(m.wall_s for m in parts),
+        max(m.peak_rss_mib for m in parts),
+        max(m.rows for m in parts),
+    )
 
 
 _Stages = Callable[[Platform], Mapping[str, Callable[[], int]]]
 """Returns stages by name; each returns the rows it wrote or audited."""
 
 
-def _measured_apart(settings: Settings, stages_of: _Stages) -> list[Measurement]:
+def _measured_apart(settings: Settings, stages_of: _Stages, announce: Announce) -> list[Measurement]:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_measure_all, args=(settings.model_dump(mode="json"), stages_of, sender))
     process.start()
     sender.close()
+    measured: list[Measurement]
     try:
-        measurements: list[Measurement] = receiver.recv()
+        while isinstance(told := receiver.recv(), str):
+            announce(told)
+        measured = told
     except EOFError:
         raise RuntimeError("the measured process ended early; its error is printed above") from None
     finally:
         process.join()
-    return measurements
+    return measured
 
 
-def measure_command(*name: str, options: Sequence[str]) -> Measurement:
+def measure_command(*name: str, options: Sequence[str], again: bool = False) -> Measurement:
     """Run a command of `capsim` as a process of its own and measure all of it, start-up included.
 
     Raises:
         subprocess.CalledProcessError: If it fails.
     """
-    command = [sys.executable, "-m", "capsim_dagster.cli", *name, *options]
+    stage = f"capsim {' '.join(name)}{' again' if again else ''}, whole process"
+    return measure_process(stage, ["-m", "capsim_dagster.cli", *name, *options])
+
+
+def measure_process(stage: str, arguments: Sequence[str]) -> Measurement:
+    """Run Python with some arguments as a process of its own and measure all of it.
+
+    Raises:
+        subprocess.CalledProcessError: If it fails.
+    """
+    command = [sys.executable, *arguments]
     metered = subprocess.run([sys.executable, "-I", "-S", "-c", _METER, *command], stdout=subprocess.PIPE, check=True)
     returncode, cpu_s, wall_s, peak_kib = json.loads(metered.stdout)
     if returncode:
         raise subprocess.CalledProcessError(returncode, command)
-    return Measurement(f"capsim {' '.join(name)}, whole process", cpu_s, wall_s, peak_kib / _KIB_PER_MIB, 0)
+    return Measurement(stage, cpu_s, wall_s, peak_kib / _KIB_PER_MIB, 0)
 
 
 def _measure_all(settings: Mapping[str, object], stages_of: _Stages, sender: Connection) -> None:
-    platform = Platform(Settings.model_validate(settings))
-    sender.send([_measure(name, run) for name, run in stages_of(platform).items()])
+    measured = []
+    for name, run in stages_of(Platform(Settings.model_validate(settings))).items():
+        sender.send(name)
+        measured.append(_measure(name, run))
+    sender.send(measured)
+
+
+def _floor_of(platform: Platform) -> Floor:
+    fleet = platform.generation
+    return Floor(fleet.num_servers, fleet.start_date, fleet.end_date, platform.layout.root / "floor")
+
+
+def _floor_parts(platform: Platform) -> Mapping[str, Callable[[], int]]:
+    # pyarrow's first array loads pandas where that is installed: half a second that no row costs.
+    pa.array(np.zeros(1))
+    return _floor_of(platform).parts()
 
 
 def publication_stages(platform: Platform) -> dict[str, Callable[[], int]]:
@@ -183,13 +234,13 @@ def _stages(platform: Platform) -> dict[str, Callable[[], int]]:
         "master checks": lambda: _audited_rows(checks.master_parquet(platform)),
         "ground_truth": lambda: stages.ground_truth(platform).expected.rows,
         "truth checks": lambda: _audited_rows(checks.ground_truth(platform)),
-        "pictures": lambda: _drawn(platform),
         "monthly_csv": lambda: sum(file.lines for file in stages.monthly_csv(platform, months())),
         "feed checks": feed_checks,
         "processed_data": load,
         "processed_data, again": load,
         "table checks": table_checks,
         "audit checks": lambda: _audited_rows(checks.refinery_audit(platform, months())),
+        "pictures": lambda: _drawn(platform),
     }
 
 
@@ -214,14 +265,9 @@ def _require_held(failed: Iterable[str], *, mend: str = "") -> None:
 
 def _measure(stage: str, run: Callable[[], int]) -> Measurement:
     _reset_peak()
-    cpu, wall = _cpu_seconds(), time.perf_counter()
+    cpu, wall = time.process_time(), time.perf_counter()
     rows = run()
-    return Measurement(stage, _cpu_seconds() - cpu, time.perf_counter() - wall, peak_rss_mib(), rows)
-
-
-def _cpu_seconds() -> float:
-    times = os.times()
-    return times.user + times.system
+    return Measurement(stage, time.process_time() - cpu, time.perf_counter() - wall, peak_rss_mib(), rows)
 
 
 def _reset_peak() -> None:
