@@ -28,7 +28,7 @@ STORIES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("panel generate", "panel_refresh"),
         ("panel load", "panel_refresh"),
         ("panel show", ""),
-        ("refine --month 2023-02", "refine_feed"),
+        ("refine --month 2023-02", ""),
         ("audit", "refine_feed"),
         ("backfill 2023-03", "monthly_refresh"),
     ),
