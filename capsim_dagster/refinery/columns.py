@@ -6,7 +6,7 @@ exact; so are plain lines that are not sound.
 """
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -26,6 +26,8 @@ _NAMES: Final = ("date", "host", "value", "capacity")
 Int64Array = NDArray[np.int64]
 _LINE_FEED: Final = ord("\n")
 _QUOTE: Final = ord('"')
+_UNUSUAL: Final = (b'"', b"\r", b"\0", b" ", b"\t", b"\v", b"\f")
+"""What no field of a tidy block holds."""
 _ASCII_END: Final = 128
 
 
@@ -59,6 +61,38 @@ def parse_columns(text: bytes, n_lines: int, judge: Judge) -> tuple[pl.DataFrame
     texts = rows["value"].gather(silent)
     is_sound[silent] &= texts.is_in(["", *judge.rules.feed.null_values]).to_numpy()
     return rows.select("day", "host", "util", "capacity"), is_sound, {*texts.unique()}
+
+
+def tidy_columns(block: Block, judge: Judge) -> tuple[pl.DataFrame, bool] | None:
+    """Return the rows of a block each line of which is sound, and whether some have no value; None = not so, or unsure.
+
+    As most blocks are: they are read at half the cost of looking at each line. polars reads the same texts as numbers
+    here as `parse_columns` does, but for one with blanks before it. Columns are `day`, `host`, `util`, `capacity`.
+    """
+    text, header, n_lines = block.text, judge.dialect.header, block.text.count(b"\n")
+    unusual = [byte for byte in _UNUSUAL if byte != header.delimiter.encode()]
+    is_plain = block.is_terminated and judge.dialect.decimal == "." and text.isascii()
+    if not is_plain or any(byte in text for byte in unusual):
+        return None
+    if text.count(header.delimiter.encode()) != n_lines * (header.width - 1):
+        return None
+    kinds: list[pl.DataType] = [_days(judge.month, judge.dialect.date_format), judge.hosts.kind]
+    of_column = dict(zip(header.columns, [*kinds, pl.Float64(), pl.Float64()], strict=False))
+    schema = {f"column_{index}": of_column.get(index, pl.String()) for index in range(header.width)}
+    try:
+        fields = _cut(text, judge, schema)
+    except pl.exceptions.PolarsError:
+        return None
+    has_capacity = header.capacity is not None
+    rows = fields.select(
+        pl.col("date").to_physical().cast(pl.Int8).alias("day") + 1,
+        pl.col("host").to_physical().cast(pl.Int32),
+        pl.col("value").alias("util"),
+        pl.col("capacity") if has_capacity else pl.lit(None, pl.Float64).alias("capacity"),
+    )
+    if rows.height != n_lines or not rows.select(_soundness(judge).all()).item():
+        return None
+    return rows, rows.get_column("util").has_nulls()
 
 
 def _parsed(judge: Judge) -> dict[str, pl.Expr]:
@@ -98,16 +132,20 @@ def _null_numbers(judge: Judge) -> Iterator[float]:
 
 def _fields(text: bytes, judge: Judge) -> pl.DataFrame:
     """Return the fields that are read, as text."""
+    return _cut(text, judge, {f"column_{index}": pl.String() for index in range(judge.dialect.header.width)})
+
+
+def _cut(text: bytes, judge: Judge, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """Return the fields that are read, as what the schema of all columns has them."""
     header = judge.dialect.header
-    labels = [f"column_{index}" for index in range(header.width)]
-    names = {labels[index]: name for index, name in zip(header.columns, _NAMES, strict=False)}
+    names = {f"column_{index}": name for index, name in zip(header.columns, _NAMES, strict=False)}
     if not text:
-        return pl.DataFrame(schema=dict.fromkeys(names.values(), pl.String))
+        return pl.DataFrame(schema={name: schema[label] for label, name in names.items()})
     return pl.read_csv(
         # One byte order mark at the start of the text would be dropped; it belongs to the first field.
         codecs.BOM_UTF8 + text if text.startswith(codecs.BOM_UTF8) else text,
         has_header=False,
-        schema=dict.fromkeys(labels, pl.String),
+        schema=schema,
         columns=list(names),
         separator=header.delimiter,
         quote_char=None,

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from capsim_dagster.legacy_feed.contract import FeedPiece
-from capsim_dagster.refinery.columns import Lines, line_ends, parse_columns, scan_lines
+from capsim_dagster.refinery.columns import Lines, line_ends, parse_columns, scan_lines, tidy_columns
 from capsim_dagster.refinery.dialect import (
     Dialect,
     Header,
@@ -73,6 +73,12 @@ class _Harvest:
     traits: set[DialectTrait] = field(default_factory=set)
     gaps: set[str] = field(default_factory=set)
     last_line: int = 0
+
+    def add_tidy(self, block: Block, rows: pl.DataFrame, has_gaps: bool) -> None:
+        """Take the rows of a block each line of which is sound; a gap there is empty."""
+        self.rows.append(rows.insert_column(0, pl.int_range(rows.height, eager=True).alias("line") + block.first_line))
+        self.last_line = block.first_line + rows.height - 1
+        self.gaps |= {""} if has_gaps else set()
 
     def add(self, lines: Lines) -> None:
         """Sort the lines of a block into rows and rejected ones."""
@@ -151,7 +157,10 @@ def read_feed_file(source: FeedSource, piece: FeedPiece, hosts: HostTable) -> Re
     judge = Judge(hosts, _dialect(source, header, first, piece, rules), piece.month, piece.resource)
     harvest = _Harvest(judge)
     for block in chain([first] if first else [], blocks):
-        harvest.add(scan_lines(block, header.delimiter, header.width))
+        if tidy := tidy_columns(block, judge):
+            harvest.add_tidy(block, *tidy)
+        else:
+            harvest.add(scan_lines(block, header.delimiter, header.width))
     harvest.drop_trailing_blanks()
     harvest.require_bounds(harvest.blank_lines)
     lines = max(harvest.last_line - header_line, 0)

@@ -103,33 +103,33 @@ class HostTable:
         """Return the number of a sound host, a new one where it is met for the first time."""
         if host not in self._codes:
             self._codes[host] = len(self._codes)
-            self.__dict__.pop("_kind", None)
+            self.__dict__.pop("kind", None)
             self.__dict__.pop("_physical", None)
         return self._codes[host]
 
     def encode(self, hosts: pl.Series) -> pl.Series:
         """Return the numbers of hosts as they are written; null for one that is not sound just so."""
-        codes = hosts.cast(self._kind, strict=False)
+        codes = hosts.cast(self.kind, strict=False)
         if codes.null_count():
             unseen = hosts.filter(codes.is_null()).unique(maintain_order=True).to_list()
             sound = [host for host in unseen if self.is_sound(host)]
             for host in sound:
                 self.code(host)
             if sound:
-                codes = hosts.cast(self._kind, strict=False)
+                codes = hosts.cast(self.kind, strict=False)
         return codes.to_physical().cast(pl.Int32)
 
     def names(self, codes: pl.Series) -> pl.Series:
         """Return the hosts of some numbers."""
         # To look each number up costs as much as reading the file: an enumeration is numbers already.
-        return codes.cast(self._physical).cat.to(self._kind).rename("host_id")
+        return codes.cast(self._physical).cat.to(self.kind).rename("host_id")
 
     @cached_property
-    def _kind(self) -> pl.Enum:
+    def kind(self) -> pl.Enum:
         """An enumeration of the hosts: casting to it looks each text up, three times as fast as a join."""
         return pl.Enum(list(self._codes))
 
     @cached_property
     def _physical(self) -> pl.DataType:
         """As what kind of numbers the enumeration is held."""
-        return pl.Series([], dtype=self._kind).to_physical().dtype
+        return pl.Series([], dtype=self.kind).to_physical().dtype

@@ -1,9 +1,11 @@
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capsim_dagster.refinery.columns import parse_columns
+from capsim_dagster.refinery.columns import parse_columns, tidy_columns
 from capsim_dagster.refinery.judge import Judge, Row
+from capsim_dagster.refinery.source import Block
 from capsim_dagster_tests.support.cases import each_case
 from capsim_dagster_tests.support.refinery.readings import HEADER, feed_settings, judge_of, read_rules
 
@@ -11,13 +13,67 @@ SOUND = "2024-01-05,srv-1,20.5,64"
 
 
 def parsed(judge: Judge, *lines: str) -> list[Row | None]:
-    """Return what the sound lines say; None = the line must be judged alone."""
-    rows, is_sound, _ = parse_columns("".join(f"{line}\n" for line in lines).encode(), len(lines), judge)
-    names = judge.hosts.names(rows["host"].fill_null(0)) if is_sound.any() else [""] * len(lines)
+    """Return what the sound lines say; None = the line must be judged alone. What is tidy says the same."""
+    text = "".join(f"{line}\n" for line in lines).encode()
+    rows, is_sound, _ = parse_columns(text, len(lines), judge)
+    found = rows_of(rows, is_sound.tolist(), judge)
+    for line, row in zip(lines, found, strict=True):
+        assert tidy(judge, f"{line}\n".encode()) in (None, [row]) or repr(tidy(judge, f"{line}\n".encode())) == repr(
+            [row]
+        )
+    assert (together := tidy(judge, text)) is None or repr(together) == repr(found)
+    return found
+
+
+def rows_of(rows: pl.DataFrame, is_sound: list[bool], judge: Judge) -> list[Row | None]:
+    names = judge.hosts.names(rows["host"].fill_null(0)) if any(is_sound) else [""] * len(is_sound)
     return [
         Row(day, host, util, capacity) if sound else None
-        for (day, _, util, capacity), host, sound in zip(rows.iter_rows(), names, is_sound.tolist(), strict=True)
+        for (day, _, util, capacity), host, sound in zip(rows.iter_rows(), names, is_sound, strict=True)
     ]
+
+
+def tidy(judge: Judge, text: bytes) -> list[Row | None] | None:
+    """Return the rows of a block that is read at once; None = it is not."""
+    found = tidy_columns(Block(text, 1), judge)
+    return None if found is None else rows_of(found[0], [True] * found[0].height, judge)
+
+
+def test_a_block_of_sound_lines_is_read_at_once() -> None:
+    judge = judge_of()
+    assert parsed(judge, SOUND) == [Row(5, "srv-1", 20.5, 64.0)]
+
+    text = f"{SOUND}\n2024-01-06,srv-1,,64\n".encode()
+    assert tidy(judge, text) == [Row(5, "srv-1", 20.5, 64.0), Row(6, "srv-1", None, 64.0)]
+
+
+@each_case(
+    "text",
+    [
+        b"2024-01-05,srv-2,20.5,64\n",
+        b"2024-02-05,srv-1,20.5,64\n",
+        b"2024-01-05,srv-1, 20.5,64\n",
+        b"2024-01-05,srv-1,\t20.5,64\n",
+        b"2024-01-05,srv-1,\v20.5,64\n",
+        b"2024-01-05,srv-1,20.5\n2024-01-05,srv-1,20.5,64,1\n",
+        b"2024-01-05,srv-1,20.5,64\n\n2024-01-06,srv-1,20.5,64\n",
+        b"2024-01-05,srv-1,120.5,64\n",
+        b"2024-01-05,srv-1,n/a,64\n",
+        b"2024-01-05,srv-1,nan,64\n",
+        b"2024-01-05,srv-1,20.5,\n",
+        b"2024-01-05,,20.5,64\n",
+        b",srv-1,20.5,64\n",
+        b'2024-01-05,"srv-1",20.5,64\n',
+        b"2024-01-05,srv-1,20.5,64\r\n",
+    ],
+)
+def test_a_block_with_anything_else_in_it_is_read_line_by_line(text: bytes) -> None:
+    judge = judge_of()
+    assert tidy(judge, f"{SOUND}\n".encode()) is None  # no host is known yet
+    parsed(judge, SOUND)
+
+    assert tidy(judge, text) is None
+    assert tidy_columns(Block(f"{SOUND}\n".encode(), 1, is_terminated=False), judge) is None
 
 
 def test_columns_are_typed_and_there_is_one_row_a_line() -> None:
