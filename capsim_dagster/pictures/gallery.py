@@ -92,7 +92,8 @@ def _state(platform: Platform) -> str:
     """Return a digest of the identity of all files that pictures are drawn from."""
     layout = platform.layout
     history = layout.dagster_home / "storage" / "history" / "runs"
-    files = [layout.master, layout.warehouse, *(history / f"index.db{end}" for end in ("", "-wal"))]
+    databases = {layout.warehouse: (".wal",), history / "index.db": ("-wal",)}
+    files = [layout.master, *(Path(f"{path}{end}") for path, logs in databases.items() for end in ("", *logs))]
     return hashlib.sha256(
         repr([platform.generation, *map(_identity, [*files, *sorted(layout.truth.glob("*"))])]).encode()
     ).hexdigest()[:16]

@@ -108,8 +108,10 @@ def test_plot_knows_the_four_resources(platform: Platform, small_config: Path) -
     assert "'cpu', 'memory', 'disk', 'network'" in result.output
 
 
-@pytest.mark.parametrize("module", ["cli", "definitions", "orchestration.findings", "pipeline.refine"])
-def test_the_plotting_library_is_loaded_only_where_something_may_be_drawn(module: str) -> None:
-    code = f"import sys, capsim_dagster.{module}; sys.exit('matplotlib' in sys.modules or 'PIL' in sys.modules)"
+def test_the_plotting_library_is_loaded_only_where_something_may_be_drawn() -> None:
+    modules = ", ".join(
+        f"capsim_dagster.{name}" for name in ("cli", "definitions", "orchestration.findings", "pipeline.refine")
+    )
+    code = f"import sys, {modules}; sys.exit('matplotlib' in sys.modules or 'PIL' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

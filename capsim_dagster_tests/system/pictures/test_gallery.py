@@ -11,6 +11,7 @@ from capsim_dagster.pictures.gallery import OF_ASSETS, drawn_beside, picture_bes
 from capsim_dagster.pipeline import stages
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster_tests.support.pictures.views import texts
+from capsim_dagster_tests.support.sabotage import run_sql
 
 pytestmark = pytest.mark.usefixtures("_opened_once")
 
@@ -25,33 +26,33 @@ def test_each_asset_names_just_the_pictures_that_are_drawn_of_it(platform: Platf
 def test_a_picture_is_drawn_once_and_again_when_what_it_shows_has_changed(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draw, asked = OF_ASSETS["master_parquet"], list[Platform]()
+    draw, asked = OF_ASSETS["host_inventory"], list[Platform]()
 
     def counted(platform: Platform) -> Mapping[str, bytes]:
         asked.append(platform)
         return draw(platform)
 
-    monkeypatch.setattr(gallery, "OF_ASSETS", {"master_parquet": counted})
+    monkeypatch.setattr(gallery, "OF_ASSETS", {"host_inventory": counted})
 
-    first = picture_beside(platform, "master_parquet", "weekly_profile", list)
-    again = picture_beside(platform, "master_parquet", "weekly_profile", list)
-    assert first is not None
-    assert (first, len(asked)) == (again, 1)
-    assert "Weekly" in " ".join(texts(first))
+    first = shown(platform)
+    assert "by department" in " ".join(texts(first))
+    assert (shown(platform), len(asked)) == (first, 1)
 
-    content = platform.layout.master.read_bytes()
-    platform.layout.master.unlink()
-    assert "cannot be drawn now" in " ".join(
-        texts(picture_beside(platform, "master_parquet", "varieties", list) or b"")
-    )
-    platform.layout.master.write_bytes(content)
-    assert picture_beside(platform, "master_parquet", "weekly_profile", list) == first
-    assert len(asked) == 3
-    folders = platform.layout.dagster_home / "pictures" / "master_parquet"
+    run_sql(platform, "DELETE FROM warehouse_info")
+    assert "cannot be drawn now" in " ".join(texts(shown(platform)))
+    stages.host_inventory(platform)
+    assert (shown(platform), len(asked)) == (first, 3)
+    folders = platform.layout.dagster_home / "pictures" / "host_inventory"
     assert len(list(folders.iterdir())) == 1
 
 
-@pytest.mark.parametrize(("asset", "name"), [("processed_data", "x"), ("master_parquet", "x"), ("..", "runs")])
+def shown(platform: Platform) -> bytes:
+    found = picture_beside(platform, "host_inventory", "fleet_composition", list)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(("asset", "name"), [("processed_data", "x"), ("host_inventory", "x"), ("..", "runs")])
 def test_nothing_but_a_picture_is_shown(platform: Platform, asset: str, name: str, tmp_path: Path) -> None:
     (tmp_path / "x.svg").write_text("not shown")
 
