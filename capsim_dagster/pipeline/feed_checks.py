@@ -16,7 +16,7 @@ from capsim_dagster.pipeline.dirt import defect_lists, undamaged_content
 from capsim_dagster.pipeline.entrance import require_hosts
 from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.pipeline.remote import own_master
-from capsim_dagster.pipeline.stages import CORES
+from capsim_dagster.pipeline.stages import files_at_once
 from capsim_dagster.refinery.load import content_of, rows_of_file
 from capsim_dagster.refinery.parsed import Parsed
 from capsim_dagster.refinery.read import ReadFile, read_feed_file
@@ -70,7 +70,7 @@ class FeedMonths:
         others = [resource for resource in resources if (month, resource.value) not in found]
         there, unreadable = self._with_header(month, others)
         files: dict[FeedFormat, dict[PieceKey, Path]] = {}
-        with ThreadPoolExecutor(CORES) as workers:
+        with ThreadPoolExecutor(files_at_once(self._platform)) as workers:
             contents = workers.map(self._plain_content, there.keys(), there.values())
             for (piece, path), content in zip(there.items(), contents, strict=True):
                 key = month, piece.resource.value

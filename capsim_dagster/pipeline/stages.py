@@ -40,8 +40,10 @@ from capsim_dagster.simulation import fleet, region_calendar, telemetry, time_di
 from capsim_dagster.storage import StoredFile
 from capsim_dagster.storage.warehouse import fact, replace_tables
 
-CORES: Final = 2
-"""Files of a month that are written, or read, at once; each is small, and more would only take turns."""
+_CORES: Final = 2
+"""Files of a month that are written, or read, at once: more would only take turns."""
+_MOST_HOSTS_AT_ONCE: Final = 10_000
+"""In a larger fleet a file is so large that it is taken alone: two of 20,000 hosts cost 300 MiB."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def monthly_csv(
     contract, defects = platform.contract, platform.layout.defects
     # One a thread: an open file is read by one at a time.
     masters = Queue[MasterFile]()
-    for _ in range(CORES):
+    for _ in range(files_at_once(platform)):
         masters.put(own_master(platform))
     held = masters.queue[0].footer.months
     retire_strays(contract, held, defects)
@@ -192,11 +194,16 @@ def monthly_csv(
         finally:
             masters.put(master)
 
-    with ThreadPoolExecutor(CORES) as workers:
+    with ThreadPoolExecutor(files_at_once(platform)) as workers:
         for month in months:
             for written in workers.map(exported, [FeedPiece(month, resource) for resource in resources]):
                 remote.publish_piece(written.piece)
                 yield written
+
+
+def files_at_once(platform: Platform) -> int:
+    """Return how many files of a month are held at once."""
+    return _CORES if platform.generation.num_servers <= _MOST_HOSTS_AT_ONCE else 1
 
 
 def _hold(asset: str, finding: Finding) -> None:

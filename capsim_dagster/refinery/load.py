@@ -37,8 +37,8 @@ from capsim_dagster.storage.warehouse import transaction
 _KEPT: Final = "the month keeps its previous rows"
 _GATES: Final = (FileFault.UNLIKE_MASTER, FileFault.TOO_MANY_REJECTED)
 _EXAMPLES: Final = 3
-_ROWS_HELD: Final = 4_000_000
-"""Rows that wait for the others of their month: 130 MB."""
+_ROWS_HELD: Final = 1_000_000
+"""Rows that wait for the others of their month, at 80 bytes each while they are inserted."""
 
 
 @dataclass(frozen=True)
@@ -168,11 +168,11 @@ class _Incoming:
         self._frames: dict[Resource, pl.DataFrame] = {}
 
     def add(self, resource: Resource, rows: pl.DataFrame, rejected: pl.DataFrame) -> None:
-        """Hold a file's rows, or insert what is held where it is much."""
+        """Hold a file's rows; what is held is inserted where it would become much."""
+        if rows.height + sum(frame.height for frame in self._frames.values()) > _ROWS_HELD:
+            self.insert()
         self._frames[resource] = rows
         self.rejected += [rejected] if rejected.height else []
-        if sum(frame.height for frame in self._frames.values()) > _ROWS_HELD:
-            self.insert()
 
     def insert(self) -> None:
         """Put what is held into the table."""

@@ -1,12 +1,15 @@
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
+import polars as pl
 import pytest
 
 from capsim_dagster.audits.fingerprints import master_fingerprints
 from capsim_dagster.legacy_feed.contract import FeedPiece
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.refinery.accounts import retire_months
+from capsim_dagster.refinery import load as load_module
+from capsim_dagster.refinery.accounts import replace_rows, retire_months
 from capsim_dagster.refinery.load import Feed, LoadedMonth, load_month
 from capsim_dagster.refinery.rules import HostTable, ReadRules
 from capsim_dagster.schemas import Resource
@@ -92,6 +95,27 @@ def test_files_are_recorded_with_their_facts(platform: Platform) -> None:
         for file in month.files
         for path in [platform.contract.path(file.piece)]
     )
+
+
+def test_a_large_month_is_inserted_in_pieces_and_is_the_same(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = loaded(platform)
+    run_sql(platform, "DELETE FROM processed_data WHERE month(ds) = 2")
+    run_sql(platform, "DELETE FROM feed_files WHERE yearmonth = 202302")
+    inserts = list[int]()
+
+    def counted(connection: Any, month: int, frames: Mapping[Resource, pl.DataFrame]) -> None:  # noqa: ANN401
+        inserts.append(len(frames))
+        replace_rows(connection, month, frames)
+
+    monkeypatch.setattr(load_module, "replace_rows", counted)
+    monkeypatch.setattr(load_module, "_ROWS_HELD", 700)  # a file has 336
+
+    assert not load(platform).is_unchanged
+
+    assert inserts == [2, 2]
+    assert loaded(platform) == before
 
 
 @pytest.mark.parametrize("with_master", [True, False])
