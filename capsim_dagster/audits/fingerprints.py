@@ -16,6 +16,7 @@ import polars as pl
 
 from capsim_dagster.errors import MasterError
 from capsim_dagster.schemas.months import first_day
+from capsim_dagster.storage import identity
 from capsim_dagster.storage.warehouse import statement
 
 Relation = Literal[
@@ -170,21 +171,14 @@ def table_fingerprints(connection: duckdb.DuckDBPyConnection) -> dict[PieceKey, 
     """
     view_table(connection)
     ((path,),) = rows_of(connection, "SELECT path FROM duckdb_databases() WHERE database_name = current_database()")
-    identity = (path, *(_identity(Path(f"{path}{end}")) for end in ("", ".wal"))) if path else None
-    if identity is None or identity not in _KNOWN_TABLES:
+    if not path:
+        return fingerprints(connection, "table_rows")
+    state = path, *(identity(Path(f"{path}{end}")) for end in ("", ".wal"))
+    if state not in _KNOWN_TABLES:
         found = fingerprints(connection, "table_rows")
-        if identity is None:
-            return found
         _KNOWN_TABLES.clear()
-        _KNOWN_TABLES[identity] = found
-    return dict(_KNOWN_TABLES[identity])
-
-
-def _identity(path: Path) -> tuple[int, int, int] | None:
-    if not path.exists():
-        return None
-    found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
+        _KNOWN_TABLES[state] = found
+    return dict(_KNOWN_TABLES[state])
 
 
 def table_month_fingerprints(connection: duckdb.DuckDBPyConnection, month: int) -> dict[PieceKey, Fingerprint]:
@@ -206,8 +200,7 @@ def master_fingerprints(path: Path) -> dict[PieceKey, Fingerprint]:
     Raises:
         MasterError: If the file cannot be read.
     """
-    status = path.stat()
-    return _master_fingerprints(path, (status.st_ino, status.st_size, status.st_mtime_ns))
+    return _master_fingerprints(path, identity(path))
 
 
 def feed_fingerprints(
@@ -290,7 +283,7 @@ def _scratch_database() -> duckdb.DuckDBPyConnection:
 
 
 @lru_cache(maxsize=4)
-def _master_fingerprints(path: Path, _identity: tuple[int, int, int]) -> dict[PieceKey, Fingerprint]:
+def _master_fingerprints(path: Path, _state: tuple[int, int, int] | None) -> dict[PieceKey, Fingerprint]:
     try:
         with duckdb.connect() as connection:
             view_master(connection, path)

@@ -148,7 +148,7 @@ def _fill(grid: Float32Array, batch: pa.RecordBatch, rows_of: _HostRows, days: I
 def _number(name: str, limit: int) -> int:
     """Return the number of a host, or the place that stands for none."""
     digits = name.removeprefix(_PREFIX)
-    number = int(digits) if digits.isdecimal() else -1
+    number = int(digits) if name.startswith(_PREFIX) and digits.isdecimal() else -1
     return number if number < limit else -1
 
 

@@ -50,7 +50,7 @@ def audit(config: Path | None, data_dir: Path | None, output: Path | None, *, de
 
 def _read_all(platform: "Platform") -> bool:
     """Compare every byte with what the last whole run left, and say what differs; return whether nothing does."""
-    from capsim_dagster.pipeline.ledger import altered, of_the_run, page_of, read_ledger
+    from capsim_dagster.pipeline.ledger import changed, of_the_run, page_of, read_ledger
 
     ledger = read_ledger(platform, of_the_run(platform))
     if ledger is None:
@@ -58,7 +58,9 @@ def _read_all(platform: "Platform") -> bool:
             f"{platform.layout.root} has no ledger of a whole run with these settings, so nothing to compare with",
             remedy="make one: capsim run; it is for a simulated fleet and its own feed, on disk",
         )
-    found = [name for name in altered(platform, of_the_run(platform), ledger) if name != page_of(platform)]
+    found = [
+        name for name in changed(platform, of_the_run(platform), ledger, is_deep=True) if name != page_of(platform)
+    ]
     for name in found:
         is_there = (platform.layout.root / name).exists()
         what = "is new" if name not in ledger.files else "has other bytes" if is_there else "is gone"

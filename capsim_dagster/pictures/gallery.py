@@ -20,7 +20,7 @@ from capsim_dagster.pictures.checks import check_trends_picture
 from capsim_dagster.pictures.composition import inventory_pictures
 from capsim_dagster.pictures.feed import audit_pictures
 from capsim_dagster.pipeline.platform import Platform
-from capsim_dagster.storage import atomic_path
+from capsim_dagster.storage import atomic_path, identity
 
 Trends = Callable[[], Sequence[CheckTrend]]
 """Reads how checks went over time, from the history of whatever orchestrator there is."""
@@ -95,16 +95,8 @@ def _state(platform: Platform) -> str:
     databases = {layout.warehouse: (".wal",), history / "index.db": ("-wal",)}
     files = [layout.master, *(Path(f"{path}{end}") for path, logs in databases.items() for end in ("", *logs))]
     return hashlib.sha256(
-        repr([platform.generation, *map(_identity, [*files, *sorted(layout.truth.glob("*"))])]).encode()
+        repr([platform.generation, *map(identity, [*files, *sorted(layout.truth.glob("*"))])]).encode()
     ).hexdigest()[:16]
-
-
-def _identity(path: Path) -> tuple[str, int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return path.name, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _apology(error: CapsimError) -> bytes:

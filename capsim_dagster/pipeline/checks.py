@@ -46,9 +46,10 @@ from capsim_dagster.schemas import Resource, Scenario
 from capsim_dagster.schemas.months import first_day, month_end, yearmonth
 from capsim_dagster.simulated.truth import TruthFiles, open_truth
 from capsim_dagster.simulation import parameters, telemetry, truth
+from capsim_dagster.storage import identity
 
 _AS_MASTER: Final = "every month holds what the master holds, by its fingerprint: judged on the values of the master"
-_JUDGED: Final = dict[tuple[int, int, int, str, int], Finding]()
+_JUDGED: Final = dict[tuple[tuple[int, int, int] | None, str, int], Finding]()
 """How the behaviour of the latest master was judged, by the file's identity, settings and inventory: the table's is the
 same where its content is."""
 TWIN_HOSTS: Final = 200
@@ -183,9 +184,7 @@ def _behaviour_of_master(
 ) -> Finding:
     """Audit the behaviour of the master, once for the same file; other scans see its months then."""
     master = own_master(platform)
-    status = master.path.stat()
-    settings = telemetry.fleet_hash(platform.generation)
-    judged = status.st_ino, status.st_size, status.st_mtime_ns, settings, int(hosts.hash_rows().sum())
+    judged = identity(master.path), telemetry.fleet_hash(platform.generation), int(hosts.hash_rows().sum())
     if also or judged not in _JUDGED:
         start, end = platform.generation.start_date, master.footer.end
         months = months_of_file(master.path, _numbers(platform, hosts), start=start, end=end)

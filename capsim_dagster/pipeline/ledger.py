@@ -1,7 +1,8 @@
 """What the last whole run left, file by file, so that the next one can see that nothing has changed.
 
 A file counts as the same where inode, size and time of change are those of the ledger, or else where its digest is.
-What keeps those three while its bytes change, such as a disk that rots, is found by reading every byte: `altered`.
+What keeps those three while its bytes change, such as a disk that rots, is found
+by reading every byte: `changed` with `is_deep`.
 """
 
 import datetime as dt
@@ -21,7 +22,7 @@ from capsim_dagster.pipeline.platform import Platform
 from capsim_dagster.refinery.rules import READER_VERSION
 from capsim_dagster.settings.directory import leaves_of
 from capsim_dagster.simulation.telemetry import MODEL_VERSION
-from capsim_dagster.storage import atomic_path, sha256
+from capsim_dagster.storage import atomic_path, identity, sha256
 from capsim_dagster.storage.warehouse import SCHEMA_VERSION
 
 _FORMAT: Final = 1
@@ -98,9 +99,10 @@ def write_ledger(
     with suppress(OSError):
         files = {}
         for name in _names(platform, scope):
-            identity = _identity((root / name).stat())
-            is_known = name in digests and identity[-1] < began_ns - _SAME_TICK_NS
-            files[name] = Entry(*identity, digests[name] if is_known else sha256(root / name))
+            state = identity(root / name)
+            if state is not None:
+                is_known = name in digests and state[-1] < began_ns - _SAME_TICK_NS
+                files[name] = Entry(*state, digests[name] if is_known else sha256(root / name))
         _write(platform, scope, Ledger(_made_of(platform), history, run, time.time_ns(), files))
 
 
@@ -127,14 +129,15 @@ def read_ledger(platform: Platform, scope: Scope) -> Ledger | None:
         return None
 
 
-def changed(platform: Platform, scope: Scope, ledger: Ledger) -> list[str]:
-    """Return the files that are not as the ledger has them, are gone, or are new, in order."""
-    return _unlike(platform, scope, ledger, is_deep=False)
+def changed(platform: Platform, scope: Scope, ledger: Ledger, *, is_deep: bool = False) -> list[str]:
+    """Return the files that are not as the ledger has them, are gone, or are new, in order.
 
-
-def altered(platform: Platform, scope: Scope, ledger: Ledger) -> list[str]:
-    """Return what `changed` does, after reading every byte."""
-    return _unlike(platform, scope, ledger, is_deep=True)
+    `is_deep`: whether every byte is read, and not only where inode, size or time are others.
+    """
+    root, there = platform.layout.root, {*_names(platform, scope)}
+    is_read = {name for name in there & ledger.files.keys() if is_deep or not _is_untouched(root / name, ledger, name)}
+    unlike = {name for name in is_read if not _has_its_bytes(root / name, ledger.files[name])}
+    return sorted(unlike | (there ^ ledger.files.keys()))
 
 
 def rotted(platform: Platform) -> list[str]:
@@ -146,7 +149,7 @@ def rotted(platform: Platform) -> list[str]:
     return [
         f"{name} has other bytes than it was written with, though nobody has written it since"
         for name, known in (ledger.files.items() if ledger else ())
-        if (root / name).is_file() and _identity((root / name).stat()) == known[:3] and sha256(root / name) != known[3]
+        if identity(root / name) == known[:3] and not _has_its_bytes(root / name, known)
     ]
 
 
@@ -166,30 +169,16 @@ def _write(platform: Platform, scope: Scope, ledger: Ledger) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _unlike(platform: Platform, scope: Scope, ledger: Ledger, *, is_deep: bool) -> list[str]:
-    there = {*_names(platform, scope)}
-    same = {
-        name for name in there & ledger.files.keys() if _is_same(platform.layout.root / name, ledger, name, is_deep)
-    }
-    return sorted((there | ledger.files.keys()) - same)
-
-
-def _is_same(path: Path, ledger: Ledger, name: str, is_deep: bool) -> bool:
+def _is_untouched(path: Path, ledger: Ledger, name: str) -> bool:
     known = ledger.files[name]
+    return known.changed_ns < ledger.written_ns - _SAME_TICK_NS and identity(path) == known[:3]
+
+
+def _has_its_bytes(path: Path, known: Entry) -> bool:
     try:
-        found = path.stat()
-        if found.st_size != known.size:
-            return False
-        is_old = known.changed_ns < ledger.written_ns - _SAME_TICK_NS
-        if not is_deep and is_old and _identity(found) == known[:3]:
-            return True
-        return sha256(path) == known.sha256
+        return path.stat().st_size == known.size and sha256(path) == known.sha256
     except OSError:
         return False
-
-
-def _identity(found: os.stat_result) -> tuple[int, int, int]:
-    return found.st_ino, found.st_size, max(found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _names(platform: Platform, scope: Scope) -> Iterator[str]:

@@ -4,6 +4,7 @@ from capsim_dagster.storage.files import Gate as Gate
 from capsim_dagster.storage.files import StoredFile as StoredFile
 from capsim_dagster.storage.files import atomic_path as atomic_path
 from capsim_dagster.storage.files import fill_parquet as fill_parquet
+from capsim_dagster.storage.files import identity as identity
 from capsim_dagster.storage.files import sha256 as sha256
 from capsim_dagster.storage.files import staged_parquet as staged_parquet
 from capsim_dagster.storage.files import write_parquet as write_parquet

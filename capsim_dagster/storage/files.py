@@ -162,6 +162,18 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def identity(path: Path) -> tuple[int, int, int] | None:
+    """Return inode, size [bytes] and time of change [ns since 1970] of a file: others wherever somebody wrote it.
+
+    None = there is none.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, max(found.st_mtime_ns, found.st_ctime_ns)
+
+
 def _text_metadata(schema: pa.Schema) -> Mapping[str, str]:
     return {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
 
